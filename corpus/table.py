@@ -1,0 +1,167 @@
+"""A table shard: a Parquet file that knows what made it and whether it is whole.
+
+Plain Parquet that any tool opens. Its footer carries one JSON value under the key `headwater` (the task's fingerprint and
+counts) and an xxh3 of every byte before the footer, so that a shard is judged by itself alone: no marker files beside
+it, no database. The bytes depend on the rows only, so the same rows give the same file.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from corpus import storage
+from corpus.errors import CorruptShard
+
+KEY = b"headwater"
+CHECKSUM = b"headwater.xxh3"
+_READ = 1 << 22  # bytes a read when a checksum is verified
+
+
+class _Hashed:
+    """A binary sink that hashes what passes through it."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self.sink = sink
+        self.digest = xxhash.xxh3_128()
+        self.position = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.digest.update(view)
+        self.position += view.nbytes
+        return self.sink.write(view)
+
+    def tell(self) -> int:
+        return self.position
+
+    def flush(self) -> None:
+        self.sink.flush()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+
+class ShardWriter:
+    """Write a shard in row groups; it appears at `path` when the `with` block ends without an error.
+
+    `metadata` (JSON-able) is what the footer will carry; it may be set until the block ends. `level` is zstd's.
+    """
+
+    def __init__(self, path: str, schema: pa.Schema, level: int = 1) -> None:
+        self.path = path
+        self.schema = schema
+        self.level = level
+        self.metadata: dict[str, Any] = {}
+        self.num_rows = 0
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self._sink = _Hashed(self._stack.enter_context(storage.atomic_output(self.path)))
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"), self.schema, compression="zstd", compression_level=self.level
+        )
+        return self
+
+    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Write the rows as one row group (nothing for no rows)."""
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        if len(table):
+            self._writer.write_table(table.cast(self.schema), row_group_size=len(table))
+            self.num_rows += len(table)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                checksum = f"{self._sink.position}-{self._sink.digest.hexdigest()}"
+                text = json.dumps(self.metadata, sort_keys=True, ensure_ascii=False)
+                self._writer.add_key_value_metadata({KEY: text.encode(), CHECKSUM: checksum.encode()})
+                self._writer.close()
+            except BaseException as failure:
+                self._stack.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._stack.__exit__(kind, error, trace)
+
+
+def _open(path: str) -> pq.ParquetFile:
+    fs, inner = storage.filesystem(path)
+    try:
+        return pq.ParquetFile(fs.open_input_file(inner))
+    except pa.ArrowInvalid as error:
+        raise CorruptShard(path, str(error).splitlines()[0]) from None
+
+
+def iter_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the shard a row group at a time; raise CorruptShard where it cannot be read."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            try:
+                yield file.read_row_group(group, columns=columns, use_threads=False)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise CorruptShard(path, f"row group {group}: {str(error).splitlines()[0]}") from None
+
+
+def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
+    """The whole shard, or some columns of it; raise CorruptShard where it cannot be read."""
+    with _open(path) as file:
+        try:
+            return file.read(columns=columns, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptShard(path, str(error).splitlines()[0]) from None
+
+
+def num_rows(path: str) -> int:
+    """The number of rows, from the footer alone."""
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_metadata(path: str) -> dict[str, Any] | None:
+    """What the footer carries, or None where the file is not there, cannot be read, or was not written by this module."""
+    try:
+        with _open(path) as file:
+            value = (file.metadata.metadata or {}).get(KEY)
+            return None if value is None else json.loads(value)
+    except (CorruptShard, OSError, ValueError):
+        return None
+
+
+def is_whole(path: str) -> bool:
+    """Whether every byte before the footer is the byte that was written."""
+    try:
+        with _open(path) as file:
+            length, _, expected = (file.metadata.metadata or {})[CHECKSUM].decode().partition("-")
+        digest, left = xxhash.xxh3_128(), int(length)
+        with storage.open_input(path) as raw:
+            while left:
+                block = raw.read(min(_READ, left))
+                if not block:
+                    return False
+                digest.update(block)
+                left -= len(block)
+    except (CorruptShard, OSError, KeyError, ValueError):
+        return False
+    return digest.hexdigest() == expected
+
+
+def check_ids(left: pa.Table, right: pa.Table, where: str) -> None:
+    """Raise CorruptShard unless two tables hold the same ids in the same order: no join trusts a position alone."""
+    if len(left) != len(right) or not left["id"].equals(right["id"]):
+        raise CorruptShard(where, "its ids are not those of the documents it is joined to")
