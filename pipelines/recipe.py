@@ -1,0 +1,180 @@
+"""A recipe: one readable YAML file that says everything about a run.
+
+Each section is the parameter model of one room; its fields are documented where they are declared, and `headwater plan`
+prints what they lead to. Unknown keys are refused with the nearest valid name, wrong values with what is allowed.
+`${NAME}` in a string is replaced from the environment.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from corpus import storage
+from corpus.errors import UsageError
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class CrawlInput(Section):
+    """Dumps in Common Crawl's layout."""
+
+    crawl: str  # the root above crawl-data/: a folder, s3://commoncrawl, https://data.commoncrawl.org
+    dumps: list[Name] = []  # in the order in which deduplication counts them
+    format: Literal["warc", "wet"] = "warc"
+    files: int | None = Field(None, ge=1)  # at most this many files of each dump, the first of its list
+    expected_files: int | None = Field(None, ge=1)  # what `plan` counts for a dump whose list is out of reach
+    rules: Literal["auto", "en", "zh", "none"] = "auto"  # which table of filter thresholds applies; auto: by language
+
+
+class FilesInput(Section):
+    """A plain source: books, code, papers as JSONL, Parquet or text files."""
+
+    files: list[str] = Field(min_length=1)  # files, folders or globs; one shard each
+    name: Name  # its name as a partition, in rules of domains and in reports
+    columns: dict[Literal["text", "id", "url", "date", "language"], str] = {"text": "text"}  # ours: theirs
+    language: str | None = None  # the language of every document, instead of identifying it
+    rules: Literal["auto", "en", "zh", "none"] = "auto"
+
+
+class ExtractParameters(Section):
+    """WARC, WET and plain files to the document table."""
+
+
+class FilterParameters(Section):
+    """Measurements and verdicts."""
+
+
+class DedupParameters(Section):
+    """Signatures, candidates, verification, keepers."""
+
+
+class RemixParameters(Section):
+    """Domains and their weights."""
+
+
+class TokenizerParameters(Section):
+    """Byte-level BPE."""
+
+
+class TokensParameters(Section):
+    """Token shards."""
+
+
+class TrainParameters(Section):
+    """The pretraining run."""
+
+
+class Recipe(Section):
+    """A whole run: where it reads, where it writes, and the parameters of every stage."""
+
+    name: Name
+    root: str  # a folder or an s3:// prefix that receives everything
+    inputs: list[CrawlInput | FilesInput] = Field(min_length=1)
+    extract: ExtractParameters = ExtractParameters()
+    filter: FilterParameters = FilterParameters()
+    dedup: DedupParameters = DedupParameters()
+    remix: RemixParameters = RemixParameters()
+    tokenizer: TokenizerParameters = TokenizerParameters()
+    tokens: TokensParameters = TokensParameters()
+    train: TrainParameters | None = TrainParameters()  # null: the run ends with token shards
+
+
+def load_recipe(path: str) -> Recipe:
+    """Read and validate a recipe; raise UsageError with every mistake in it, each with its mend."""
+    try:
+        text = storage.read_bytes(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the recipe ({error})") from None
+    try:
+        value = yaml.safe_load(_expand(text, path))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of sections, beginning with `name:` and `root:`")
+    return validate(value, path)
+
+
+def validate(value: dict[str, Any], where: str) -> Recipe:
+    """Validate a recipe given as a mapping; `where` is named in messages."""
+    inputs = value.get("inputs")
+    mistakes: list[str] = []
+    if isinstance(inputs, list):
+        for index, item in enumerate(inputs):
+            model = CrawlInput if isinstance(item, dict) and "crawl" in item else FilesInput
+            mistakes += _mistakes(model, item, ("inputs", index))
+        value = {**value, "inputs": [_built(item) for item in inputs]} if not mistakes else value
+    if not mistakes:
+        try:
+            return Recipe.model_validate(value)
+        except ValidationError as error:
+            mistakes = [_explain(Recipe, item, ()) for item in error.errors()]
+    else:
+        mistakes += _mistakes(Recipe, {key: part for key, part in value.items() if key != "inputs"}, (), skip="inputs")
+    raise UsageError("\n".join([f"{where}: the recipe has {len(mistakes)} mistake(s):", *(f"  {m}" for m in mistakes)]))
+
+
+def _built(item: dict[str, Any]) -> Section:
+    return CrawlInput.model_validate(item) if "crawl" in item else FilesInput.model_validate(item)
+
+
+def _mistakes(model: type[BaseModel], value: Any, at: tuple[str | int, ...], skip: str = "") -> list[str]:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        return [_explain(model, item, at) for item in error.errors() if item["loc"][:1] != (skip,)]
+    return []
+
+
+def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> str:
+    """One mistake as a person would say it: the place, what is wrong, and what is right."""
+    place = ".".join(str(part) for part in (*at, *error["loc"]))
+    if error["type"] == "extra_forbidden":
+        names = _fields_at(model, error["loc"][:-1])
+        nearest = difflib.get_close_matches(str(error["loc"][-1]), names, n=1, cutoff=0.5)
+        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the valid names are: {', '.join(sorted(names))}"
+        return f"{place}: unknown key; {mend}"
+    if error["type"] == "missing":
+        return f"{place}: is needed and not given"
+    return f"{place}: {error['msg']}, got {error.get('input')!r}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The field names of the section that a location inside a model leads to."""
+    current: Any = model
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            continue
+        models = [field.annotation, *get_args(field.annotation)]
+        models += [inner for outer in models for inner in get_args(outer)]
+        current = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), current)
+    return list(getattr(current, "model_fields", {}))
+
+
+def _expand(text: str, path: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise UsageError(f"{path}: it uses ${{{name}}}, but {name} is not set in the environment; export {name}=...")
+        return os.environ[name]
+
+    kept = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, kept)
+
+
+def builtin_recipe(name: str) -> Path | None:
+    """The path of a recipe that ships beside the code, for `headwater run sample`."""
+    path = Path(__file__).resolve().parent.parent / "recipes" / f"{name}.yaml"
+    return path if path.is_file() else None
