@@ -13,7 +13,9 @@ class CorruptShard(HeadwaterError):
     """A shard that Headwater wrote cannot be read back: it is truncated, altered, or not what it claims to be."""
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path} is corrupt ({why}); delete it and run again, or run with --verify to find and redo such shards")
+        super().__init__(
+            f"{path} is corrupt ({why}); delete it and run again, or run with --verify to find and redo such shards"
+        )
         self.path = path
         self.why = why
 

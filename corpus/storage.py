@@ -1,9 +1,8 @@
 """Files wherever they are: a local disk, an object store (`s3://`), or a web server (`https://`, read only).
 
-Everything that reads or writes goes through these few functions, so that no stage knows where its bytes lie. A path is a
-plain string. What is written appears whole or not at all: beside and renamed on a disk, one completed upload on S3. S3 is
-pyarrow's file system (endpoint and credentials from the usual AWS_* variables), the web is smart_open.
-"""
+Everything that reads or writes goes through these few functions, so that no stage knows where its bytes lie. A path
+is a plain string. What is written appears whole or not at all: beside and renamed on a disk, one completed upload on
+S3. S3 is pyarrow's file system (endpoint and credentials from the usual AWS_* variables), the web is smart_open."""
 
 import contextlib
 import fnmatch
@@ -213,7 +212,9 @@ def read_json(path: str) -> Any:
     try:
         return json.loads(read_bytes(path))
     except ValueError as error:
-        raise HeadwaterError(f"{path}: not valid JSON ({error}); it may be cut short, delete it to have it made again") from None
+        raise HeadwaterError(
+            f"{path}: not valid JSON ({error}); it may be cut short, delete it to have it made again"
+        ) from None
 
 
 def delete(path: str) -> None:

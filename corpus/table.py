@@ -1,9 +1,8 @@
 """A table shard: a Parquet file that knows what made it and whether it is whole.
 
-Plain Parquet that any tool opens. Its footer carries one JSON value under the key `headwater` (the task's fingerprint and
-counts) and an xxh3 of every byte before the footer, so that a shard is judged by itself alone: no marker files beside
-it, no database. The bytes depend on the rows only, so the same rows give the same file.
-"""
+Plain Parquet that any tool opens. Its footer carries one JSON value under the key `headwater` (the task's fingerprint
+and counts) and an xxh3 of every byte before the footer, so that a shard is judged by itself alone: no marker files
+beside it, no database. The bytes depend on the rows only, so the same rows give the same file."""
 
 import json
 from collections.abc import Iterator
@@ -134,7 +133,8 @@ def num_rows(path: str) -> int:
 
 
 def read_metadata(path: str) -> dict[str, Any] | None:
-    """What the footer carries, or None where the file is not there, cannot be read, or was not written by this module."""
+    """What the footer carries, or None where the file is not there, cannot be read, or was not written by this
+    module."""
     try:
         with _open(path) as file:
             value = (file.metadata.metadata or {}).get(KEY)

@@ -167,11 +167,16 @@ def _expand(text: str, path: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
-            raise UsageError(f"{path}: it uses ${{{name}}}, but {name} is not set in the environment; export {name}=...")
+            raise UsageError(
+                f"{path}: it uses ${{{name}}}, but {name} is not set in the environment; export {name}=..."
+            )
         return os.environ[name]
 
-    kept = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, kept)
+    lines = (
+        line if line.lstrip().startswith("#") else re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, line)
+        for line in text.split("\n")
+    )
+    return "\n".join(lines)
 
 
 def builtin_recipe(name: str) -> Path | None:

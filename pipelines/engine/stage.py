@@ -1,10 +1,10 @@
 """The stage protocol: what a stage is, and how a task is known to be done.
 
-A stage turns shards into shards. `plan` names its tasks, one output each; `run` does one of them on some worker. A task's
-fingerprint is the hash of everything that decides its output's bytes: the stage's name and version, its parameters, the
-task's own arguments, and the fingerprints of its inputs. The fingerprint is stored in the output itself. So a task is done
-exactly when its output exists and bears the fingerprint that the plan expects, whoever wrote it, and whenever.
-"""
+A stage turns shards into shards. `plan` names its tasks, one output each; `run` does one of them on some worker. A
+task's fingerprint is the hash of everything that decides its output's bytes: the stage's name and version, its
+parameters, the task's own arguments, and the fingerprints of its inputs. The fingerprint is stored in the output
+itself. So a task is done exactly when its output exists and bears the fingerprint that the plan expects, whoever
+wrote it, and whenever."""
 
 import json
 from abc import ABC, abstractmethod
@@ -41,7 +41,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """One output shard and what it is made from. Outputs and inputs are relative to the root, raw inputs are full paths."""
+    """One output shard and what it is made from. Outputs and inputs are relative to the root, raw inputs are full
+    paths."""
 
     stage: str
     output: str

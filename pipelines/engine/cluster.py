@@ -1,0 +1,98 @@
+"""Running tasks on Ray: a bounded window of plain tasks, one per shard.
+
+Paths travel through Ray, rows do not. Ray places the tasks, brings back those of a lost node, and grows the cluster;
+what is here only keeps the window full, tries a failed task again after a pause, and sets aside one that keeps
+failing, so that one poisoned shard does not stop a dump."""
+
+import heapq
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pipelines.engine.stage import Stage, Task
+from pipelines.engine.work import Outcome, execute
+
+ATTEMPTS = 3  # how often a task is tried before it is set aside
+FIRST_PAUSE = 1.0  # seconds before the second try; four times as long before each next one
+NODE_LOSSES = 8  # how many lost workers or nodes Ray makes good for one task
+WINDOW_PER_CPU = 3  # tasks submitted ahead for each CPU: enough to hide the submission, few enough to stay cheap
+
+
+@contextmanager
+def connected(workers: int | None = None) -> Iterator[None]:
+    """Use the cluster this process belongs to (RAY_ADDRESS, as in a submitted job), or an embedded one of `workers`
+    CPUs."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(address=os.environ["RAY_ADDRESS"], logging_level="warning", log_to_driver=True)
+    else:
+        cpus = workers or os.cpu_count() or 1
+        ray.init(num_cpus=cpus, include_dashboard=False, logging_level="warning", log_to_driver=True)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome], None]) -> None:
+    """Run the tasks on the connected cluster; `finished` is called with each final outcome, in order of completion."""
+    import ray
+
+    cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
+    work: Any = ray.remote(execute).options(
+        num_cpus=min(stage.num_cpus, cpus), num_gpus=stage.num_gpus, max_retries=NODE_LOSSES, name=stage.name
+    )
+    shared = ray.put(stage)
+    waiting = list(reversed(tasks))
+    paused: list[tuple[float, int, Task]] = []  # (time to try again, order, task)
+    tries: dict[str, int] = {}
+    running: dict[Any, Task] = {}
+    while waiting or paused or running:
+        while paused and paused[0][0] <= time.monotonic():
+            waiting.append(heapq.heappop(paused)[2])
+        window = int(WINDOW_PER_CPU * max(cpus, ray.cluster_resources().get("CPU", 1.0)))
+        while waiting and len(running) < window:
+            task = waiting.pop()
+            running[work.remote(shared, task)] = task
+        if not running:
+            time.sleep(max(0.0, paused[0][0] - time.monotonic()))
+            continue
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
+        for reference in ready:
+            task = running.pop(reference)
+            outcome = _collect(ray, reference, task)
+            tries[task.output] = tries.get(task.output, 0) + 1
+            if outcome.message and not outcome.lasting and tries[task.output] < ATTEMPTS:
+                pause = FIRST_PAUSE * 4 ** (tries[task.output] - 1)
+                heapq.heappush(paused, (time.monotonic() + pause, len(tries), task))
+            else:
+                finished(outcome)
+
+
+def _collect(ray: Any, reference: Any, task: Task) -> Outcome:
+    try:
+        outcome: Outcome = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return Outcome(task, message=f"the worker was lost {NODE_LOSSES} times: {str(error).splitlines()[0]}")
+    return outcome
+
+
+def run_here(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome], None]) -> None:
+    """Run the tasks in this process, one after the other, without Ray."""
+    for task in tasks:
+        outcome = execute(stage, task)
+        for attempt in range(1, ATTEMPTS):
+            if not outcome.message or outcome.lasting:
+                break
+            time.sleep(FIRST_PAUSE * 4 ** (attempt - 1))
+            outcome = execute(stage, task)
+        finished(outcome)

@@ -1,0 +1,154 @@
+"""Running stages in order: plan each, skip what is done, run the rest, go on past what had to be set aside.
+
+A rerun does nothing; a changed parameter recomputes what depends on it; a killed run goes on where it stopped. A
+shard that turns out to be corrupt while it is read is deleted, and the run starts over from the first stage, which
+costs only the check of what is done, and makes that one shard again."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from rich.console import Console
+
+from corpus import storage
+from pipelines.engine import cluster
+from pipelines.engine.outputs import add_counts, counts_if_done
+from pipelines.engine.progress import StageProgress
+from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
+from pipelines.engine.work import Outcome
+
+CHECKERS = 16  # threads that look for finished outputs
+REPAIRS = 3  # how often one run starts over because of a corrupt shard
+
+
+@dataclass
+class StageResult:
+    """What a stage did in this run, as runs/*.json keeps it. `counts` covers every task that is done, now or before."""
+
+    stage: str
+    group: str
+    tasks: int
+    done_before: int
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0  # summed over tasks
+    documents: int = 0  # handled in this run
+    bytes: int = 0
+    peak_rss_bytes: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+    counts: Counts = field(default_factory=dict)
+
+
+@dataclass
+class StagePlan:
+    """The tasks of a stage, and the counts of those that are done, in the order of the tasks (None: to do)."""
+
+    stage: Stage
+    tasks: list[Task]
+    counts: list[Counts | None]
+    why_not: str = ""  # set where the tasks cannot be named yet
+
+
+class _Corrupt(Exception):
+    pass
+
+
+def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | None]:
+    """The counts of each task that is done; None for each that is to do."""
+    with ThreadPoolExecutor(CHECKERS) as pool:
+        return list(pool.map(lambda task: counts_if_done(stage.root, task, verify), tasks))
+
+
+def plan(stages: Sequence[Stage]) -> list[StagePlan]:
+    """Plan all stages without running any."""
+    done: dict[str, Sequence[Task]] = {}
+    plans = []
+    for stage in stages:
+        try:
+            tasks = stage.plan(done)
+        except NotPlanned as error:
+            plans.append(StagePlan(stage, [], [], str(error)))
+        else:
+            done[stage.name] = tasks
+            plans.append(StagePlan(stage, tasks, check(stage, tasks, verify=False)))
+    return plans
+
+
+def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = True) -> list[StageResult]:
+    """Run every stage that is not done; the results say what failed.
+
+    `verify` checks every byte of finished outputs, not only their stamps.
+    """
+    for _ in range(REPAIRS):
+        try:
+            return _run_once(stages, console, verify, on_ray)
+        except _Corrupt as error:
+            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
+    return _run_once(stages, console, True, on_ray)
+
+
+def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool) -> list[StageResult]:
+    done: dict[str, Sequence[Task]] = {}
+    results = []
+    for stage in stages:
+        try:
+            tasks = stage.plan(done)
+        except NotPlanned as error:
+            failure = {"output": stage.name, "message": f"not started: {error}"}
+            results.append(StageResult(stage.name, stage.group, 0, 0, failed=[failure]))
+            break
+        result, made = _run_stage(stage, tasks, console, verify, on_ray)
+        results.append(result)
+        done[stage.name] = made
+        if not made and tasks:
+            break
+    return results
+
+
+def _run_stage(
+    stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool
+) -> tuple[StageResult, list[Task]]:
+    counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
+    todo = [task for task in tasks if counts[task.output] is None]
+    result = StageResult(stage.name, stage.group, len(tasks), len(tasks) - len(todo))
+    if not todo:
+        console.print(f"{stage.name}: all {len(tasks)} shards are done", style="dim", highlight=False)
+    else:
+        start = time.monotonic()
+        with StageProgress(stage.name, len(todo), console) as progress:
+
+            def finished(outcome: Outcome) -> None:
+                progress.advance(outcome.counts, bool(outcome.message))
+                result.cpu_seconds += outcome.seconds
+                result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
+                if outcome.corrupt and outcome.corrupt.startswith(stage.root):
+                    storage.delete(outcome.corrupt)
+                    raise _Corrupt(outcome.message.split(";")[0])
+                if outcome.message:
+                    result.failed.append({"output": outcome.task.output, "message": outcome.message})
+                    console.print(f"set aside {outcome.task.output}: {outcome.message}", style="red", highlight=False)
+                    if outcome.trace:
+                        console.print(outcome.trace, style="dim", highlight=False, markup=False)
+                else:
+                    counts[outcome.task.output] = outcome.counts
+
+            (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
+        result.seconds = time.monotonic() - start
+        result.documents, result.bytes = progress.documents, progress.bytes
+        _clean(stage, todo)
+    made = [task for task in tasks if counts[task.output] is not None]
+    for task in made:
+        add_counts(result.counts, counts[task.output] or {})
+    return result, made
+
+
+def _clean(stage: Stage, tasks: Sequence[Task]) -> None:
+    for folder in sorted({stage.path(task.output).rsplit("/", 1)[0] for task in tasks}):
+        storage.remove_leftovers(folder)
+
+
+def write_run(root: str, results: Sequence[StageResult]) -> None:
+    """Keep what a run did, with its times, as the next runs/NNNNN.json; a run that did nothing leaves no file."""
+    if any(result.seconds or result.failed for result in results):
+        number = len(storage.list_files(storage.join(root, "runs"), ".json"))
+        storage.write_json(storage.join(root, f"runs/{number:05d}.json"), [asdict(result) for result in results])
