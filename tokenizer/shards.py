@@ -1,0 +1,163 @@
+"""Reading token shards: a folder of `.bin`/`.idx` pairs under one `manifest.json`.
+
+A folder of tokens that is read with the wrong data type, tokenizer or length trains a model on noise without any error,
+so everything is refused that does not fit: `open_shards` checks the manifest against the caller's tokenizer and every
+file against the manifest, and says which file is wrong and what to do. Tokens are memory-mapped, never copied.
+The manifest alone says how many tokens and documents each shard has and how long its files are, so that a reader of an
+object store needs one small file to know the whole corpus, and ranged reads for the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from corpus import storage
+from corpus.errors import CorruptShard, HeadwaterError
+from tokenizer.shard_format import DTYPE, ITEM_BYTES, index_bytes, parse_index
+
+MANIFEST = "manifest.json"
+FORMAT = "headwater-tokens/1"
+_READ = 1 << 22
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One `.bin`/`.idx` pair: where it lies and what it holds. `num_bytes` counts the UTF-8 bytes of the text that the
+    tokens encode (what bits per byte divides by)."""
+
+    path: str
+    index_path: str
+    num_tokens: int
+    num_documents: int
+    num_bytes: int
+
+
+class TokenShards:
+    """The shards of one folder, in order. Made by `open_shards`."""
+
+    def __init__(self, folder: str, manifest: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.shards = [
+            Shard(
+                storage.join(folder, f"{entry['name']}.bin"),
+                storage.join(folder, f"{entry['name']}.idx"),
+                entry["tokens"],
+                entry["documents"],
+                entry["bytes"],
+            )
+            for entry in manifest["shards"]
+        ]
+        self.num_tokens = sum(shard.num_tokens for shard in self.shards)
+        self.num_documents = sum(shard.num_documents for shard in self.shards)
+        self.num_bytes = sum(shard.num_bytes for shard in self.shards)
+        self._offsets = lru_cache(maxsize=16)(self._read_offsets)
+
+    def __reduce__(self) -> tuple[type["TokenShards"], tuple[str, Mapping[str, Any]]]:
+        return (TokenShards, (self.folder, self.manifest))
+
+    def tokens(self, index: int) -> npt.NDArray[np.int32]:
+        """The tokens of a shard, int32[num_tokens], memory-mapped and read-only. The shard must be a local file.
+
+        Raises CorruptShard where the file's size is not what the manifest says.
+        """
+        shard = self.shards[index]
+        if storage.scheme(shard.path) != "file":
+            raise HeadwaterError(f"{shard.path}: only local shards can be memory-mapped; use storage.read_range")
+        _check_size(shard.path, shard.num_tokens * ITEM_BYTES)
+        if not shard.num_tokens:
+            return np.zeros(0, np.int32)
+        return np.memmap(shard.path, "<i4", "r", shape=(shard.num_tokens,))
+
+    def document_offsets(self, index: int) -> npt.NDArray[np.int64]:
+        """Where each document begins, in tokens: int64[num_documents + 1], the last is the shard's length.
+
+        Document d of the shard is `tokens(index)[offsets[d]:offsets[d + 1]]`. Raises CorruptShard where the `.idx`
+        contradicts itself or the manifest.
+        """
+        return self._offsets(index)
+
+    def _read_offsets(self, index: int) -> npt.NDArray[np.int64]:
+        shard = self.shards[index]
+        offsets = parse_index(storage.read_bytes(shard.index_path), shard.index_path)
+        if len(offsets) - 1 != shard.num_documents or offsets[-1] != shard.num_tokens:
+            found = f"{len(offsets) - 1:,} documents and {offsets[-1]:,} tokens"
+            raise CorruptShard(
+                shard.index_path,
+                f"it lists {found}, the manifest {shard.num_documents:,} and {shard.num_tokens:,}",
+            )
+        offsets.flags.writeable = False
+        return offsets
+
+    def verify(self) -> None:
+        """Read every byte: checksums, indexes, and that no token lies outside the vocabulary; raise CorruptShard."""
+        vocabulary = self.manifest["vocab_size"]
+        for number, shard in enumerate(self.shards):
+            for path in (shard.path, shard.index_path):
+                name = path.rsplit("/", 1)[1]
+                found = _checksum(path)
+                if found != self.manifest["files"][name]["xxh3"]:
+                    raise CorruptShard(path, "its checksum is not the manifest's")
+            self.document_offsets(number)
+            tokens = self.tokens(number)
+            if len(tokens) and (tokens.min() < 0 or tokens.max() >= vocabulary):
+                raise CorruptShard(shard.path, f"it holds tokens outside the vocabulary of {vocabulary:,}")
+
+
+def open_shards(
+    folder: str, tokenizer_hash: str | None = None, vocab_size: int | None = None, verify: bool = False
+) -> TokenShards:
+    """Open a folder of token shards.
+
+    `tokenizer_hash` is the hash the tokens must have been made with (`Vocabulary.hash`), `vocab_size` the number of rows
+    of the model that will read them: both refuse on mismatch. `verify` reads every byte. Raises HeadwaterError for what
+    is not a folder of token shards or does not fit, CorruptShard for files that are cut short or altered.
+    """
+    path = storage.join(folder, MANIFEST)
+    try:
+        manifest = storage.read_json(path)
+    except FileNotFoundError:
+        raise HeadwaterError(f"{folder}: no {MANIFEST}, so not a (finished) folder of token shards") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise HeadwaterError(f"{path}: not a manifest of token shards (`format` should be {FORMAT!r})")
+    if manifest["dtype"] != DTYPE:
+        raise HeadwaterError(f"{path}: tokens of type {manifest['dtype']}, only {DTYPE} is read; make them again")
+    if tokenizer_hash is not None and manifest["tokenizer_hash"] != tokenizer_hash:
+        raise HeadwaterError(
+            f"{folder}: made with tokenizer {manifest['tokenizer_hash']}, but {tokenizer_hash} is in use; "
+            "run the tokens stage again with this tokenizer"
+        )
+    if vocab_size is not None and manifest["vocab_size"] > vocab_size:
+        raise HeadwaterError(
+            f"{folder}: tokens of a vocabulary of {manifest['vocab_size']:,}, but the model has {vocab_size:,} rows"
+        )
+    shards = TokenShards(folder, manifest)
+    for shard in shards.shards:
+        _check_size(shard.path, shard.num_tokens * ITEM_BYTES)
+        _check_size(shard.index_path, index_bytes(shard.num_documents))
+    if verify:
+        shards.verify()
+    return shards
+
+
+def _check_size(path: str, expected: int) -> None:
+    if storage.scheme(path) != "file":
+        return  # an object store shows whole objects only; a request a file would make opening slow
+    try:
+        found = storage.size(path)
+    except FileNotFoundError:
+        raise CorruptShard(path, "the file is missing") from None
+    if found != expected:
+        raise CorruptShard(path, f"{found:,} bytes, the manifest says {expected:,}")
+
+
+def _checksum(path: str) -> str:
+    digest = xxhash.xxh3_128()
+    with storage.open_input(path) as file:
+        while block := file.read(_READ):
+            digest.update(block)
+    return digest.hexdigest()
