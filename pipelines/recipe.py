@@ -93,6 +93,11 @@ class Recipe(Section):
 
 def load_recipe(path: str) -> Recipe:
     """Read and validate a recipe; raise UsageError with every mistake in it, each with its mend."""
+    return validate(read_mapping(path), path)
+
+
+def read_mapping(path: str) -> dict[str, Any]:
+    """A recipe's YAML with the environment filled in, not yet validated; raise UsageError where it is not a mapping."""
     try:
         text = storage.read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -103,7 +108,7 @@ def load_recipe(path: str) -> Recipe:
         raise UsageError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(value, dict):
         raise UsageError(f"{path}: a recipe is a mapping of sections, beginning with `name:` and `root:`")
-    return validate(value, path)
+    return value
 
 
 def validate(value: dict[str, Any], where: str) -> Recipe:

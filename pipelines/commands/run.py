@@ -1,0 +1,50 @@
+"""`headwater run`: every stage of a recipe that is not done, then the report."""
+
+import argparse
+import os
+
+from rich.console import Console
+
+from corpus import storage
+from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine import cluster, pipeline
+from pipelines.report.page import draw_report
+from pipelines.stages import stages_of
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "run",
+        help="every stage of a recipe that is not done",
+        epilog="Example: headwater run recipes/dumps.yaml --until dedup --workers 2",
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument("--until", metavar="STAGE", help="stop after this stage: extract, filter, dedup, remix, ...")
+    parser.add_argument("--workers", metavar="N", type=int, help="CPUs of the embedded Ray (default: all)")
+    parser.add_argument(
+        "--verify",
+        action=argparse.BooleanOptionalAction,
+        help="check every byte of finished shards, not only their stamps (default: yes on a disk, no on S3)",
+    )
+    parser.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the recipe; 1 where something was set aside."""
+    recipe = recipe_from(arguments)
+    stages = stages_of(recipe, until=arguments.until)
+    verify = arguments.verify if arguments.verify is not None else storage.scheme(recipe.root) == "file"
+    console = Console(soft_wrap=True)
+    with cluster.connected(arguments.workers):
+        results = pipeline.run(stages, console, verify)
+    pipeline.write_run(recipe.root, results)
+    failed = [failure for result in results for failure in result.failed]
+    for failure in failed:
+        console.print(f"set aside: {failure['output']}: {failure['message']}", style="red", highlight=False)
+    if not arguments.no_report:
+        page = draw_report(recipe)
+        shown = page if storage.scheme(page) == "s3" else os.path.abspath(page)
+        console.print(f"report: {shown}", highlight=False)
+    return 1 if failed else 0

@@ -1,0 +1,103 @@
+"""`headwater submit`: run a recipe as a Ray job; its log and exit status become those of this command.
+
+The job's working directory is made of the code that is running here and the recipe with its paths made absolute, so the
+cluster needs Headwater's dependencies but not Headwater. Paths must mean the same on every node: an object store, or a
+shared disk.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from corpus import storage
+from corpus.errors import HeadwaterError, UsageError
+from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.recipe import CrawlInput, Recipe
+
+PACKAGES = ("corpus", "pipelines", "tokenizer", "train")
+FORWARDED = ("HEADWATER_", "AWS_", "NUMBA_")  # variables of these prefixes travel with the job
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "submit",
+        help="run a recipe as a Ray job; follow its log and exit status",
+        epilog="Example: headwater submit recipes/sample.yaml --address http://head:8265",
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    parser.add_argument(
+        "--address",
+        metavar="A",
+        default=os.environ.get("RAY_ADDRESS") or DEFAULT_ADDRESS,
+        help=f"the cluster's job server (default: RAY_ADDRESS, else {DEFAULT_ADDRESS})",
+    )
+    parser.set_defaults(run=submit)
+
+
+def submit(arguments: argparse.Namespace) -> int:
+    """Submit, follow, and return the job's exit status."""
+    recipe = recipe_from(arguments)
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    from ray.job_submission import JobSubmissionClient
+
+    if not arguments.address.startswith(("http://", "https://", "ray://")):
+        raise UsageError(f"--address {arguments.address}: give the job server, e.g. {DEFAULT_ADDRESS}")
+    try:
+        client = JobSubmissionClient(arguments.address)
+    except (ConnectionError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise HeadwaterError(
+            f"no Ray job server answers at {arguments.address} ({first}); start one with `ray start --head`, "
+            "or name it with --address"
+        ) from None
+    with tempfile.TemporaryDirectory(prefix="headwater-job-") as folder:
+        _fill(Path(folder), recipe)
+        until = ["--until", arguments.until] if arguments.until else []
+        variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
+        job = client.submit_job(
+            entrypoint=" ".join(["python", "-m", "pipelines", "run", "recipe.yaml", *until]),
+            runtime_env={"working_dir": folder, "env_vars": variables | {"PYTHONUNBUFFERED": "1"}},
+        )
+        print(f"job {job} at {arguments.address}", flush=True)
+        return asyncio.run(_follow(client, job))
+
+
+async def _follow(client: "JobSubmissionClient", job: str) -> int:  # type: ignore[name-defined]  # noqa: F821
+    async for lines in client.tail_job_logs(job):
+        print(lines, end="", flush=True)
+    details = client.get_job_info(job)
+    print(f"job {job}: {details.status}", flush=True)
+    code = details.driver_exit_code
+    return int(code) if code is not None else int(details.status != "SUCCEEDED")
+
+
+def _fill(folder: Path, recipe: Recipe) -> None:
+    """Put the code and the recipe, its paths absolute, into the job's working directory."""
+    here = Path(__file__).resolve().parents[2]
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.nbi", "*.nbc")
+        shutil.copytree(here / package, folder / package, ignore=ignored)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(absolute(recipe).model_dump(mode="json"), sort_keys=False))
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """The recipe with its local paths made absolute."""
+    inputs = [
+        item.model_copy(update={"crawl": _absolute(item.crawl)})
+        if isinstance(item, CrawlInput)
+        else item.model_copy(update={"files": [_absolute(path) for path in item.files]})
+        for item in recipe.inputs
+    ]
+    return recipe.model_copy(update={"root": _absolute(recipe.root), "inputs": inputs})
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if storage.scheme(path) == "file" else path
