@@ -1,0 +1,26 @@
+"""Rules that Chinese corpora add, all about characters: Han, digits, brackets, sentences.
+
+- `han`: Chinese characters over characters that are no space and no punctuation. ChineseWebText (arXiv 2311.01149,
+  preprocess.py) keeps pages with at least 0.3.
+- `digits`: digits over the same; MAP-CC (arXiv 2404.04167, filter.py rule 7) keeps at most 0.3.
+- `bracketed`: characters inside 【】 over all; MAP-CC rule 6 keeps at most 0.1. Menus and tag lists are full of them.
+- `sentences`: runs of sentence terminals; MAP-CC rule 1 wants more than one sentence.
+- `characters`: code points, white space too; ChineseWebText wants more than 200, MAP-CC 50 to 10,000.
+"""
+
+from numba import njit
+
+NAMES = ("characters", "sentences", "han", "digits", "bracketed")
+
+
+@njit(nogil=True, cache=True)
+def measure_characters(totals, row):  # type: ignore[no-untyped-def]
+    """Write the values of `NAMES` to `row`; all are 0 where the document is empty."""
+    row[:] = 0.0
+    row[0] = totals.characters
+    row[1] = totals.sentences
+    if totals.content:
+        row[2] = totals.han / totals.content
+        row[3] = totals.digits / totals.content
+    if totals.characters:
+        row[4] = totals.bracketed / totals.characters

@@ -1,0 +1,102 @@
+"""Rules on lines and paragraphs: bullets, ellipses, unfinished, short and repeated lines, repeated paragraphs.
+
+A line is what the scan says: text between line feeds without white space at its ends, blank ones never counting. On
+text with no blank lines, which is what the public filters were tuned on, every value equals theirs; on text with blank
+lines theirs shift (datatrove counts a blank line as a line that does not start with a bullet), and these do not.
+
+Sources: Gopher (arXiv 2112.11446 A1.1; datatrove gopher_quality_filter.py, gopher_repetition_filter.py), FineWeb
+(arXiv 2406.17557 section 3.6; datatrove fineweb_quality_filter.py), ChineseWebText preprocess.py for the mean length.
+"""
+
+import numpy as np
+from numba import njit
+
+from corpus.kernels import MIX_A, mix64, rotate_left
+from corpus.linguistic.repetition import begin_round, slot_of
+from corpus.linguistic.scan import BULLET, ELLIPSIS, FINISHED, OPENING
+
+NAMES = (
+    "lines",
+    "mean_line_length",
+    "bullet_lines",
+    "ellipsis_lines",
+    "finished_lines",
+    "short_lines",
+    "line_breaks_per_word",
+    "duplicate_lines",
+    "duplicate_line_characters",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_characters",
+    "repeated_line_characters",
+)
+SHORT = 30  # characters of a short line, at most: FineWeb's short_line_length
+_ROTATION = np.uint64(23)
+
+
+@njit(nogil=True, cache=True)
+def measure_lines(lines, totals, table, row):  # type: ignore[no-untyped-def]
+    """Write the values of `NAMES` to `row`; all are 0 where the document has no line."""
+    row[:] = 0.0
+    count = totals.lines
+    if count == 0:
+        return
+    bullets = ellipses = finished = short = length = 0
+    for i in range(count):
+        bits = np.int64(lines.bits[i])
+        bullets += (bits & BULLET) != 0
+        ellipses += (bits & ELLIPSIS) != 0
+        finished += (bits & FINISHED) != 0
+        short += lines.lengths[i] <= SHORT
+        length += lines.lengths[i]
+    row[0] = count
+    row[1] = length / count
+    row[2] = bullets / count
+    row[3] = ellipses / count
+    row[4] = finished / count
+    row[5] = short / count
+    row[6] = (count - 1) / totals.tokens
+    repeated, characters = _duplicate_lines(lines, count, table)
+    row[7] = repeated / count
+    row[8] = characters / totals.characters
+    row[11] = characters / (totals.characters - totals.line_feeds)
+    paragraphs, repeated, characters = _duplicate_paragraphs(lines, count, table)
+    row[9] = repeated / paragraphs
+    row[10] = characters / totals.characters
+
+
+@njit(nogil=True, cache=True)
+def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
+    """(lines that were seen before, their characters)."""
+    mask = begin_round(table, count)
+    repeated = characters = 0
+    for i in range(count):
+        slot = slot_of(table, mask, lines.hashes[i])
+        if table.counts[slot]:
+            repeated += 1
+            characters += lines.lengths[i]
+        table.counts[slot] = 1
+    return repeated, characters
+
+
+@njit(nogil=True, cache=True)
+def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
+    """(paragraphs, those that were seen before, their characters with the line feeds inside them)."""
+    mask = begin_round(table, count)
+    paragraphs = repeated = characters = 0
+    first = 0
+    while first < count:
+        key = lines.hashes[first]
+        length = lines.lengths[first]
+        last = first + 1
+        while last < count and not lines.bits[last] & OPENING:
+            key = mix64(rotate_left(key * MIX_A, _ROTATION) ^ lines.hashes[last])
+            length += 1 + lines.lengths[last]
+            last += 1
+        slot = slot_of(table, mask, key)
+        if table.counts[slot]:
+            repeated += 1
+            characters += length
+        table.counts[slot] = 1
+        paragraphs += 1
+        first = last
+    return paragraphs, repeated, characters

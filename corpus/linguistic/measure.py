@@ -1,0 +1,57 @@
+"""Every linguistic signal of a column of texts, as columns: measurement only, no judgement.
+
+The signals depend on the text alone (not on its language, nor on any threshold), so they are measured once; a verdict is
+a threshold on a column (`corpus.linguistic.thresholds`). Counts are int64-exact in float64 inside and int32 outside, all
+else is float32. Where a ratio has nothing to divide by, it is 0.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from corpus.buffers import utf8_buffers
+from corpus.linguistic import chinese, lines, quality, repetition
+from corpus.linguistic.characters import character_classes
+from corpus.linguistic.scan import scan, scratch
+
+SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES
+COUNTS = frozenset({"words", "lines", "stop_words_en", "stop_words_zh", "characters", "sentences"})
+SCHEMA = pa.schema([pa.field(name, pa.int32() if name in COUNTS else pa.float32()) for name in SIGNALS])
+
+_LINES = len(quality.NAMES)
+_REPETITION = _LINES + len(lines.NAMES)
+_CHINESE = _REPETITION + len(repetition.NAMES)
+
+
+def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Measure a (large_)string column; a table with the columns of `SCHEMA`, a row a document. Null is empty."""
+    data, offsets = utf8_buffers(texts)
+    longest = int(np.diff(offsets).max(initial=0))
+    token_scratch, line_scratch = scratch(longest)
+    values = np.empty((len(offsets) - 1, len(SIGNALS)))
+    measure_documents(
+        data,
+        offsets,
+        character_classes(),
+        quality.stop_word_hashes(),
+        token_scratch,
+        line_scratch,
+        repetition.new_table(longest // 2 + 8),
+        repetition.new_work(longest // 2 + 8),
+        values,
+    )
+    columns = [pa.array(values[:, i].astype(field.type.to_pandas_dtype())) for i, field in enumerate(SCHEMA)]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+@njit(nogil=True, cache=True)
+def measure_documents(data, offsets, classes, stop_words, tokens, line_scratch, table, work, values):  # type: ignore[no-untyped-def]
+    """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals])."""
+    found = np.zeros(stop_words.shape[0], np.int64)
+    for i in range(len(offsets) - 1):
+        row = values[i]
+        totals = scan(data, offsets[i], offsets[i + 1], classes, tokens, line_scratch)
+        repetition.measure_repetition(tokens, totals, stop_words, table, work, row[_REPETITION:_CHINESE], found)
+        quality.measure_quality(tokens, totals, found, row[:_LINES])
+        lines.measure_lines(line_scratch, totals, table, row[_LINES:_REPETITION])
+        chinese.measure_characters(totals, row[_CHINESE:])

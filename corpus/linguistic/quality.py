@@ -1,0 +1,70 @@
+"""Gopher's quality rules on words: their number and length, symbols, letters and stop words.
+
+Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1, as datatrove's gopher_quality_filter.py computes them,
+over the tokens of `corpus.linguistic.scan`. A word here is a token that holds something other than punctuation. Trap:
+datatrove's `max_non_alpha_words_ratio` is the least share of tokens *with* a letter, which is what is measured here.
+Stop words are matched as written, in lower case, against whole tokens.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from corpus.kernels import MIX_A, mix64
+from corpus.linguistic.characters import ALPHABETIC, CONTENT
+from corpus.linguistic.scan import SEED
+
+# Gopher, and FineWeb-2's configs/cmn_Hani.yml: the 22 most telling words of Chinese Wikipedia, of which the rule wants two.
+STOP_WORDS = {
+    "en": ("the", "be", "to", "of", "and", "that", "have", "with"),
+    "zh": tuple("的年在月是和日了於·為有被人中为他與後也而由"),
+}
+NAMES = (
+    "words",
+    "mean_word_length",
+    "number_signs_per_word",
+    "ellipses_per_word",
+    "alphabetic_words",
+    "stop_words_en",
+    "stop_words_zh",
+)
+
+
+def stop_word_hashes() -> npt.NDArray[np.uint64]:
+    """The hashes of the scan's tokens for each list of `STOP_WORDS`: uint64[lists, longest list], padded with 0."""
+    table = np.zeros((len(STOP_WORDS), max(map(len, STOP_WORDS.values()))), np.uint64)
+    for index, words in enumerate(STOP_WORDS.values()):
+        for column, word in enumerate(words):
+            table[index, column] = _hash(np.array([ord(character) for character in word], np.uint64))
+    return table
+
+
+@njit(nogil=True, cache=True)
+def measure_quality(tokens, totals, found, row):  # type: ignore[no-untyped-def]
+    """Write the values of `NAMES` to `row`; all are 0 where the document has no token."""
+    row[:] = 0.0
+    words = length = alphabetic = 0
+    for i in range(totals.tokens):
+        bits = np.int64(tokens.bits[i])
+        if bits & CONTENT:
+            words += 1
+            length += tokens.ends[i + 1] - tokens.ends[i]
+        alphabetic += (bits & ALPHABETIC) != 0
+    if totals.tokens == 0:
+        return
+    row[0] = words
+    if words:
+        row[1] = length / words
+    row[2] = totals.number_signs / totals.tokens
+    row[3] = totals.ellipses / totals.tokens
+    row[4] = alphabetic / totals.tokens
+    row[5] = found[0]
+    row[6] = found[1]
+
+
+@njit(nogil=True, cache=True)
+def _hash(points):  # type: ignore[no-untyped-def]
+    value = SEED
+    for point in points:
+        value = (value ^ point) * MIX_A
+    return mix64(value)

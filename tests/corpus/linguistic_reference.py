@@ -1,0 +1,140 @@
+"""Every linguistic signal in plain Python, straight from its definition: what the kernels must equal."""
+
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+
+from corpus.linguistic.characters import PUNCTUATION, TERMINALS
+from corpus.linguistic.quality import STOP_WORDS
+from corpus.segment import CJK, TABLE_SIZE, character_table
+
+_SYMBOLS = set(PUNCTUATION) | set(TERMINALS)
+_TABLE = character_table()
+
+
+def _alone(character: str) -> bool:
+    code = ord(character)
+    return bool(_TABLE[code] & CJK) if code < TABLE_SIZE else code < 0x40000
+
+
+def _han(character: str) -> bool:
+    code = ord(character)
+    ranges = ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
+    return any(first <= code <= last for first, last in ranges)
+
+
+def _symbol(character: str) -> bool:
+    return character in _SYMBOLS or ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+
+
+def tokens_of(text: str) -> list[str]:
+    """White-space words, ideographs apart."""
+    tokens = []
+    for word in text.split():
+        run = ""
+        for character in word:
+            if _alone(character):
+                tokens += [run, character] if run else [character]
+                run = ""
+            else:
+                run += character
+        if run:
+            tokens.append(run)
+    return tokens
+
+
+def gaps_of(text: str) -> list[bool]:
+    """For each token but the first: whether white space stands before it."""
+    gaps: list[bool] = []
+    for word in text.split():
+        gaps += [True] + [False] * (len(tokens_of(word)) - 1)
+    return gaps[1:]
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def paragraphs_of(text: str) -> list[str]:
+    stripped = "\n".join(line.strip() for line in text.split("\n"))
+    return [part for part in re.split(r"\n{2,}", stripped.strip("\n")) if part]
+
+
+def _duplicates(parts: list[str]) -> tuple[int, int]:
+    """(elements met before, their characters): datatrove's find_duplicates."""
+    repeated = [part for index, part in enumerate(parts) if part in parts[:index]]
+    return len(repeated), sum(map(len, repeated))
+
+
+def _top(tokens: list[str], gaps: list[bool], n: int, characters: int) -> float:
+    grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    if not grams:
+        return 0.0
+    gram, count = Counter(grams).most_common(1)[0]
+    at = grams.index(gram)
+    return count * (sum(map(len, gram)) + sum(gaps[at : at + n - 1])) / characters
+
+
+def _duplicate(tokens: list[str], n: int, characters: int) -> float:
+    met: set[tuple[str, ...]] = set()
+    index = repeated = 0
+    while index < len(tokens) - n + 1:
+        gram = tuple(tokens[index : index + n])
+        if gram in met:
+            repeated += sum(map(len, gram))
+            index += n
+        else:
+            met.add(gram)
+            index += 1
+    return repeated / characters
+
+
+def _bracketed(text: str) -> int:
+    return sum(len(inside) for inside in re.findall("【(.*?)】", text))
+
+
+def signals_of(text: str) -> dict[str, float]:
+    tokens, lines, paragraphs, characters = tokens_of(text), lines_of(text), paragraphs_of(text), len(text)
+    gaps = gaps_of(text)
+    words = [token for token in tokens if any(not _symbol(character) for character in token)]
+    content = [character for character in text if not character.isspace() and not _symbol(character)]
+    line_repeats, paragraph_repeats = _duplicates(lines), _duplicates(paragraphs)
+    ellipses = text.count("...") + text.count("…")
+    ends = [line.endswith(("...", "…")) for line in lines]
+    terminals = [character in TERMINALS for character in text]
+    counts = Counter(tokens)
+
+    def over(value: float, base: float) -> float:
+        return value / base if base else 0.0
+
+    return {
+        "words": len(words),
+        "mean_word_length": over(sum(map(len, words)), len(words)),
+        "number_signs_per_word": over(text.count("#"), len(tokens)),
+        "ellipses_per_word": over(ellipses, len(tokens)),
+        "alphabetic_words": over(sum(any(map(str.isalpha, token)) for token in tokens), len(tokens)),
+        "stop_words_en": len(set(STOP_WORDS["en"]) & set(tokens)),
+        "stop_words_zh": len(set(STOP_WORDS["zh"]) & set(tokens)),
+        "lines": len(lines),
+        "mean_line_length": over(sum(map(len, lines)), len(lines)),
+        "bullet_lines": over(sum(line.startswith(("•", "-")) for line in lines), len(lines)),
+        "ellipsis_lines": over(sum(ends), len(lines)),
+        "finished_lines": over(sum(line[-1] in TERMINALS for line in lines), len(lines)),
+        "short_lines": over(sum(len(line) <= 30 for line in lines), len(lines)),
+        "line_breaks_per_word": over(max(len(lines) - 1, 0), len(tokens)),
+        "duplicate_lines": over(line_repeats[0], len(lines)),
+        "duplicate_line_characters": over(line_repeats[1], characters),
+        "duplicate_paragraphs": over(paragraph_repeats[0], len(paragraphs)),
+        "duplicate_paragraph_characters": over(paragraph_repeats[1], characters),
+        "repeated_line_characters": over(line_repeats[1], len(text.replace("\n", ""))),
+        "unique_tokens": over(len(counts), len(tokens)),
+        "unigram_entropy": -sum(c / len(tokens) * math.log(c / len(tokens)) for c in counts.values()),
+        **{f"top_{n}_gram": _top(tokens, gaps, n, characters) for n in (2, 3, 4)},
+        **{f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0 for n in range(5, 11)},
+        "characters": characters,
+        "sentences": sum(here and not before for before, here in pairwise([False, *terminals])),
+        "han": over(sum(map(_han, content)), len(content)),
+        "digits": over(sum(character.isdecimal() and not _han(character) for character in content), len(content)),
+        "bracketed": over(_bracketed(text), characters),
+    }

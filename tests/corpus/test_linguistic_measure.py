@@ -1,0 +1,85 @@
+"""The kernels equal the plain definitions: on text made to provoke every rule, and on real documents."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import smart_open
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.linguistic.measure import SCHEMA, SIGNALS, measure
+
+from linguistic_reference import signals_of
+
+PIECES = st.sampled_from(
+    ["the", "to", "of", "and", "a", "Be", "1,000", "x", "é", "e\u0301", "#", "##tag", "...", "…", "....", ". . .", "•", "-"]
+    + ["- item", "word.", "end!", "?!", "的", "了", "我用", "，", "。", "、", "·", "【", "】", "【标签】", "カ", "ﾊ", "〇", "々"]
+    + ["한국어", "１２", "\u0660", "👍", "𠀀", "\u200b", "\xa0", "\u3000", "\t", " ", " ", " ", " ", "\n", "\n", "\n\n", " \n \n", "\r\n"]
+    + ["\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\u2028", "\x00", "\x7f", "the same line again\n", "一样的一行。\n", "one. two. three. four. five."]
+)
+TEXTS = st.one_of(st.lists(PIECES, max_size=120).map("".join), st.text(max_size=200))
+
+
+def assert_equal(texts: list[str]) -> None:
+    columns = measure(pa.array(texts, pa.large_string())).to_pydict()
+    for row, text in enumerate(texts):
+        for name, expected in signals_of(text).items():
+            value = columns[name][row]
+            assert math.isclose(value, expected, rel_tol=1e-6, abs_tol=1e-6), f"{name}: {value}, not {expected}, of {text!r}"
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_equals_the_definitions_on_made_text(texts: list[str]) -> None:
+    assert_equal(texts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(["a ", "b ", "的", "c"]), min_size=20, max_size=150).map("".join))
+def test_equals_the_definitions_on_very_repetitive_text(text: str) -> None:
+    assert_equal([text])
+
+
+def test_every_signal_is_a_column_and_has_a_reference() -> None:
+    assert set(signals_of("")) == set(SIGNALS) == set(SCHEMA.names)
+    assert len(SIGNALS) == len(set(SIGNALS))
+
+
+def test_rows_do_not_see_each_other() -> None:
+    texts = ["the end of the line\nthe end of the line", "", "一样的一行。\n一样的一行。", "x" * 5000, "a b a b a b"]
+    together = measure(pa.array(texts, pa.large_string()))
+    for row, text in enumerate(texts):
+        assert measure(pa.array([text], pa.string())).to_pylist() == together.slice(row, 1).to_pylist()
+
+
+def test_null_and_empty_documents_measure_zero() -> None:
+    table = measure(pa.array([None, ""], pa.large_string()))
+    assert all(value == 0 for column in table.to_pydict().values() for value in column)
+    assert len(measure(pa.array([], pa.large_string()))) == 0
+
+
+def test_broken_utf8_is_measured_without_harm() -> None:
+    broken = pa.array([b"\xe4", b"\xff\xfe\xf0\x9f", b"the \xe4\xb8", b"ok " * 50 + b"\xf4"], pa.large_binary())
+    assert measure(broken)["words"].to_pylist()[3] >= 50
+
+
+@pytest.mark.parametrize("name", ["text/en/18f-blog", "text/en/python-peps", "text/zh/oi-wiki", "text/zh/cmrc2018-wiki"])
+def test_equals_the_definitions_on_real_documents(headwater_data: Path, name: str) -> None:
+    assert_equal([text[:20_000] for text in real_texts(headwater_data / f"{name}.jsonl.zst", 40)])
+
+
+def test_paragraphs_are_parted_by_blank_lines() -> None:
+    text = "one\ntwo\n\none\ntwo\n \none\n\n\n\ntwo\none\n"
+    columns = measure(pa.array([text])).to_pydict()
+    assert columns["duplicate_paragraphs"] == [pytest.approx(1 / 4)]
+    assert columns["duplicate_paragraph_characters"] == [pytest.approx(7 / len(text))]
+    assert len(re.findall("one|two", text)) == columns["lines"][0]
+
+
+def real_texts(path: Path, every: int) -> list[str]:
+    with smart_open.open(str(path), "rb") as file:
+        return [json.loads(line)["text"] for index, line in enumerate(file) if index % every == 0]
