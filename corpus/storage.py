@@ -229,7 +229,7 @@ def delete(path: str) -> None:
 def identify(path: str) -> str:
     """A fingerprint of a raw input: what tells that the file is no longer the one that was read.
 
-    Local: size and xxh3 of its first and last 64 KiB. S3: size and modification time. Web: the address alone, because
+    Local: size and xxh3 of its first and last 64 KiB. S3: its ETag. Web: the address alone, because
     crawl files never change under their name.
     """
     kind = scheme(path)
@@ -240,7 +240,8 @@ def identify(path: str) -> str:
     if info.type != pafs.FileType.File:
         raise UsageError(f"{path}: no such file")
     if kind == "s3":
-        return f"{info.size}-{info.mtime_ns}"
+        with fs.open_input_file(inner) as remote:
+            return str(remote.metadata()["ETag"]).strip('"')
     with open(path, "rb") as file:
         digest = xxhash.xxh3_128(file.read(SAMPLED))
         file.seek(max(0, info.size - SAMPLED))

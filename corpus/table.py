@@ -6,7 +6,7 @@ beside it, no database. The bytes depend on the rows only, so the same rows give
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -87,7 +87,10 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is not None:
+            with suppress(Exception):
+                self._writer.close()
+        else:
             try:
                 checksum = f"{self._sink.position}-{self._sink.digest.hexdigest()}"
                 text = json.dumps(self.metadata, sort_keys=True, ensure_ascii=False)
