@@ -1,0 +1,118 @@
+"""Recipes: mistakes are refused with their mend, all at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from corpus.errors import UsageError
+from pipelines.commands.recipes import recipe_from
+from pipelines.recipe import CrawlInput, FilesInput, builtin_recipe, load_recipe, validate
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD: dict[str, Any] = {
+    "name": "small",
+    "root": "out",
+    "inputs": [
+        {"crawl": "crawl", "dumps": ["CC-MAIN-2019-43", "CC-MAIN-2020-40"]},
+        {"files": ["books/*.jsonl.zst"], "name": "books", "columns": {"text": "body", "id": "isbn"}},
+    ],
+}
+
+
+def _refusal(**changes: Any) -> str:
+    with pytest.raises(UsageError) as refused:
+        validate({**GOOD, **changes}, "r.yaml")
+    return str(refused.value)
+
+
+def test_a_good_recipe() -> None:
+    recipe = validate(GOOD, "r.yaml")
+    crawl, books = recipe.inputs
+    assert isinstance(crawl, CrawlInput)
+    assert isinstance(books, FilesInput)
+    assert crawl.format == "warc"
+    assert books.columns == {"text": "body", "id": "isbn"}
+
+
+def test_an_unknown_key_names_the_nearest() -> None:
+    assert "r.yaml: the recipe has 1 mistake(s):\n  tokeniser: unknown key; did you mean `tokenizer`?" in _refusal(
+        tokeniser={}
+    )
+    inputs = [{"crawl": "c", "dmups": []}]
+    assert "inputs.0.dmups: unknown key; did you mean `dumps`?" in _refusal(inputs=inputs)
+    assert "extract.zzz: unknown key; " in _refusal(extract={"zzz": 1})
+
+
+def test_a_wrong_value_says_what_is_allowed() -> None:
+    inputs = [{"crawl": "c", "dumps": ["CC-MAIN-2019-43"], "format": "wat"}]
+    assert "inputs.0.format: Input should be 'warc' or 'wet', got 'wat'" in _refusal(inputs=inputs)
+    assert "inputs.0.files: Input should be greater than or equal to 1, got 0" in _refusal(
+        inputs=[{"crawl": "c", "files": 0}]
+    )
+    assert "inputs: " in _refusal(inputs=[])
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    message = _refusal(inputs=[{"crawl": "c", "dmups": []}, {"files": ["a"], "name": "x", "colums": {}}], nmae="x")
+    assert "3 mistake(s)" in message
+    assert "inputs.1.colums: unknown key; did you mean `columns`?" in message
+    assert "nmae: unknown key; did you mean `name`?" in message
+
+
+def test_missing_sections_are_named() -> None:
+    with pytest.raises(UsageError, match="root: is needed and not given"):
+        validate({"name": "x", "inputs": GOOD["inputs"]}, "r.yaml")
+
+
+def test_the_environment_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("# ${NOT_READ}\n" + yaml.safe_dump({**GOOD, "root": "${SOMEWHERE}/out"}))
+    monkeypatch.delenv("SOMEWHERE", raising=False)
+    with pytest.raises(UsageError, match=r"SOMEWHERE is not set in the environment; export SOMEWHERE="):
+        load_recipe(str(path))
+    monkeypatch.setenv("SOMEWHERE", "/there")
+    assert load_recipe(str(path)).root == "/there/out"
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "a: [", "{{"])
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"r\.yaml: "):
+        load_recipe(str(path))
+    with pytest.raises(UsageError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("name", ["sample", "dumps", "commoncrawl", "deepseek-llm"])
+def test_the_recipes_that_ship_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_DATA", "/data")
+    recipe = load_recipe(str(builtin_recipe(name)))
+    assert recipe.name == name
+
+
+def _arguments(tmp_path: Path, *words: str) -> Any:
+    import argparse
+
+    from pipelines.commands.recipes import add_recipe_arguments
+
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    parser = argparse.ArgumentParser()
+    add_recipe_arguments(parser)
+    return parser.parse_args([str(path), *words])
+
+
+def test_a_recipe_is_narrowed_and_overridden(tmp_path: Path) -> None:
+    recipe = recipe_from(_arguments(tmp_path, "--dumps", "CC-MAIN-2020-40", "--files", "2", "--set", "root=there"))
+    crawl = recipe.inputs[0]
+    assert isinstance(crawl, CrawlInput)
+    assert (crawl.dumps, crawl.files, recipe.root) == (["CC-MAIN-2020-40"], 2, "there")
+    with pytest.raises(UsageError, match="no dump CC-MAIN-2020-41; did you mean CC-MAIN-2020-40"):
+        recipe_from(_arguments(tmp_path, "--dumps", "CC-MAIN-2020-41"))
+    with pytest.raises(UsageError, match="write it as KEY=VALUE"):
+        recipe_from(_arguments(tmp_path, "--set", "root"))
+    with pytest.raises(UsageError, match="roto: unknown key; did you mean `root`"):
+        recipe_from(_arguments(tmp_path, "--set", "roto=x"))
