@@ -1,0 +1,169 @@
+"""Keepers: which document stands for its near-duplicates, and which are removed in its favour.
+
+Documents are taken in the order of a policy, best first. One that matches no keeper becomes a keeper; one that does is
+removed, with the most similar keeper named. So nothing is removed because of a chain (A like B, B like C): every
+removed document has been compared with its keeper and found to be at least as similar as the threshold. And no two
+keepers that were candidates are as similar as the threshold, which is the greedy cover of the whole graph, though it is
+computed component by component: documents of different components share no bucket.
+
+A document is compared with the keepers that share a bucket with it, found through an index from buckets to keepers, so
+a component may be huge. Where a bucket already holds more than `most_compared` keepers, templates that are alike but
+not alike enough, only the best that many are compared: work stays linear, at the price of perhaps keeping a
+duplicate there.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from corpus.dedup.minhash import Signatures
+from corpus.dedup.verify import may_reach, similarity
+
+Criterion = Literal["quality", "date", "length", "dump", "id"]
+LEVELS = ("", "exact", "url", "near")  # of a removal; the position is what `Election.level` holds
+EXACT, URL, NEAR = 1, 2, 3
+MOST_COMPARED = 1000
+NO_DATE = np.iinfo(np.int64).min
+
+
+class Members(NamedTuple):
+    """The documents of one or more whole components; all arrays have one row a document."""
+
+    ordinals: npt.NDArray[np.uint64]
+    signatures: Signatures
+    text_hash: npt.NDArray[np.uint64]  # [n, 2] of the text's bytes
+    url_hash: npt.NDArray[np.uint64]  # of the canonical URL; 0: none
+    failed_rules: npt.NDArray[np.int32]  # 0: passes the filters
+    date: npt.NDArray[np.int64]  # seconds; NO_DATE where unknown
+    length: npt.NDArray[np.int64]  # bytes of text
+    dump: npt.NDArray[np.int32]  # position in the recipe's order
+    id_rank: npt.NDArray[np.int64]  # order of the ids among these documents
+
+
+class Election(NamedTuple):
+    """The fate of each document."""
+
+    keeper: npt.NDArray[np.int64]  # index of the keeper; a keeper's own index
+    similarity: npt.NDArray[np.float32]  # to the keeper; 1 for a keeper
+    level: npt.NDArray[np.int8]  # index into LEVELS; 0 for a keeper
+
+
+def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) -> npt.NDArray[np.int64]:
+    """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
+
+    quality: fewest failed filter rules; date: newest or oldest, unknown last; length: longest; dump: first in the
+    recipe's order; id: smallest as a string.
+    """
+    known = members.date != NO_DATE
+    columns = {
+        "quality": members.failed_rules,
+        "date": np.where(known, -members.date if newest else members.date, np.iinfo(np.int64).max),
+        "length": -members.length,
+        "dump": members.dump,
+        "id": members.id_rank,
+    }
+    keys = [columns[name] for name in policy]
+    return np.lexsort([members.ordinals, members.id_rank, *reversed(keys)])
+
+
+def elect(
+    members: Members,
+    order: npt.NDArray[np.int64],
+    threshold: float,
+    by_url: bool = False,
+    most_compared: int = MOST_COMPARED,
+) -> Election:
+    """Choose keepers greedily in `order`; `by_url` also removes documents whose canonical URL a keeper has.
+
+    The work is one sketch comparison per pair of a document and a keeper in one of its buckets.
+    """
+    count = len(members.ordinals)
+    columns = [_bucket_numbers(members.signatures.bands[:, b]) for b in range(members.signatures.bands.shape[1])]
+    columns.append(_bucket_numbers(members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1)))
+    if by_url:
+        columns.append(_bucket_numbers(members.url_hash))
+    total = 0
+    for column in columns:
+        column[column >= 0] += total
+        total = max(total, int(column.max(initial=-1)) + 1)
+    buckets = np.ascontiguousarray(np.stack(columns, axis=1)) if count else np.zeros((0, 1), np.int64)
+    election = Election(np.arange(count), np.ones(count, np.float32), np.zeros(count, np.int8))
+    _elect(members, order, buckets, total, threshold, by_url, most_compared, election)
+    return election
+
+
+def _bucket_numbers(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Number the keys that occur more than once from 0; -1 for the others and for key 0, which is no key."""
+    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    number = np.where(sizes > 1, np.cumsum(sizes > 1) - 1, -1)[inverse]
+    return np.where(keys == 0, -1, number)
+
+
+@njit(nogil=True, cache=True)
+def _elect(  # type: ignore[no-untyped-def]
+    members, order, buckets, total, threshold, by_url, most_compared, election
+):
+    """Fill `election`. Keepers of a bucket form a linked list in the order of their election."""
+    signatures = members.signatures
+    width = buckets.shape[1]
+    first = np.full(total, -1, np.int64)  # of each bucket: its first and last entry, and how many
+    last = np.full(total, -1, np.int64)
+    after = np.full(buckets.size, -1, np.int64)  # entry = document * width + column
+    seen = np.full(len(order), -1, np.int64)  # the document a keeper was last compared with
+    for member in order:
+        best, best_level, best_similarity = -1, NEAR + 1, 0.0
+        for column in range(width):
+            bucket = buckets[member, column]
+            entry = first[bucket] if bucket >= 0 else -1
+            compared = 0
+            while entry >= 0 and compared < most_compared:
+                keeper = entry // width
+                entry = after[entry]
+                compared += 1
+                if seen[keeper] == member:
+                    continue
+                seen[keeper] = member
+                level, value = _match(members, signatures, member, keeper, threshold, by_url)
+                if level and (level < best_level or (level == best_level and value > best_similarity)):
+                    best, best_level, best_similarity = keeper, level, value
+        if best >= 0:
+            election.keeper[member] = best
+            election.level[member] = best_level
+            election.similarity[member] = best_similarity
+            continue
+        for column in range(width):
+            bucket = buckets[member, column]
+            if bucket >= 0:
+                entry = member * width + column
+                if first[bucket] < 0:
+                    first[bucket] = entry
+                else:
+                    after[last[bucket]] = entry
+                last[bucket] = entry
+
+
+@njit(inline="always")
+def _match(members, signatures, member, keeper, threshold, by_url):  # type: ignore[no-untyped-def]
+    """(level, similarity) of a document and a keeper; level 0 if it must not be removed for it."""
+    hashes = members.text_hash
+    if hashes[member, 0] == hashes[keeper, 0] and hashes[member, 1] == hashes[keeper, 1]:
+        return EXACT, 1.0
+    same_url = by_url and members.url_hash[member] != 0 and members.url_hash[member] == members.url_hash[keeper]
+    if same_url or may_reach(signatures.shingles, member, keeper, threshold):
+        value = similarity(signatures.values, signatures.offsets, signatures.shingles, member, keeper)
+        if same_url:
+            return URL, value
+        if value >= threshold:
+            return NEAR, value
+    return 0, 0.0
+
+
+def cluster_sizes(keeper: npt.NDArray[np.int64], dump: npt.NDArray[np.int32]) -> tuple[Any, Any]:
+    """`(size, dumps)`: for each document, the number of documents that its keeper stands for, itself included, and the
+    number of distinct dumps they are in; int32 each."""
+    size = np.bincount(keeper, minlength=len(keeper))
+    pairs = np.unique(keeper * (np.int64(1) << 32) + dump)
+    dumps = np.bincount(pairs >> 32, minlength=len(keeper))
+    return size[keeper].astype(np.int32), dumps[keeper].astype(np.int32)

@@ -1,0 +1,137 @@
+"""MinHash signatures, band keys and sketches of documents, straight from Arrow buffers.
+
+A signature is the minimum of each of `bands * rows` permutations over a document's shingle hashes; the fraction of
+equal minima of two documents estimates the Jaccard similarity of their shingle sets (Broder 1997). The scheme is
+datasketch 2's `affine32`: a hash is finished with MurmurHash3's fmix32, then permutation i is `a[i] * h + b[i]` modulo
+2**32 with odd a[i]; multipliers and increments are those datasketch draws for the same seed, so a signature made here
+loads into `datasketch.MinHash` and gives its estimates.
+
+The signature itself is only a means: what is kept of a document is a 64-bit key per band (equal keys make candidates)
+and a *sketch*, the sorted distinct shingle hashes, all of them or the `sketch_size` smallest, by which candidates are
+verified.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from numba import njit
+
+from corpus.buffers import utf8_buffers
+from corpus.dedup.bands import band_keys
+from corpus.dedup.shingles import shingle_hashes, sorted_unique
+from corpus.segment import new_scratch, split_words
+
+_U32 = np.uint32
+_BLOCK = 32  # hashes handled together, so that the compiler makes straight vector code
+EMPTY = _U32(0xFFFFFFFF)  # the minimum over no hashes, as in datasketch
+
+
+class Scheme(NamedTuple):
+    """What decides a signature's bytes."""
+
+    shingle: int = 5  # words a shingle, 1..64
+    bands: int = 20
+    rows: int = 5  # minima a band
+    sketch_size: int = 0  # hashes kept for verification, the smallest; 0: all, which makes verification exact
+    seed: int = 1  # of the permutations, as datasketch takes it
+
+
+class Signatures(NamedTuple):
+    """What deduplication knows of n documents; row i is document i."""
+
+    bands: npt.NDArray[np.uint64]  # [n, bands] keys; zeros for a document without words
+    values: npt.NDArray[np.uint32]  # sketches one after another, each ascending and without repeats
+    offsets: npt.NDArray[np.int64]  # [n + 1]: the sketch of document i is values[offsets[i]:offsets[i + 1]]
+    shingles: npt.NDArray[np.int32]  # [n] number of distinct shingle hashes; more than the sketch if it was cut
+
+
+def permutations(count: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Multipliers (odd) and increments of `count` affine32 permutations, as datasketch draws them."""
+    generator = np.random.RandomState(seed)  # its stream is frozen
+    multipliers = generator.randint(0, 1 << 31, count, dtype=np.uint32) * _U32(2) + _U32(1)
+    return multipliers, generator.randint(0, 1 << 32, count, dtype=np.uint32)
+
+
+def sign(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> Signatures:
+    """The signatures of a column of documents."""
+    return sign_with_minima(text, scheme)[0]
+
+
+def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[Signatures, npt.NDArray[np.uint32]]:
+    """The signatures, and the minima [n, bands * rows] they were made from (datasketch's `hashvalues`)."""
+    data, offsets = utf8_buffers(text)
+    rows = len(offsets) - 1
+    longest = int(np.diff(offsets).max(initial=0))
+    multipliers, increments = permutations(scheme.bands * scheme.rows, scheme.seed)
+    signatures = Signatures(
+        np.zeros((rows, scheme.bands), np.uint64),
+        np.empty(int(offsets[-1]) // 2 + rows + 1, np.uint32),  # a word and its separator are two bytes or more
+        np.zeros(rows + 1, np.int64),
+        np.zeros(rows, np.int32),
+    )
+    minima = np.full((rows, len(multipliers)), EMPTY, np.uint32)
+    hashes = np.empty(longest + _BLOCK, np.uint32)
+    unique = np.empty(longest + 2 * _BLOCK, np.uint32)
+    slots = np.empty(2 * longest + 64, np.int64)
+    scratch = new_scratch(longest)
+    _sign(
+        data,
+        offsets,
+        scratch,
+        scheme.shingle,
+        scheme.sketch_size or (1 << 62),
+        multipliers,
+        increments,
+        hashes,
+        unique,
+        slots,
+        minima,
+        signatures,
+    )
+    values = signatures.values[: signatures.offsets[-1]].copy()
+    return signatures._replace(values=values), minima
+
+
+@njit(nogil=True, cache=True)
+def _sign(  # type: ignore[no-untyped-def]
+    data, offsets, scratch, size, sketch_size, multipliers, increments, hashes, unique, slots, minima, signatures
+):
+    """Fill `minima` and `signatures`, document by document."""
+    at = 0
+    for row in range(len(offsets) - 1):
+        words = split_words(data, offsets[row], offsets[row + 1], scratch)
+        count = shingle_hashes(scratch.hashes, words, size, hashes)
+        count = sorted_unique(hashes, count, slots, unique)
+        signatures.shingles[row] = count
+        kept = min(count, sketch_size)
+        for i in range(kept):
+            signatures.values[at + i] = unique[i]
+        at += kept
+        signatures.offsets[row + 1] = at
+        if count:
+            minimum_of_permutations(unique, count, multipliers, increments, minima[row])
+            band_keys(minima[row], signatures.bands[row])
+
+
+@njit(nogil=True, cache=True)
+def minimum_of_permutations(hashes, count, multipliers, increments, out):  # type: ignore[no-untyped-def]
+    """The affine32 signature of `hashes[:count]`, count >= 1; the array needs room for 32 more and is overwritten."""
+    blocks = (count + _BLOCK - 1) // _BLOCK
+    for i in range(count, blocks * _BLOCK):
+        hashes[i] = hashes[0]
+    for i in range(blocks * _BLOCK):
+        value = hashes[i]  # fmix32
+        value = _U32(value ^ (value >> _U32(16)))
+        value = _U32(value * _U32(0x85EBCA6B))
+        value = _U32(value ^ (value >> _U32(13)))
+        value = _U32(value * _U32(0xC2B2AE35))
+        hashes[i] = _U32(value ^ (value >> _U32(16)))
+    for k in range(len(multipliers)):
+        lowest = EMPTY
+        a = multipliers[k]
+        b = increments[k]
+        for i in range(blocks * _BLOCK):
+            lowest = min(lowest, _U32(a * hashes[i] + b))
+        out[k] = lowest
