@@ -21,7 +21,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_recipe_arguments(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage: extract, filter, dedup, remix, ...")
-    parser.add_argument("--workers", metavar="N", type=int, help="CPUs of the embedded Ray (default: all)")
+    parser.add_argument("--workers", metavar="N", type=int, help="CPUs of the embedded Ray (default: all; 0: no Ray)")
     parser.add_argument(
         "--verify",
         action=argparse.BooleanOptionalAction,
@@ -37,8 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     stages = stages_of(recipe, until=arguments.until)
     verify = arguments.verify if arguments.verify is not None else storage.scheme(recipe.root) == "file"
     console = Console(soft_wrap=True)
-    with cluster.connected(arguments.workers):
-        results = pipeline.run(stages, console, verify)
+    if arguments.workers == 0:
+        results = pipeline.run(stages, console, verify, on_ray=False)
+    else:
+        with cluster.connected(arguments.workers):
+            results = pipeline.run(stages, console, verify)
     pipeline.write_run(recipe.root, results)
     failed = [failure for result in results for failure in result.failed]
     for failure in failed:

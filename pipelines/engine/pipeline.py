@@ -53,6 +53,13 @@ class _Corrupt(Exception):
     pass
 
 
+class _Done(dict[str, Sequence[Task]]):
+    """The planned tasks by stage name; to ask for a stage that could not be planned is not to be planned oneself."""
+
+    def __missing__(self, name: str) -> Sequence[Task]:
+        raise NotPlanned(f"needs the shards of {name}")
+
+
 def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | None]:
     """The counts of each task that is done; None for each that is to do."""
     with ThreadPoolExecutor(CHECKERS) as pool:
@@ -61,7 +68,7 @@ def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | No
 
 def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     """Plan all stages without running any."""
-    done: dict[str, Sequence[Task]] = {}
+    done = _Done()
     plans = []
     for stage in stages:
         try:
@@ -88,7 +95,7 @@ def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = 
 
 
 def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool) -> list[StageResult]:
-    done: dict[str, Sequence[Task]] = {}
+    done = _Done()
     results = []
     for stage in stages:
         try:

@@ -92,6 +92,10 @@ class Stage(ABC, Generic[P]):
         Raises NotPlanned where the tasks depend on a result that is not there.
         """
 
+    def expected_tasks(self, document_shards: int) -> int | None:
+        """How many tasks there will be for so many document shards, where `plan` cannot say; None where nobody can."""
+        return None
+
     @abstractmethod
     def run(self, task: Task) -> Counts:
         """Do a task on a worker: write its output, stamped, last and atomically, and return its counts."""
