@@ -102,7 +102,8 @@ class ShardWriter:
         self._stack.__exit__(kind, error, trace)
 
 
-def _open(path: str) -> pq.ParquetFile:
+def open_shard(path: str) -> pq.ParquetFile:
+    """A shard as a Parquet file, for reading single row groups; raise CorruptShard where it is not Parquet."""
     fs, inner = storage.filesystem(path)
     try:
         return pq.ParquetFile(fs.open_input_file(inner))
@@ -112,7 +113,7 @@ def _open(path: str) -> pq.ParquetFile:
 
 def iter_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """Yield the shard a row group at a time; raise CorruptShard where it cannot be read."""
-    with _open(path) as file:
+    with open_shard(path) as file:
         for group in range(file.num_row_groups):
             try:
                 yield file.read_row_group(group, columns=columns, use_threads=False)
@@ -122,7 +123,7 @@ def iter_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.Tab
 
 def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
     """The whole shard, or some columns of it; raise CorruptShard where it cannot be read."""
-    with _open(path) as file:
+    with open_shard(path) as file:
         try:
             return file.read(columns=columns, use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
@@ -131,7 +132,7 @@ def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
 
 def num_rows(path: str) -> int:
     """The number of rows, from the footer alone."""
-    with _open(path) as file:
+    with open_shard(path) as file:
         return int(file.metadata.num_rows)
 
 
@@ -139,7 +140,7 @@ def read_metadata(path: str) -> dict[str, Any] | None:
     """What the footer carries, or None where the file is not there, cannot be read, or was not written by this
     module."""
     try:
-        with _open(path) as file:
+        with open_shard(path) as file:
             value = (file.metadata.metadata or {}).get(KEY)
             return None if value is None else json.loads(value)
     except (CorruptShard, OSError, ValueError):
@@ -149,7 +150,7 @@ def read_metadata(path: str) -> dict[str, Any] | None:
 def is_whole(path: str) -> bool:
     """Whether every byte before the footer is the byte that was written."""
     try:
-        with _open(path) as file:
+        with open_shard(path) as file:
             length, _, expected = (file.metadata.metadata or {})[CHECKSUM].decode().partition("-")
         digest, left = xxhash.xxh3_128(), int(length)
         with storage.open_input(path) as raw:
