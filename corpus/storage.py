@@ -56,7 +56,7 @@ def join(root: str, *parts: str) -> str:
 
 @lru_cache(maxsize=8)
 def _s3(_process: int) -> pafs.S3FileSystem:
-    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=10)
+    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get("AWS_MAX_ATTEMPTS", "10")))
     return pafs.S3FileSystem(
         endpoint_override=os.environ.get("AWS_ENDPOINT_URL") or None,
         region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
