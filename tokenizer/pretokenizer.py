@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import njit
 from tokenizers import Regex, pre_tokenizers
 
+from tokenizer.bytes_table import count_trailing_zeros, load64
 from tokenizer.characters import (
     CJK,
     CJK_ONLY,
@@ -68,6 +69,11 @@ def new_memo() -> npt.NDArray[np.int64]:
     return np.zeros(3, np.int64)
 
 
+_BIT5, _BIT7, _LOW7 = np.uint64(0x2020202020202020), np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
+_FROM_A = np.uint64(0x1F1F1F1F1F1F1F1F)  # 0x80 - "a" in every byte
+_PAST_Z = np.uint64(0x0505050505050505)  # 0x7f - "z" in every byte
+_CJK_FIRST, _CJK_LAST = 0xE4, 0xE8  # every character with such a first byte, U+4000 to U+8FFF, is CJK_ONLY
+
 # What follows a run of spaces decides to whom its last space belongs.
 _ALONE = 0  # the run ends its piece: before a newline, the end, or a U+3000 that letters take
 _TO_LETTERS = 1  # the last space goes to the letters behind it
@@ -75,7 +81,7 @@ _TO_PUNCT = 2  # the last space goes to the punctuation behind it
 _INSIDE = 3  # the run is inside a piece
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True)
 def _class_at(data, at, end, table):
     """The class and the byte length of the character at `at`; (END, 0) at the end."""
     if at >= end:
@@ -99,15 +105,33 @@ def _class_at(data, at, end, table):
     return OTHER, 1  # not UTF-8: a byte on its own
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True)
 def _is_letter(kind):
     return kind == LETTER_PUNCT or kind == LETTER or kind == LETTER_CJK
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True)
+def _ascii_letters(data, at, end):
+    """The end of the run of ASCII letters that begins at `at`, found eight bytes at a time."""
+    while True:
+        word = load64(data, at)
+        low = (word | _BIT5) & _LOW7
+        # Bit 7 of a byte: it is at least "a", not beyond "z", and ASCII.
+        letters = (low + _FROM_A) & ~(low + _PAST_Z) & ~word & _BIT7
+        others = letters ^ _BIT7
+        if others:
+            return min(end, at + np.int64(count_trailing_zeros(others) >> np.uint64(3)))
+        at += 8
+        if at >= end:
+            return end
+
+
+@njit(nogil=True, cache=True)
 def _run(data, at, end, table, kind):
     """The end of the run of characters of one class that begins at `at`."""
     while True:
+        if kind == LETTER_PUNCT:
+            at = _ascii_letters(data, at, end)
         found, length = _class_at(data, at, end, table)
         if found != kind:
             return at
@@ -163,6 +187,9 @@ def _wide_punctuation(data, at, end, table):
 def _unclassed(data, at, end, table, plain, space, memo):
     """The end of a piece of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
     while True:
+        if plain == CJK_ONLY:
+            while at + 3 <= end and _CJK_FIRST <= data[at] <= _CJK_LAST:
+                at += 3
         kind, length = _class_at(data, at, end, table)
         if kind == space:
             if memo[0] <= at:
@@ -176,7 +203,7 @@ def _unclassed(data, at, end, table, plain, space, memo):
 
 @njit(nogil=True, cache=True)
 def _from_space(data, at, end, table, kind, length, memo):
-    """The end of the piece that begins with a space (of class `kind`) at `at`."""
+    """The end of the piece that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
     if memo[0] <= at:
         _look_through_spaces(data, at, end, table, memo)
     stop, last, owner = memo[0], memo[1], memo[2]
@@ -192,14 +219,13 @@ def _from_space(data, at, end, table, kind, length, memo):
             at += length
         return at
     at += length
-    behind, _ = _class_at(data, at, end, table)
-    if kind == SPACE:
-        joins = behind == LETTER_PUNCT or behind == LETTER or behind == PUNCT
-    else:
-        joins = behind == LETTER_CJK
+    if kind == SPACE_CJK:
+        behind, _ = _class_at(data, at, end, table)
+        if behind == LETTER_CJK:
+            return _run(data, at, end, table, behind)
         if behind == PUNCT_CJK or behind == SPACE_PUNCT:
             return _wide_punctuation(data, at, end, table)
-    return _run(data, at, end, table, behind) if joins else at
+    return at
 
 
 @njit(nogil=True, cache=True)
@@ -213,7 +239,13 @@ def scan(data, at, end, table, ends, memo):
     count = 0
     while at < end and count < ends.size:
         kind, length = _class_at(data, at, end, table)
-        if kind == SPACE or kind == SPACE_CJK:
+        if kind == SPACE:
+            behind, _ = _class_at(data, at + length, end, table)
+            if behind == LETTER_PUNCT or behind == LETTER or behind == PUNCT:
+                at = _run(data, at + length, end, table, behind)
+            else:
+                at = _from_space(data, at, end, table, kind, length, memo)
+        elif kind == SPACE_CJK:
             at = _from_space(data, at, end, table, kind, length, memo)
         elif kind == NUMBER or kind == NEWLINE:
             at += length
