@@ -1,0 +1,194 @@
+"""A model as a Hugging Face Llama folder, and back.
+
+The weights are the same numbers under other names: the rotary convention is Hugging Face's already, so
+nothing is permuted. The folder holds config.json, generation_config.json, safetensors (in several files with
+an index when large) and the tokenizer, and is loaded by `transformers.AutoModelForCausalLM` and by servers
+that read the same format, such as vLLM. Everything is written atomically and config.json last, so a folder
+that has one is whole.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from corpus import storage
+from corpus.errors import UsageError
+from train.config import ModelConfig
+
+MAX_FILE_BYTES = 5 * 10**9  # Hugging Face's own limit for one file of weights
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+_NAMES = {
+    "embedding.weight": "model.embed_tokens.weight",
+    "norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_LAYER_NAMES = {
+    "attention_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attention.wq": "self_attn.q_proj",
+    "attention.wk": "self_attn.k_proj",
+    "attention.wv": "self_attn.v_proj",
+    "attention.wo": "self_attn.o_proj",
+    "ffn.w1": "mlp.gate_proj",
+    "ffn.w2": "mlp.down_proj",
+    "ffn.w3": "mlp.up_proj",
+}
+
+
+def hugging_face_name(name: str) -> str:
+    """The name in `LlamaForCausalLM` of a parameter of `train.model.Transformer`."""
+    if name in _NAMES:
+        return _NAMES[name]
+    _, number, part = name.removesuffix(".weight").split(".", 2)
+    return f"model.layers.{number}.{_LAYER_NAMES[part]}.weight"
+
+
+def hugging_face_config(config: ModelConfig, dtype: str, bos: int | None, eos: int | None) -> dict[str, Any]:
+    """config.json, for transformers 4 (rope_theta, torch_dtype) and 5 (rope_parameters, dtype)."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.dim,
+        "intermediate_size": config.ffn_dim,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.max_sequence_length,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "initializer_range": config.init_std,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "attention_dropout": 0.0,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+        "bos_token_id": bos,
+        "eos_token_id": eos,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+    }
+
+
+def export_model(
+    folder: str,
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    bos: int | None,
+    eos: int | None,
+    tokenizer_folder: str | None = None,
+    max_file_bytes: int = MAX_FILE_BYTES,
+) -> list[str]:
+    """Write the folder and return the names of its files.
+
+    `weights` are by the names of `train.model.Transformer`. Of `tokenizer_folder`, the files of a Hugging Face tokenizer that are there are copied.
+    """
+    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    names = []
+
+    def write(name: str, data: bytes) -> None:
+        storage.write_bytes(storage.join(folder, name), data)
+        names.append(name)
+
+    parts = list(_split({hugging_face_name(name): value for name, value in weights.items()}, max_file_bytes))
+    index: dict[str, str] = {}
+    for number, part in enumerate(parts, 1):
+        name = "model.safetensors" if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
+        write(name, save_safetensors(part, metadata={"format": "pt"}))
+        index |= dict.fromkeys(part, name)
+    if len(parts) > 1:
+        total = sum(value.nbytes for value in weights.values())
+        write("model.safetensors.index.json", _json({"metadata": {"total_size": total}, "weight_map": index}))
+    for name, data in _tokenizer_files(tokenizer_folder, bos, eos, config.max_sequence_length):
+        write(name, data)
+    write("generation_config.json", _json({"bos_token_id": bos, "eos_token_id": eos, "do_sample": False}))
+    write("config.json", _json(hugging_face_config(config, dtype, bos, eos)))
+    return sorted(names)
+
+
+def import_model(folder: str) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Read a Llama folder back: the model's shape, and its weights by the names of `train.model.Transformer`.
+
+    Raises UsageError for a folder whose architecture this model does not have.
+    """
+    found = storage.read_json(storage.join(folder, "config.json"))
+    rope = found.get("rope_parameters") or {"rope_theta": found.get("rope_theta", 10_000.0)}
+    config = ModelConfig(
+        vocab_size=found["vocab_size"],
+        dim=found["hidden_size"],
+        num_layers=found["num_hidden_layers"],
+        num_heads=found["num_attention_heads"],
+        num_kv_heads=found.get("num_key_value_heads"),
+        ffn_multiple=found["intermediate_size"],
+        max_sequence_length=found["max_position_embeddings"],
+        rope_theta=rope["rope_theta"],
+        norm_eps=found["rms_norm_eps"],
+        init_std=found["initializer_range"],
+    )
+    if (
+        found["model_type"] != "llama"
+        or found.get("tie_word_embeddings")
+        or rope.get("rope_type", "default") != "default"
+    ):
+        raise UsageError(f"{folder}: only plain Llama models with untied embeddings and unscaled RoPE can be read")
+    if config.ffn_dim != found["intermediate_size"] or found.get("head_dim", config.head_dim) != config.head_dim:
+        raise UsageError(f"{folder}: its feed-forward or heads have a width that this model cannot have")
+    ours = {hugging_face_name(name): name for name in _parameter_names(config)}
+    path = storage.join(folder, "model.safetensors.index.json")
+    files = (
+        sorted(set(storage.read_json(path)["weight_map"].values())) if storage.exists(path) else ["model.safetensors"]
+    )
+    weights = {}
+    for file in files:
+        for name, value in load_safetensors(storage.read_bytes(storage.join(folder, file))).items():
+            if name not in ours:
+                raise UsageError(f"{folder}/{file}: parameter {name} has no place in this model")
+            weights[ours[name]] = value
+    if missing := sorted(set(ours.values()) - set(weights)):
+        raise UsageError(f"{folder}: the weights lack {', '.join(missing[:3])} and {max(0, len(missing) - 3)} more")
+    return config, weights
+
+
+def _parameter_names(config: ModelConfig) -> list[str]:
+    layers = [f"layers.{number}.{part}.weight" for number in range(config.num_layers) for part in _LAYER_NAMES]
+    return [*_NAMES, *layers]
+
+
+def _split(weights: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
+    """Parts of at most `limit` bytes, in order; a tensor that is larger is a part of its own."""
+    part: dict[str, Tensor] = {}
+    size = 0
+    for name, value in weights.items():
+        if part and size + value.nbytes > limit:
+            yield part
+            part, size = {}, 0
+        part[name] = value.contiguous()
+        size += value.nbytes
+    yield part
+
+
+def _tokenizer_files(folder: str | None, bos: int | None, eos: int | None, length: int) -> Iterator[tuple[str, bytes]]:
+    if folder is None or not storage.exists(storage.join(folder, "tokenizer.json")):
+        return
+    found = {name for name in TOKENIZER_FILES if storage.exists(storage.join(folder, name))}
+    for name in sorted(found):
+        yield name, storage.read_bytes(storage.join(folder, name))
+    if "tokenizer_config.json" not in found:
+        added = storage.read_json(storage.join(folder, "tokenizer.json")).get("added_tokens", [])
+        content = {token["id"]: token["content"] for token in added}
+        marks = {"bos_token": content.get(bos), "eos_token": content.get(eos), "pad_token": content.get(eos)}
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length}
+        yield "tokenizer_config.json", _json(settings | {key: text for key, text in marks.items() if text is not None})
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

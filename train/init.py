@@ -1,0 +1,35 @@
+"""Starting weights that depend on nothing but the seed and the parameter's name.
+
+Each parameter is drawn from a generator of its own, seeded by its full name, on the CPU, as a whole. So it
+comes out the same on every device, in every order of construction, and on every parallel layout that then
+cuts it up, where one stream of random numbers for the whole model would not. Matrices are normal with the
+configured deviation (0.006 in the paper's section 2.3), the gains of the norms are one.
+"""
+
+import torch
+import xxhash
+from torch import Tensor, nn
+
+from train.model import Transformer
+
+
+def initial_value(name: str, shape: torch.Size, std: float, seed: int) -> Tensor:
+    """The starting value of a parameter, fp32 on the CPU."""
+    if len(shape) < 2:
+        return torch.ones(shape)
+    generator = torch.Generator().manual_seed(
+        xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()) >> 1
+    )  # 63 bits: it takes no more
+    return torch.empty(shape).normal_(0.0, std, generator=generator)
+
+
+@torch.no_grad()
+def initialise(model: Transformer, seed: int) -> None:
+    """Fill every parameter of a model, in place."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(initial_value(name, parameter.shape, model.config.init_std, seed))
+
+
+def build(model: nn.Module, device: torch.device) -> nn.Module:
+    """Give memory on `device` to a model that was made on the meta device."""
+    return model.to_empty(device=device)

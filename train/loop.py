@@ -1,0 +1,242 @@
+"""The training loop: from a stream of samples to trained weights, through any number of interruptions.
+
+A step takes the next global batch of the stream, passes it through the model in micro-batches whose gradients
+add up, clips their norm and lets AdamW step. The loss is summed over tokens and divided by the token count of
+the global batch, so the size of the micro-batches does not change it. The state of a run is the weights,
+AdamW's moments and the number of steps: the stream's position follows from it, nothing else is random. A run
+that is killed and started again goes on from its newest intact checkpoint and, on the same device with the
+same number of threads, ends with the same bytes.
+
+`Shard` says which part of each global batch this process takes; one process takes all of it.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from corpus.errors import HeadwaterError
+from tokenizer.shards import TokenShards
+from train.checkpoint import Checkpoints
+from train.init import initialise
+from train.loss import cross_entropy_sum
+from train.metrics import MetricsLog
+from train.model import Transformer
+from train.optimizer import build_optimizer
+from train.schedule import SCHEDULES, phase_ends
+from train.settings import TrainSettings
+from train.stream import TokenStream, micro_batches
+from train.validate import BitsPerByte, measure
+
+_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)  # keyed by parameter name: any layout can read it
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The data-parallel part of a process."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a person sees of a step. `bits_per_byte` by domain, and `all`, when they were just measured."""
+
+    step: int
+    steps: int
+    tokens: int
+    loss: float  # nats a token
+    learning_rate: float
+    grad_norm: float  # before clipping
+    tokens_per_second: float
+    seconds_left: float
+    bits_per_byte: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: int | None = None  # the step of the last checkpoint
+    checkpoint_age: float = 0.0  # seconds
+
+
+class Display:
+    """Where a run tells what it does; this one says nothing. See `train.progress` for those that do."""
+
+    def step(self, report: StepReport) -> None:
+        """Called after each step."""
+
+    def note(self, message: str) -> None:
+        """Called for what happens once: resuming, a refused checkpoint."""
+
+
+class Trainer:
+    """A run. `run` brings it to its last step from wherever its checkpoints left it."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        model: Transformer,
+        stream: TokenStream,
+        validation: Mapping[str, TokenShards],
+        checkpoints: Checkpoints,
+        metrics: MetricsLog,
+        display: Display,
+        device: torch.device,
+        shard: Shard = Shard(),
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.stream = stream
+        self.validation = validation
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.display = display
+        self.device = device
+        self.shard = shard
+        self.optimizer = build_optimizer(model, settings.learning_rate, settings.weight_decay)
+        self.step = 0
+        self.last_loss = float("nan")
+        self._saved_step: int | None = None
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Resume or initialise, train to the last step, and leave a checkpoint there."""
+        self._start()
+        began, first = time.monotonic(), self.step
+        while self.step < self.settings.steps:
+            start = time.monotonic()
+            record = self._train_step()
+            seconds = time.monotonic() - start
+            if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
+                record["bits_per_byte"] = self._quick_validation()
+            rate = self.settings.tokens_per_step / seconds
+            self.metrics.append(record | {"tokens_per_second": round(rate, 1)})
+            self._save_if_due()
+            now = time.monotonic()
+            done = self.step - first
+            self.display.step(
+                StepReport(
+                    **record,
+                    steps=self.settings.steps,
+                    tokens_per_second=rate,
+                    seconds_left=(now - began) / done * (self.settings.steps - self.step),
+                    checkpoint=self._saved_step,
+                    checkpoint_age=now - self._saved_at,
+                )
+            )
+
+    def validate(self, limit: int | None = None) -> dict[str, BitsPerByte]:
+        """Bits per byte by domain, on the first `limit` held-out tokens of each (None: all of them)."""
+        self.model.eval()
+        with self._precision():
+            found = {
+                name: measure(
+                    self.model,
+                    shards,
+                    sequence_length=self.settings.sequence_length,
+                    batch_size=self.settings.micro_batch,
+                    limit=limit,
+                    device=self.device,
+                )
+                for name, shards in self.validation.items()
+                if shards.num_tokens > 1
+            }
+        self.model.train()
+        return found
+
+    def _start(self) -> None:
+        initialise(self.model, self.settings.seed)
+        progress = self._restore()
+        if progress is not None:
+            self.step, self.last_loss = progress["step"], progress["loss"]
+            self._saved_step = self.step
+            self.stream.load_state_dict(progress["stream"])
+            self.display.note(f"resumed at step {self.step:,} of {self.settings.steps:,}")
+        self.metrics.start(self.step)
+        self._saved_at = time.monotonic()
+
+    def _train_step(self) -> dict[str, Any]:
+        """One optimizer step; its line of the metrics."""
+        settings, step = self.settings, self.step + 1
+        tokens = step * settings.tokens_per_step
+        rate = settings.learning_rate * SCHEDULES[settings.schedule](
+            tokens, settings.steps * settings.tokens_per_step, settings.warmup_steps * settings.tokens_per_step
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = torch.zeros((), device=self.device)
+        parts = micro_batches(
+            self.stream.samples, settings.batch_size, settings.micro_batch, rank=self.shard.rank, ranks=self.shard.ranks
+        )
+        for first, count in parts:
+            loss += self._forward_backward(first, count, 1.0 / settings.tokens_per_step)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        value = float(loss)
+        if value != value or float(norm) != float(norm):
+            raise HeadwaterError(
+                f"the loss is not a number at step {step} (gradient norm {float(norm):g}); lower learning_rate "
+                f"(now {settings.learning_rate:g}) or lengthen warmup_steps, and start the run anew"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.stream.samples += settings.batch_size
+        self.step, self.last_loss = step, value
+        return {"step": step, "tokens": tokens, "loss": value, "learning_rate": rate, "grad_norm": float(norm)}
+
+    def _forward_backward(self, first: int, count: int, scale: float) -> torch.Tensor:
+        """The scaled loss of a micro-batch, its gradients added to the parameters'."""
+        window = torch.from_numpy(self.stream.batch(first, count)).to(self.device, torch.long)
+        documents = None
+        if self.settings.document_mask:
+            documents = torch.from_numpy(self.stream.documents(first, count)).to(self.device)
+        with self._precision():
+            logits = self.model(window[:, :-1], documents)
+        loss = cross_entropy_sum(logits, window[:, 1:], scale)
+        loss.backward()
+        return loss.detach()
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.settings.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def _quick_validation(self) -> dict[str, float]:
+        found = self.validate(self.settings.validation_tokens)
+        figures = {name: value.bits_per_byte for name, value in found.items()}
+        if found:
+            figures["all"] = sum(found.values(), start=BitsPerByte(0.0, 0, 0.0)).bits_per_byte
+        return figures
+
+    def _save_if_due(self) -> None:
+        """Save at the end of a phase of the schedule, at the end of the run, and when the wall clock says so."""
+        steps, batch = self.settings.steps, self.settings.tokens_per_step
+        ends = {end // batch for end in phase_ends(steps * batch)}
+        overdue = time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+        if self.step == steps or self.step in ends or overdue:
+            self.metrics.sync()
+            progress = {"step": self.step, "loss": self.last_loss, "stream": self.stream.state_dict()}
+            self.checkpoints.save(self.step, self._state(), progress, permanent=self.step in ends)
+            self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": get_model_state_dict(self.model),
+            "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_FLAT),
+        }
+
+    def _restore(self) -> dict[str, Any] | None:
+        state = self._state()
+        progress = self.checkpoints.restore(state, self.display.note)
+        if progress is None:
+            self.optimizer.state.clear()  # asking for its state made torch take a step of nothing
+            return None
+        set_model_state_dict(self.model, state["model"])
+        set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_FLAT)
+        return progress

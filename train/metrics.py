@@ -1,0 +1,64 @@
+"""metrics.jsonl: one line a step, with no step twice and none missing, whatever was killed when.
+
+Lines are appended as steps end, so steps that were done after the last checkpoint and then lost in a crash
+have lines too; when the run resumes, the lines after its checkpoint are cut off before the steps are done
+again. The file is on disk before a checkpoint is: so no line that a checkpoint stands on can be missing. An
+object store cannot append, so there the file is sent whole with each checkpoint.
+"""
+
+import json
+import os
+from typing import Any
+
+from corpus import storage
+
+
+class MetricsLog:
+    """The metrics of a run; open it with `start`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._local = storage.scheme(path) == "file"
+        self._lines: list[bytes] = []
+        self._file: Any = None
+
+    def start(self, step: int) -> None:
+        """Keep what was logged up to and including `step`, drop the rest, and be ready for the next."""
+        self._lines = [line for line in self._read() if json.loads(line)["step"] <= step]
+        storage.write_bytes(self.path, b"".join(self._lines))
+        if self._local:
+            self._lines = []
+            self._file = open(self.path, "ab")  # noqa: SIM115 (closed by `close`)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add the line of a step; `record["step"]` ascends."""
+        line = json.dumps(record).encode() + b"\n"
+        if self._local:
+            self._file.write(line)
+            self._file.flush()
+        else:
+            self._lines.append(line)
+
+    def sync(self) -> None:
+        """Make everything so far durable."""
+        if self._local:
+            os.fsync(self._file.fileno())
+        else:
+            storage.write_bytes(self.path, b"".join(self._lines))
+
+    def close(self) -> None:
+        """Make durable and close."""
+        self.sync()
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self) -> list[bytes]:
+        """The whole lines of the file; one that was being written at a crash has no end and is left out."""
+        if not storage.exists(self.path):
+            return []
+        return [line for line in storage.read_bytes(self.path).splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def read_metrics(path: str) -> list[dict[str, Any]]:
+    """The records of a metrics file."""
+    return [json.loads(line) for line in storage.read_bytes(path).splitlines()]

@@ -1,0 +1,147 @@
+"""A pretraining run from token shards to a model folder: what the stage and `headwater train` both call.
+
+OUT/metrics.jsonl      one line a step
+OUT/checkpoints/       step-NNNNNNNNN
+OUT/export/            the model for Hugging Face
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xxhash
+
+from corpus import storage
+from corpus.errors import UsageError
+from tokenizer.shards import TokenShards, open_shards
+from train.checkpoint import Checkpoints, OtherRun
+from train.export import export_model
+from train.loop import Display, Trainer
+from train.metrics import MetricsLog
+from train.model import Transformer
+from train.settings import OPERATIONAL, TrainSettings
+from train.stream import TokenStream
+from train.validate import BitsPerByte
+
+__all__ = ["OtherRun", "RunData", "pretrain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """What a run reads: folders of token shards and shares of tokens by domain (None: natural), the tokenizer."""
+
+    tokens: Mapping[str, str]
+    weights: Mapping[str, float] | None = None
+    validation: Mapping[str, str] | None = None
+    tokenizer_folder: str | None = None
+
+
+def pretrain(
+    settings: TrainSettings, data: RunData, out: str, display: Display, *, restart: bool = False
+) -> dict[str, Any]:
+    """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
+
+    The summary holds no times: on the same device and number of threads it is the same for every run of the
+    same settings and data, interrupted or not. `restart` discards checkpoints first. Raises UsageError for
+    settings that do not fit the machine or the data, OtherRun where `out` holds another run's checkpoints.
+    """
+    device = choose_device(settings.device)
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    vocab_size, tokenizer_hash = shared_vocabulary([*data.tokens.values(), *(data.validation or {}).values()])
+    stream = TokenStream(
+        data.tokens,
+        sequence_length=settings.sequence_length,
+        seed=settings.seed,
+        weights=data.weights,
+        tokenizer_hash=tokenizer_hash,
+        vocab_size=vocab_size,
+    )
+    validation = {name: open_shards(folder) for name, folder in sorted((data.validation or {}).items())}
+    config = settings.build_model_config(vocab_size)
+    with torch.device(device):
+        model = Transformer(config)
+    checkpoints = Checkpoints(
+        storage.join(out, "checkpoints"), run=run_hash(settings, stream, validation), keep=settings.keep_checkpoints
+    )
+    if restart:
+        checkpoints.clear()
+    metrics = MetricsLog(storage.join(out, "metrics.jsonl"))
+    trainer = Trainer(settings, model, stream, validation, checkpoints, metrics, display, device)
+    display.note(
+        f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
+        f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"
+    )
+    trainer.run()
+    metrics.close()
+    bits = trainer.validate()
+    manifest = stream.sources[0].shards.manifest
+    files = export_model(
+        storage.join(out, "export"),
+        config,
+        {name: value.detach().cpu() for name, value in model.named_parameters()},
+        bos=manifest.get("bos"),
+        eos=manifest.get("eos"),
+        tokenizer_folder=data.tokenizer_folder,
+    )
+    return summarise(settings, config.num_parameters, stream, trainer.last_loss, bits) | {
+        "model": config.to_dict(),
+        "export": files,
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a run; raise UsageError where it is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda: PyTorch sees no CUDA device here; use device: auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
+    """The padded vocabulary and the tokenizer's hash of folders of token shards; raise UsageError where they differ."""
+    found = {folder: open_shards(folder).manifest for folder in folders}
+    kinds = {(manifest["model_vocab_size"], manifest["tokenizer_hash"]) for manifest in found.values()}
+    if len(kinds) > 1:
+        listed = "\n".join(f"  {folder}: {manifest['tokenizer_hash']}" for folder, manifest in found.items())
+        raise UsageError(f"the token folders were made with different tokenizers:\n{listed}\nmake them again with one")
+    vocab_size, tokenizer_hash = kinds.pop()
+    return int(vocab_size), str(tokenizer_hash)
+
+
+def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards]) -> str:
+    """The hash of what decides a run's weights and measurements: which checkpoints it may go on from."""
+    chosen = settings.model_dump(mode="json", exclude=set(OPERATIONAL))
+    held_out = {name: shards.manifest["files"] for name, shards in validation.items()}
+    return xxhash.xxh3_128_hexdigest(json.dumps([chosen, stream.fingerprint, held_out], sort_keys=True).encode())
+
+
+def summarise(
+    settings: TrainSettings, parameters: int, stream: TokenStream, loss: float, bits: Mapping[str, BitsPerByte]
+) -> dict[str, Any]:
+    """The figures of a finished run: tokens read by domain, the last loss, bits per byte of all held-out text."""
+    samples = stream.counts(settings.steps * settings.batch_size)
+    domains = {
+        source.name: {
+            "tokens": samples[source.name] * settings.sequence_length,
+            "epochs": samples[source.name] * settings.sequence_length / source.num_tokens,
+        }
+        for source in stream.sources
+    }
+    total = sum(bits.values(), start=BitsPerByte(0.0, 0, 0.0))
+    return {
+        "parameters": parameters,
+        "steps": settings.steps,
+        "tokens": settings.steps * settings.tokens_per_step,
+        "domains": domains,
+        "loss": loss,
+        "bits_per_byte": {
+            name: None if math.isnan(value.bits_per_byte) else value.bits_per_byte
+            for name, value in [*bits.items(), *([("all", total)] if bits else [])]
+        },
+        "validation_tokens": {name: value.tokens for name, value in bits.items()},
+    }

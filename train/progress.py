@@ -1,0 +1,73 @@
+"""What a person sees while a model trains: a live line on a terminal, plain lines elsewhere."""
+
+import math
+import time
+from datetime import timedelta
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from train.loop import Display, StepReport
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def describe(report: StepReport) -> str:
+    """A step in one line."""
+    parts = [
+        f"step {report.step:,}/{report.steps:,}",
+        f"{report.tokens / 1e6:,.2f}M tokens",
+        f"loss {report.loss:.3f}",
+        f"lr {report.learning_rate:.2e}",
+        f"{report.tokens_per_second:,.0f} tokens/s",
+        f"ETA {timedelta(seconds=math.ceil(report.seconds_left))}",
+    ]
+    if report.checkpoint is not None:
+        parts.append(f"checkpoint at {report.checkpoint:,} ({report.checkpoint_age:.0f} s ago)")
+    return "  ".join(parts)
+
+
+def describe_bits(figures: dict[str, float]) -> str:
+    """Bits per byte by domain in one line."""
+    return "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+
+
+class PlainDisplay(Display):
+    """A line every ten seconds, at every validation and at the end, flushed, for logs."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def step(self, report: StepReport) -> None:
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES or report.bits_per_byte or report.step == report.steps:
+            self._last = now
+            print(f"train: {describe(report)}", flush=True)
+        if report.bits_per_byte:
+            print(f"train: bits per byte: {describe_bits(dict(report.bits_per_byte))}", flush=True)
+
+    def note(self, message: str) -> None:
+        print(f"train: {message}", flush=True)
+
+
+class LiveDisplay(Display):
+    """One line that is redrawn, with the validations above it. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4, transient=False)
+
+    def __enter__(self) -> "LiveDisplay":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def step(self, report: StepReport) -> None:
+        if report.bits_per_byte:
+            self.note(f"step {report.step:,}  bits per byte: {describe_bits(dict(report.bits_per_byte))}")
+        self._live.update(Text(describe(report)))
+
+    def note(self, message: str) -> None:
+        self._live.console.print(message, highlight=False)

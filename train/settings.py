@@ -1,0 +1,71 @@
+"""Everything a person chooses about a training run, with its limits. A recipe's `train:` section is this model.
+
+The defaults are a run of a few minutes on a laptop; beside each stands what the paper used for 7B, where it
+says.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from train.config import ModelConfig, named_model
+
+
+class TrainSettings(BaseModel):
+    """The settings of a pretraining run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Literal["nano", "micro", "mini", "small", "medium", "large", "7b", "67b"] = "nano"
+    steps: int = Field(default=400, ge=1)  # optimizer steps; the paper's 2T tokens are 211,928
+    batch_size: int = Field(default=16, ge=1)  # sequences a step, all ranks together; the paper: 2304
+    micro_batch_size: int | None = Field(
+        default=None, ge=1
+    )  # sequences that pass through at once; none: the whole batch
+    sequence_length: int = Field(default=256, ge=2)  # tokens; the paper: 4096
+    learning_rate: float = Field(default=3e-3, gt=0)  # the peak; the paper: 4.2e-4
+    schedule: Literal["multi_step", "cosine", "wsd"] = "multi_step"
+    warmup_steps: int = Field(default=20, ge=0)  # the paper: 2000
+    weight_decay: float = Field(default=0.1, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    init_std: float = Field(default=0.006, gt=0)
+    num_kv_heads: int | None = Field(default=None, ge=1)  # grouped-query attention; none: as the named model has it
+    document_mask: bool = False  # attend within a document only; the paper does not say
+    precision: Literal["fp32", "bf16"] = "fp32"  # of activations and matrix products; weights and their sums stay fp32
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # CPU threads; 0: all that this process may use. Another number adds up in another order: last bits differ
+    threads: int = Field(default=0, ge=0)
+
+    validate_every: int = Field(default=100, ge=1)  # steps between measurements of bits per byte
+    validation_tokens: int = Field(
+        default=65_536, ge=1
+    )  # of each domain while training; the last measurement reads everything
+    checkpoint_seconds: float = Field(default=300.0, ge=0)  # of wall clock; the paper: every 5 minutes
+    keep_checkpoints: int = Field(
+        default=2, ge=1
+    )  # the newest; those at the ends of the schedule's phases stay for ever
+
+    @property
+    def micro_batch(self) -> int:
+        """Sequences that pass through the model at once."""
+        return self.micro_batch_size or self.batch_size
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a global batch."""
+        return self.batch_size * self.sequence_length
+
+    def build_model_config(self, vocab_size: int) -> ModelConfig:
+        """The shape of the model for a tokenizer's padded vocabulary."""
+        changes = {"num_kv_heads": self.num_kv_heads} if self.num_kv_heads else {}
+        return named_model(
+            self.model,
+            vocab_size=vocab_size,
+            init_std=self.init_std,
+            max_sequence_length=self.sequence_length,
+            **changes,
+        )
+
+
+OPERATIONAL = ("checkpoint_seconds", "keep_checkpoints")  # what has no effect on the weights

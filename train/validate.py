@@ -1,0 +1,83 @@
+"""Bits per byte on held-out text, domain by domain: a loss that does not depend on the tokenizer.
+
+The model reads a domain's held-out tokens in windows one after the other, as in training but in the order of
+the shards and each token predicted once. The summed negative log-likelihood, in bits, is divided by the UTF-8
+bytes of the text. Tokens that stand for no text (the marks of a document's beginning and end) are context and
+not counted in the sum: a domain of short documents is not charged for their number. Windows do not overlap,
+so the first tokens of each are predicted from little context, as everywhere this is reported; compare figures
+at equal sequence length only.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tokenizer.shards import TokenShards
+from train.loss import token_losses
+
+
+@dataclass(frozen=True)
+class BitsPerByte:
+    """What was measured of a domain. Where not all tokens were read, `bytes` follows from their share."""
+
+    nats: float
+    tokens: int
+    bytes: float
+
+    @property
+    def bits_per_byte(self) -> float:
+        """nats / ln 2 / bytes; not a number where there is no text."""
+        return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
+
+    def __add__(self, other: "BitsPerByte") -> "BitsPerByte":
+        return BitsPerByte(self.nats + other.nats, self.tokens + other.tokens, self.bytes + other.bytes)
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module,
+    shards: TokenShards,
+    *,
+    sequence_length: int,
+    batch_size: int,
+    limit: int | None,
+    device: torch.device,
+) -> BitsPerByte:
+    """Bits per byte of the first `limit` tokens of a folder of shards (None: of all), in batches of windows.
+
+    Every token but the folder's first is predicted once. The bytes are exactly those of the text when all
+    tokens are read.
+    """
+    tokens = _head(shards, limit)
+    marks = torch.tensor(
+        [mark for mark in (shards.manifest.get("bos"), shards.manifest.get("eos")) if mark is not None]
+    )
+    nats = 0.0
+    for start in range(0, len(tokens) - 1, sequence_length * batch_size):
+        piece = torch.from_numpy(tokens[start : start + sequence_length * batch_size + 1]).long()
+        whole = (len(piece) - 1) // sequence_length * sequence_length
+        for inputs, targets in (
+            (piece[:whole].view(-1, sequence_length), piece[1 : whole + 1].view(-1, sequence_length)),
+            (piece[None, whole:-1], piece[None, whole + 1 :]),
+        ):
+            if inputs.numel():
+                losses = token_losses(model(inputs.to(device)), targets.to(device))
+                nats += _text_only(losses.cpu(), targets, marks)
+    share = len(tokens) / max(1, shards.num_tokens)
+    return BitsPerByte(nats, len(tokens), shards.num_bytes * share)
+
+
+def _text_only(losses: Tensor, targets: Tensor, marks: Tensor) -> float:
+    return float(losses.double()[~torch.isin(targets, marks)].sum())
+
+
+def _head(shards: TokenShards, limit: int | None) -> np.ndarray:
+    """The first tokens of a folder, int32."""
+    wanted = shards.num_tokens if limit is None else min(limit, shards.num_tokens)
+    parts: list[np.ndarray] = []
+    for index in range(len(shards.shards)):
+        parts.append(shards.tokens(index)[: max(0, wanted - sum(map(len, parts)))])
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
