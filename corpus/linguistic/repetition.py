@@ -6,7 +6,7 @@ computes them, over the tokens of `corpus.linguistic.scan`:
 - top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over the
   document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one character, as the
   definition's `" ".join` has it; where the text has none (Chinese), none is counted, where datatrove counts one.
-- duplicate n-grams, n = 5..10: walk through the tokens; an n-gram met before adds its characters (without spaces) and is
+- duplicate n-grams, n = 5..10, 13 and 16: walk through the tokens; an n-gram met before adds its characters (without spaces) and is
   jumped over, any other is remembered and the walk goes on by one token.
 
 An n-gram can repeat only if the shorter ones inside it do, so each length looks at the survivors of the last: most
@@ -22,7 +22,7 @@ from numba import njit
 from corpus.kernels import MIX_A, mix64, rotate_left
 
 TOP = (2, 3, 4)
-DUPLICATE = (5, 6, 7, 8, 9, 10)
+DUPLICATE = (5, 6, 7, 8, 9, 10, 13, 16)  # Gopher's, and those that span as much Chinese as 8 and 10 words do
 NAMES = (
     "unique_tokens",
     "unigram_entropy",
@@ -166,7 +166,8 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
         row[1] = _entropy(table, work, n_tokens)
     _find(table, n_tokens, stop_words, found)
     alive = keep_repeated(table, work, n_tokens)
-    for n in range(2, 11):
+    column = 2
+    for n in range(2, 17):
         if n_tokens < n:
             return
         alive = grow(work, tokens, n_tokens, n - 1, alive)
@@ -176,9 +177,11 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
         alive = keep_repeated(table, work, alive)
         if n <= 4:
             length = tokens.ends[at + n] - tokens.ends[at] + tokens.gaps[at + n - 1] - tokens.gaps[at]
-            row[n] = best * length / totals.characters
-        else:
-            row[n] = duplicate_characters(table, work, tokens, n, alive) / totals.characters
+            row[column] = best * length / totals.characters
+            column += 1
+        elif n in DUPLICATE:
+            row[column] = duplicate_characters(table, work, tokens, n, alive) / totals.characters
+            column += 1
 
 
 @njit(nogil=True, cache=True)

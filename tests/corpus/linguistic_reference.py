@@ -103,6 +103,7 @@ def signals_of(text: str) -> dict[str, float]:
     ellipses = text.count("...") + text.count("…")
     ends = [line.endswith(("...", "…")) for line in lines]
     terminals = [character in TERMINALS for character in text]
+    sentences = sum(here and not before for before, here in pairwise([False, *terminals]))
     counts = Counter(tokens)
 
     def over(value: float, base: float) -> float:
@@ -131,9 +132,10 @@ def signals_of(text: str) -> dict[str, float]:
         "unique_tokens": over(len(counts), len(tokens)),
         "unigram_entropy": -sum(c / len(tokens) * math.log(c / len(tokens)) for c in counts.values()),
         **{f"top_{n}_gram": _top(tokens, gaps, n, characters) for n in (2, 3, 4)},
-        **{f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0 for n in range(5, 11)},
+        **{f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0 for n in (*range(5, 11), 13, 16)},
         "characters": characters,
-        "sentences": sum(here and not before for before, here in pairwise([False, *terminals])),
+        "sentences": sentences,
+        "mean_sentence_length": characters / max(sentences, 1),
         "han": over(sum(map(_han, content)), len(content)),
         "digits": over(sum(character.isdecimal() and not _han(character) for character in content), len(content)),
         "bracketed": over(_bracketed(text), characters),
