@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -169,3 +170,28 @@ def check_ids(left: pa.Table, right: pa.Table, where: str) -> None:
     """Raise CorruptShard unless two tables hold the same ids in the same order: no join trusts a position alone."""
     if len(left) != len(right) or not left["id"].equals(right["id"]):
         raise CorruptShard(where, "its ids are not those of the documents it is joined to")
+
+
+def read_between(path: str, column: str, first: int, last: int, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a shard with `first <= column <= last`, reading only the row groups that can hold such rows.
+
+    Cheap where the shard is sorted by that column, which must be an integer without nulls. Raises CorruptShard.
+    """
+    with open_shard(path) as file:
+        place = file.schema_arrow.get_field_index(column)
+        groups = []
+        for group in range(file.num_row_groups):
+            span = file.metadata.row_group(group).column(place).statistics
+            if span is None or not span.has_min_max or (span.min <= last and span.max >= first):
+                groups.append(group)
+        wanted = columns if columns is None else list(dict.fromkeys([column, *columns]))
+        try:
+            rows = file.read_row_groups(groups, columns=wanted, use_threads=False)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptShard(path, str(error).splitlines()[0]) from None
+    kind = rows.schema.field(column).type
+    inside = pc.and_(
+        pc.greater_equal(rows[column], pa.scalar(first, kind)), pc.less_equal(rows[column], pa.scalar(last, kind))
+    )
+    rows = rows.filter(inside)
+    return rows if columns is None else rows.select(columns)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from corpus import storage
-from corpus.dedup.bands import choose_bands, match_probability
+from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.errors import UsageError
 from train.settings import TrainSettings
 
@@ -61,17 +61,23 @@ class FilterParameters(Section):
 class DedupParameters(Section):
     """Signatures, candidates, verification, keepers."""
 
-    threshold: float = Field(0.8, gt=0, le=1)  # Jaccard similarity of shingle sets from which documents are duplicates
-    shingle: int = Field(5, ge=1, le=64)  # words a shingle; a CJK character is a word
-    bands: int = Field(20, ge=1)  # `headwater dedup --curve` prints what bands x rows find
-    rows: int = Field(5, ge=1)
-    recall: float = Field(0.9995, gt=0, lt=1)  # bands x rows must find pairs at the threshold with this probability
-    sketch_size: int = Field(0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
-    seed: int = Field(1, ge=0, lt=2**32)  # of the permutations
+    threshold: float = Field(
+        default=0.8, gt=0, le=1
+    )  # Jaccard similarity of shingle sets from which documents are duplicates
+    shingle: int = Field(default=5, ge=1, le=64)  # words a shingle; a CJK character is a word
+    bands: int = Field(default=20, ge=1)  # `headwater dedup --curve` prints what bands x rows find
+    rows: int = Field(default=5, ge=1)
+    recall: float = Field(
+        default=0.9995, gt=0, lt=1
+    )  # bands x rows must find pairs at the threshold with this probability
+    sketch_size: int = Field(default=0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
+    seed: int = Field(default=1, ge=0, lt=2**32)  # of the permutations
     keep: tuple[Literal["quality", "date", "length", "dump", "id"], ...] = ("quality", "date", "length", "id")
     date: Literal["newest", "oldest"] = "newest"  # which date the policy prefers
     urls: bool = False  # also remove pages whose canonical URL a keeper has
-    partitions: int = Field(1, ge=1)  # parts of the shuffle and of the clusters; each fits the memory of one task
+    partitions: int = Field(
+        default=1, ge=1
+    )  # parts of the shuffle and of the clusters; each fits the memory of one task
 
     @model_validator(mode="after")
     def _finds_what_it_should(self) -> Self:

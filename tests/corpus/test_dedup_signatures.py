@@ -7,8 +7,9 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.dedup.bands import choose_bands, match_probability, star_edges
+from corpus.dedup.bands import star_edges
 from corpus.dedup.minhash import Scheme, sign, sign_with_minima
+from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.dedup.shingles import shingle_hashes, sorted_unique
 from corpus.errors import UsageError
 from corpus.segment import words_of

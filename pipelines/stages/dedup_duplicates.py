@@ -1,0 +1,211 @@
+"""The last two stages of deduplication: `duplicates`, the fate of every document, and `curve`, what it adds up to.
+
+duplicates/dump=D/N.parquet has the rows of documents/dump=D/N.parquet. A document that shares no bucket with another is
+a cluster of one. The counts of each shard say in which dump its clusters began, so the deduplication rate over the
+first k dumps, for every k, is a sum of counts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus import storage, table
+from corpus.dedup.keep import LEVELS
+from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
+from corpus.errors import CorruptShard
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.stages.dedup_candidates import NoParameters, dump_positions
+from pipelines.stages.dedup_signatures import with_prefix
+
+SITES_SHOWN = 200
+SUSPICIOUS_SHARE = 0.5  # of a site's documents removed: worth a look, it may be a wiped-out source
+SUSPICIOUS_DOCUMENTS = 20
+DUPLICATES_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("keep", pa.bool_(), nullable=False),
+        pa.field("level", pa.string()),  # why it is removed: exact, url or near
+        pa.field("duplicate_of", pa.string()),  # the id of its keeper
+        pa.field("similarity", pa.float32()),  # Jaccard similarity to its keeper
+        pa.field("cluster", pa.string(), nullable=False),  # the id of the keeper, its own for a keeper
+        pa.field("cluster_size", pa.int32(), nullable=False),  # documents the keeper stands for, itself included
+        pa.field("cluster_dumps", pa.int32(), nullable=False),  # distinct dumps they are in
+    ]
+)
+
+
+def duplicates_table(ids: pa.Array, rows: Any, fates: pa.Table) -> pa.Table:
+    """The duplicates rows of documents `ids`, of which those at `rows` (int64) have the fates of a cluster table."""
+    total = len(ids)
+    level = np.zeros(total, np.int8)
+    level[rows] = fates["level"].to_numpy()
+    keep = pa.array(level == 0)
+    cluster = pc.replace_with_mask(ids, _mask(total, rows), fates["keeper"].combine_chunks())
+    similarity = np.ones(total, np.float32)
+    similarity[rows] = fates["similarity"].to_numpy()
+    size, dumps = np.ones(total, np.int32), np.ones(total, np.int32)
+    size[rows], dumps[rows] = fates["size"].to_numpy(), fates["dumps"].to_numpy()
+    names = pa.array([name or None for name in LEVELS], pa.string())
+    columns = [
+        ids,
+        keep,
+        names.take(pa.array(level)),
+        pc.if_else(keep, None, cluster),
+        pc.if_else(keep, None, pa.array(similarity)),
+        cluster,
+        pa.array(size),
+        pa.array(dumps),
+    ]
+    return pa.table(columns, DUPLICATES_SCHEMA)
+
+
+def _mask(total: int, rows: Any) -> pa.Array:
+    mask = np.zeros(total, bool)
+    mask[rows] = True
+    return pa.array(mask)
+
+
+class DuplicateStage(Stage[NoParameters]):
+    """dedup/clusters/** + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
+
+    name: ClassVar[str] = "duplicates"
+    group: ClassVar[str] = "dedup"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        signatures = done["signatures"]
+        positions = dump_positions([task.output for task in signatures])
+        return [
+            self.task(
+                task.output.replace("signatures/", "duplicates/", 1),
+                [task, *done["clusters"]],
+                position=positions[shard_of(task.output)[0]],
+            )
+            for task in signatures
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Join the shard with its fates, checking ids, and write it."""
+        signed = table.read_table(self.path(task.inputs[0]), ["id", "length"]).combine_chunks()
+        ids = signed["id"].combine_chunks() if len(signed) else pa.array([], pa.string())
+        _, number = shard_of(task.output)
+        base = first_ordinal(task.arguments["position"], number)
+        parts = [table.read_between(self.path(p), "ordinal", base, base + ROWS - 1) for p in task.inputs[1:]]
+        fates = pa.concat_tables(parts).sort_by("ordinal").combine_chunks()
+        rows = (fates["ordinal"].to_numpy() - np.uint64(base)).astype(np.int64)
+        if len(rows) and (rows[-1] >= len(ids) or not ids.take(pa.array(rows)).equals(fates["id"].combine_chunks())):
+            raise CorruptShard(self.path(task.inputs[0]), "its ids are not those that the clusters were made from")
+        result = duplicates_table(ids, rows, fates)
+        counts = self._counts(task, result, fates, rows, signed["length"].to_numpy())
+        with table.ShardWriter(self.path(task.output), DUPLICATES_SCHEMA) as writer:
+            writer.write(result)
+            writer.metadata = task.stamp(counts)
+        return counts
+
+    @staticmethod
+    def _counts(task: Task, result: pa.Table, fates: pa.Table, rows: Any, length: Any) -> Counts:
+        keep = result["keep"].to_numpy()
+        began = np.full(len(result), task.arguments["position"])
+        began[rows] = fates["first_dump"].to_numpy()
+        place, groups = np.unique(began[keep], return_counts=True)
+        bins, clusters = np.unique(np.log2(result["cluster_size"].to_numpy()[keep]).astype(int), return_counts=True)
+        levels = {name: pc.sum(pc.equal(result["level"], name)).as_py() or 0 for name in LEVELS if name}
+        return {
+            "documents": len(result),
+            "bytes": int(length.sum()),
+            "kept": int(keep.sum()),
+            "kept_bytes": int(length[keep].sum()),
+            "removed": levels,
+            "clusters_by_first_dump": {str(p): int(n) for p, n in zip(place, groups)},
+            "clusters_by_size": {
+                str(1 << b): int(n) for b, n in zip(bins.tolist(), clusters)
+            },  # size >= key, < twice it
+        }
+
+
+class CurveStage(Stage[NoParameters]):
+    """duplicates/** -> dedup/curve.json, and dedup/sites.parquet beside it"""
+
+    name: ClassVar[str] = "curve"
+    group: ClassVar[str] = "dedup"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """One task over all shards."""
+        kept = {task.output.replace("duplicates/", "documents/", 1) for task in done["duplicates"]}
+        documents = [task for task in with_prefix(done, "documents/") if task.output in kept]
+        return [self.task("dedup/curve.json", [*done["duplicates"], *documents])]
+
+    def run(self, task: Task) -> Counts:
+        """Add up the counts of the shards, and the sites of the documents."""
+        shards = [path for path in task.inputs if path.startswith("duplicates/")]
+        dumps: dict[str, list[Counts]] = {}
+        for path in shards:
+            metadata = table.read_metadata(self.path(path))
+            if metadata is None:
+                raise CorruptShard(self.path(path), "its footer cannot be read")
+            dumps.setdefault(shard_of(path)[0], []).append(metadata["counts"])
+        sites = self._sites(shards)
+        table_path = "dedup/sites.parquet"
+        with table.ShardWriter(self.path(table_path), sites.schema) as writer:
+            writer.write(sites)
+        every = [counts for shard_counts in dumps.values() for counts in shard_counts]
+        counts = {"documents": sum(c["documents"] for c in every), "bytes": sum(c["bytes"] for c in every)}
+        value = {
+            "curve": list(curve(dumps)),
+            "by_dump": [{"dump": dump, **_dump_totals(parts)} for dump, parts in dumps.items()],
+            "clusters_by_size": _summed(every, "clusters_by_size"),
+            "sites": sites.slice(0, SITES_SHOWN).to_pylist(),
+            "suspicious_sites": _suspicious(sites).to_pylist(),
+        }
+        storage.write_json(self.path(task.output), task.stamp(counts) | value)
+        return counts
+
+    def _sites(self, shards: Sequence[str]) -> pa.Table:
+        """(site, documents, removed), most removed first; memory is bounded by the number of sites."""
+        total = pa.table({"site": pa.array([], pa.string()), "documents": pa.array([], pa.int64()),
+                          "removed": pa.array([], pa.int64())})  # fmt: skip
+        for path in shards:
+            fates = table.read_table(self.path(path), ["id", "keep"])
+            documents = table.read_table(self.path(path.replace("duplicates/", "documents/", 1)), ["id", "site"])
+            table.check_ids(fates, documents, self.path(path))
+            removed = pc.cast(pc.invert(fates["keep"]), pa.int64())
+            one = pa.table(
+                [documents["site"], pa.array(np.ones(len(fates), np.int64)), removed], names=total.column_names
+            )
+            both = pa.concat_tables([total, one]).group_by("site", use_threads=False)
+            total = both.aggregate([("documents", "sum"), ("removed", "sum")]).rename_columns(total.column_names)
+        return total.sort_by([("removed", "descending"), ("documents", "descending"), ("site", "ascending")])
+
+
+def curve(dumps: Mapping[str, Sequence[Counts]]) -> Iterator[dict[str, Any]]:
+    """For k = 1..n dumps in order: documents in them, clusters among these documents, and the share removed."""
+    began = _summed([counts for parts in dumps.values() for counts in parts], "clusters_by_first_dump")
+    documents = groups = 0
+    for place, (dump, parts) in enumerate(dumps.items()):
+        documents += sum(counts["documents"] for counts in parts)
+        groups += began.get(str(place), 0)
+        rate = 1 - groups / documents if documents else 0.0
+        yield {"dumps": place + 1, "dump": dump, "documents": documents, "groups": groups, "rate": round(rate, 6)}
+
+
+def _summed(parts: Sequence[Counts], name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for counts in parts:
+        for key, value in counts[name].items():
+            total[key] = total.get(key, 0) + value
+    return dict(sorted(total.items(), key=lambda item: int(item[0]) if item[0].isdigit() else 0))
+
+
+def _dump_totals(parts: Sequence[Counts]) -> dict[str, Any]:
+    sums = {name: sum(counts[name] for counts in parts) for name in ("documents", "bytes", "kept", "kept_bytes")}
+    return {**sums, "removed": _summed(parts, "removed")}
+
+
+def _suspicious(sites: pa.Table) -> pa.Table:
+    """Sites of some size that lost more than half of their documents."""
+    share = pc.divide(pc.cast(sites["removed"], pa.float64()), pc.cast(sites["documents"], pa.float64()))
+    large = pc.greater_equal(sites["documents"], SUSPICIOUS_DOCUMENTS)
+    return sites.filter(pc.and_(pc.greater(share, SUSPICIOUS_SHARE), large)).slice(0, SITES_SHOWN)

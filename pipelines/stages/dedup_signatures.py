@@ -1,0 +1,181 @@
+"""The first two stages of deduplication, shard by shard: `signatures`, and `shuffle`, which sorts their keys.
+
+Signatures are an artifact of each dump. They depend on the documents and the signature's parameters and on nothing
+else, so adding a dump, or changing the threshold or the policy, never reads a text again. The shuffle puts what has to
+meet in order: each shard's bucket keys (bands, text, and URL if asked for) sorted, in small row groups, so that a task
+that handles one range of keys reads just that range of every shard.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from corpus import table
+from corpus.dedup.exact import hash_columns, text_hashes, url_hashes
+from corpus.dedup.minhash import Scheme, Signatures, sign
+from pipelines.engine.stage import Counts, Stage, Task
+
+_KEYS_A_GROUP = 1 << 15  # rows of a row group of the shuffle: what a range of keys reads too much is at most two
+
+
+class SignatureParameters(BaseModel):
+    """What decides a signature."""
+
+    model_config = ConfigDict(frozen=True)
+    shingle: int
+    bands: int
+    rows: int
+    sketch_size: int
+    seed: int
+
+    @property
+    def scheme(self) -> Scheme:
+        """The same, as the kernels take it."""
+        return Scheme(self.shingle, self.bands, self.rows, self.sketch_size, self.seed)
+
+
+class ShuffleParameters(BaseModel):
+    """Whether pages of the same canonical URL meet."""
+
+    model_config = ConfigDict(frozen=True)
+    urls: bool
+
+
+def signature_schema(bands: int) -> pa.Schema:
+    """The table signatures/dump=D/N.parquet, in the row order of the documents."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("bands", pa.list_(pa.uint64(), bands), nullable=False),  # bucket keys; zeros: no words
+            pa.field(
+                "sketch", pa.list_(pa.uint32()), nullable=False
+            ),  # distinct shingle hashes, ascending, the smallest
+            pa.field("shingles", pa.int32(), nullable=False),  # distinct shingle hashes; more than the sketch if cut
+            pa.field("length", pa.int64(), nullable=False),  # UTF-8 bytes of text
+            pa.field("date", pa.timestamp("s", tz="UTC")),
+            pa.field("text_hash", pa.binary(16), nullable=False),  # xxh3-128 of the text
+            pa.field("url_hash", pa.uint64(), nullable=False),  # xxh3-64 of the canonical URL; 0: none
+        ]
+    )
+
+
+SHUFFLE_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("row", pa.uint32(), nullable=False)])
+
+
+def with_prefix(done: Mapping[str, Sequence[Task]], prefix: str) -> list[Task]:
+    """The tasks planned so far whose outputs lie below `prefix`, in their order."""
+    return [task for tasks in done.values() for task in tasks if task.output.startswith(prefix)]
+
+
+class SignatureStage(Stage[SignatureParameters]):
+    """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
+
+    name: ClassVar[str] = "signatures"
+    group: ClassVar[str] = "dedup"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard of documents."""
+        return [
+            self.task(task.output.replace("documents/", "signatures/", 1), [task])
+            for task in with_prefix(done, "documents/")
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Sign a shard, a row group at a time."""
+        counts: Counts = {"documents": 0, "bytes": 0}
+        schema = signature_schema(self.parameters.bands)
+        columns = ["id", "text", "url", "date", "length"]
+        with table.ShardWriter(self.path(task.output), schema) as writer:
+            for documents in table.iter_batches(self.path(task.inputs[0]), columns):
+                writer.write(signature_table(documents, self.parameters.scheme))
+                counts["documents"] += len(documents)
+                counts["bytes"] += pc.sum(documents["length"]).as_py() or 0
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+def signature_table(documents: pa.Table, scheme: Scheme) -> pa.Table:
+    """The signature rows of a table of documents."""
+    signatures = sign(documents["text"], scheme)
+    bands = pa.FixedSizeListArray.from_arrays(pa.array(signatures.bands.ravel()), scheme.bands)
+    sketch = pa.ListArray.from_arrays(pa.array(signatures.offsets.astype(np.int32)), pa.array(signatures.values))
+    columns = [
+        documents["id"],
+        bands,
+        sketch,
+        pa.array(signatures.shingles),
+        documents["length"],
+        documents["date"],
+        text_hashes(documents["text"]),
+        pa.array(url_hashes(documents["url"])),
+    ]
+    return pa.table(columns, signature_schema(scheme.bands))
+
+
+def signatures_of(rows: pa.Table) -> Signatures:
+    """The arrays of a signature table (or of some of its rows)."""
+    rows = rows.combine_chunks()
+    bands = rows.schema.field("bands").type.list_size
+    sketch = rows["sketch"].combine_chunks() if len(rows) else pa.array([], pa.list_(pa.uint32()))
+    return Signatures(
+        _flat(rows["bands"], np.uint64).reshape(len(rows), bands),
+        _flat(sketch, np.uint32),
+        np.cumsum(np.r_[0, pc.list_value_length(sketch).to_numpy(zero_copy_only=False)]).astype(np.int64),
+        rows["shingles"].to_numpy(),
+    )
+
+
+def _flat(lists: pa.Array | pa.ChunkedArray, dtype: type) -> np.ndarray:
+    chunks = lists.chunks if isinstance(lists, pa.ChunkedArray) else [lists]
+    return np.concatenate([np.zeros(0, dtype), *(chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks)])
+
+
+class ShuffleStage(Stage[ShuffleParameters]):
+    """signatures/dump=D/N.parquet -> dedup/shuffle/dump=D/N.parquet: (key, row), sorted"""
+
+    name: ClassVar[str] = "shuffle"
+    group: ClassVar[str] = "dedup"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard of signatures."""
+        return [
+            self.task(task.output.replace("signatures/", "dedup/shuffle/", 1), [task]) for task in done["signatures"]
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Collect the keys of a shard and write them sorted."""
+        keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
+        documents = 0
+        for batch in table.iter_batches(self.path(task.inputs[0]), ["bands", "shingles", "text_hash", "url_hash"]):
+            for key, row in _keys(batch, self.parameters.urls):
+                keys.append(key)
+                rows.append(row + np.uint32(documents))
+            documents += len(batch)
+        key, row = np.concatenate(keys), np.concatenate(rows)
+        order = np.lexsort((row, key))
+        key, row = key[order], row[order]
+        counts: Counts = {"documents": documents, "bytes": 0, "keys": len(key)}
+        with table.ShardWriter(self.path(task.output), SHUFFLE_SCHEMA) as writer:
+            for at in range(0, len(key), _KEYS_A_GROUP):
+                part = slice(at, at + _KEYS_A_GROUP)
+                writer.write(pa.table([pa.array(key[part]), pa.array(row[part])], SHUFFLE_SCHEMA))
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+def _keys(batch: pa.Table, urls: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The bucket keys of a row group with their rows: one pair of arrays per kind of key."""
+    every = np.arange(len(batch), dtype=np.uint32)
+    bands = _flat(batch["bands"], np.uint64).reshape(len(batch), -1)
+    worded = every[batch["shingles"].to_numpy() > 0]
+    for band in range(bands.shape[1]):
+        yield bands[worded, band], worded
+    text = hash_columns(batch["text_hash"])
+    yield text[:, 0] ^ text[:, 1], every
+    if urls:
+        url = batch["url_hash"].to_numpy()
+        yield url[url != 0], every[url != 0]
