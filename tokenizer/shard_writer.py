@@ -1,0 +1,99 @@
+"""Writing token shards: `.bin`, `.idx`, and the manifest that binds them to a tokenizer.
+
+A shard is written as it comes, a batch of documents at a time, and hashed on the way; its files appear whole or not at
+all. The manifest is written last, so a folder with a manifest is a finished folder."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from corpus import storage
+from tokenizer.shard_format import DTYPE, build_index
+from tokenizer.shards import FORMAT, MANIFEST
+from tokenizer.vocabulary import Vocabulary
+
+
+class TokenShardWriter:
+    """Write one shard, `<folder>/<name>.bin` and `.idx`; both appear when the `with` block ends without an error."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.num_bytes = 0
+        self.files: dict[str, dict[str, Any]] = {}
+        self._lengths: list[npt.NDArray[np.int32]] = []
+        self._digest = xxhash.xxh3_128()
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self._file: IO[bytes] = self._stack.enter_context(storage.atomic_output(self._path("bin")))
+        return self
+
+    def _path(self, suffix: str) -> str:
+        return storage.join(self.folder, f"{self.name}.{suffix}")
+
+    def write(self, tokens: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32], num_bytes: int) -> None:
+        """Append documents: their tokens end to end, the tokens of each, and the UTF-8 bytes of their text."""
+        data = memoryview(np.ascontiguousarray(tokens, "<i4")).cast("B")
+        self._file.write(data)
+        self._digest.update(data)
+        self._lengths.append(np.asarray(lengths, np.int32))
+        self.num_bytes += num_bytes
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if error is not None:
+            return
+        lengths = np.concatenate([*self._lengths, np.zeros(0, np.int32)])
+        index = build_index(lengths)
+        storage.write_bytes(self._path("idx"), index)
+        self.num_documents, self.num_tokens = len(lengths), int(lengths.sum(dtype=np.int64))
+        self.files = {
+            f"{self.name}.bin": {"bytes": 4 * self.num_tokens, "xxh3": self._digest.hexdigest()},
+            f"{self.name}.idx": {"bytes": len(index), "xxh3": xxhash.xxh3_128_hexdigest(index)},
+        }
+
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of the finished shard."""
+        return {
+            "name": self.name,
+            "tokens": self.num_tokens,
+            "documents": self.num_documents,
+            "bytes": self.num_bytes,
+            "files": self.files,
+        }
+
+
+def build_manifest(vocabulary: Vocabulary, entries: Sequence[dict[str, Any]], domain: str, split: str) -> dict[str, Any]:
+    """The manifest of a folder of shards, from what `TokenShardWriter.entry` said of each, in order."""
+    files = {name: entry for shard in entries for name, entry in shard["files"].items()}
+    shards = [{key: value for key, value in shard.items() if key != "files"} for shard in entries]
+    return {
+        "format": FORMAT,
+        "dtype": DTYPE,
+        "byte_order": "little",
+        "domain": domain,
+        "split": split,
+        "tokenizer_hash": vocabulary.hash,
+        "vocab_size": vocabulary.size,
+        "model_vocab_size": vocabulary.model_size,
+        "bos": vocabulary.bos,
+        "eos": vocabulary.eos,
+        "tokens": sum(shard["tokens"] for shard in shards),
+        "documents": sum(shard["documents"] for shard in shards),
+        "bytes": sum(shard["bytes"] for shard in shards),
+        "shards": shards,
+        "files": files,
+    }
+
+
+def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
+    """Write `manifest.json`, which makes the folder complete."""
+    storage.write_json(storage.join(folder, MANIFEST), manifest)
