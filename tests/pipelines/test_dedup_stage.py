@@ -253,7 +253,7 @@ def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
         writer.write(swapped)
     [clusters] = [s for s in dedup_stages(str(tmp_path), DedupParameters()) if s.name == "clusters"]
     inputs = ("dedup/components/00000.parquet", "signatures/dump=A/00000.parquet", "verdicts/dump=A/00000.parquet")
-    with pytest.raises(CorruptShard, match="verdicts/dump=A/00000.parquet.*ids are not those"):
+    with pytest.raises(CorruptShard, match=r"verdicts/dump=A/00000\.parquet.*ids are not those"):
         clusters.run(Task("clusters", "dedup/clusters/00000.parquet", inputs, {"partition": 0}, "f"))
 
 
