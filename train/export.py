@@ -90,7 +90,8 @@ def export_model(
 ) -> list[str]:
     """Write the folder and return the names of its files.
 
-    `weights` are by the names of `train.model.Transformer`. Of `tokenizer_folder`, the files of a Hugging Face tokenizer that are there are copied.
+    `weights` are by the names of `train.model.Transformer`. Of `tokenizer_folder`, the files of a Hugging
+    Face tokenizer that are there are copied.
     """
     dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
     names = []

@@ -110,7 +110,8 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor, documents: Tensor | None = None) -> Tensor:
         """Logits [B, T, V] of the token after each of `tokens` (integers [B, T]).
 
-        A later pipeline stage takes [B, T, D], one without the last part gives it. `documents` (integers [B, T]) keeps attention inside runs of equal number.
+        A later pipeline stage takes [B, T, D], one without the last part gives it. `documents` (integers [B,
+        T]) keeps attention inside runs of equal number.
         """
         x = tokens if self.embedding is None else self.embedding(tokens)
         rotary = self.rotary[:, : x.shape[1]]

@@ -1,0 +1,94 @@
+"""Checkpoints are whole or refused by name; the one before is used; old ones go, phase ends stay."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.checkpoint import Checkpoints, OtherRun
+
+
+def state(value: float) -> dict:
+    return {"model": {"w": torch.full((300, 5), value)}, "optimizer": {"w.step": torch.tensor(value)}}
+
+
+def saved(folder: Path, *steps: int, keep: int = 2, permanent: tuple[int, ...] = ()) -> Checkpoints:
+    checkpoints = Checkpoints(str(folder), run="r", keep=keep)
+    for step in steps:
+        checkpoints.save(step, state(step), {"step": step}, permanent=step in permanent)
+    return checkpoints
+
+
+def restored(checkpoints: Checkpoints) -> tuple[dict | None, float, list[str]]:
+    into, notes = state(-1), []
+    progress = checkpoints.restore(into, notes.append)
+    return progress, into["model"]["w"][0, 0].item(), notes
+
+
+def test_the_newest_comes_back(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 10, 20)
+    assert restored(checkpoints) == ({"step": 20}, 20.0, [])
+    assert restored(Checkpoints(str(tmp_path / "none"), run="r", keep=1)) == (None, -1.0, [])
+
+
+def test_old_ones_go_and_phase_ends_stay(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2, 8, 9, 10, 11, keep=2, permanent=(8, 9))
+    assert checkpoints.steps() == [8, 9, 10, 11]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{n:09d}" for n in (8, 9, 10, 11)]
+
+
+@pytest.mark.parametrize("file", ["__0_0.distcp", ".metadata", "manifest.json"])
+@pytest.mark.parametrize("harm", ["cut", "altered", "missing"])
+def test_a_harmed_checkpoint_is_refused_by_name(tmp_path: Path, file: str, harm: str) -> None:
+    checkpoints = saved(tmp_path, 10, 20)
+    path = tmp_path / "step-000000020" / file
+    data = path.read_bytes()
+    if harm == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif harm == "altered":
+        path.write_bytes(data.replace(b"20", b"21", 1) if file == "manifest.json" else data[:-9] + b"x" + data[-8:])
+    else:
+        path.unlink()
+    progress, value, notes = restored(checkpoints)
+    assert (progress, value) == ({"step": 10}, 10.0)
+    if (file, harm) == ("manifest.json", "missing"):
+        assert notes == []  # as if it had been killed while writing: swept away
+        assert not path.parent.exists()
+    else:
+        assert len(notes) == 1
+        assert f"step-000000020/{file}" in notes[0]
+
+
+def test_all_harmed_means_from_the_start(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 10, 20)
+    for folder in tmp_path.iterdir():
+        (folder / "__0_0.distcp").write_bytes(b"")
+    progress, value, notes = restored(checkpoints)
+    assert (progress, value, len(notes)) == (None, -1.0, 2)
+    checkpoints.save(20, state(3), {"step": 20})
+    assert restored(checkpoints)[:2] == ({"step": 20}, 3.0)
+
+
+def test_a_half_written_one_is_swept(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 10)
+    half = tmp_path / "step-000000030"
+    half.mkdir()
+    (half / "__0_0.distcp").write_bytes(b"half")
+    assert restored(checkpoints)[0] == {"step": 10}
+    assert not half.exists()
+
+
+def test_another_runs_checkpoints_are_not_touched(tmp_path: Path) -> None:
+    saved(tmp_path, 10)
+    with pytest.raises(OtherRun, match="step-000000010"):
+        restored(Checkpoints(str(tmp_path), run="another", keep=2))
+    assert (tmp_path / "step-000000010/manifest.json").exists()
+
+
+def test_the_manifest_names_every_file(tmp_path: Path) -> None:
+    saved(tmp_path, 10)
+    manifest = json.loads((tmp_path / "step-000000010/manifest.json").read_text())
+    files = {path.name: path.stat().st_size for path in (tmp_path / "step-000000010").iterdir()}
+    del files["manifest.json"]
+    assert {name: entry["bytes"] for name, entry in manifest["files"].items()} == files
