@@ -1,9 +1,9 @@
 """What kind of character a code point is: one byte of bits for each, looked up once a character by the scan.
 
-The bits come from Unicode's own properties, through NumPy's vectorised string tests, and from two published lists: the
-punctuation of CCNet that datatrove's Gopher filter uses to tell a word from a symbol, and Unicode's sentence terminals as
-FineWeb uses them to tell a finished line. The scan takes the table as an argument, so kernels are compiled once whatever
-it holds.
+The bits come from Unicode's own properties, through NumPy's vectorised string tests, and from two published lists:
+the punctuation of CCNet that datatrove's Gopher filter uses to tell a word from a symbol, and Unicode's sentence
+terminals as FineWeb uses them to tell a finished line. The scan takes the table as an argument, so kernels are
+compiled once whatever it holds.
 """
 
 from functools import cache
@@ -23,10 +23,8 @@ TERMINAL = 64  # ends a sentence
 
 # CCNet's text_normalizer.UNICODE_PUNCT and ASCII punctuation, as datatrove utils/text.py PUNCTUATION has them, less its
 # U+FF11 (the digit 1, an old slip).
-PUNCTUATION = (
-    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~´–—’“”„…«»►∶━〈〉《》「」【】、。！％（），．：；？～"
-)
-# Unicode's Sentence_Terminal of the scripts below, FineWeb's TERMINAL_PUNCTUATION: Latin, CJK, Arabic, Indic, and others.
+PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~´–—’“”„…«»►∶━〈〉《》「」【】、。！％（），．：；？～"
+# Unicode's Sentence_Terminal of Latin, CJK, Arabic, Indic and other scripts: FineWeb's TERMINAL_PUNCTUATION, shorter.
 TERMINALS = (
     ".!?\u203c\u203d\u2047\u2048\u2049\u2e2e\u3002\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
     "\u0589\u061d\u061e\u061f\u06d4\u0964\u0965\u104a\u104b\u1362\u1367\u1368\u166e\u17d4\u17d5\u1803\u1809\u1944\u1945"

@@ -5,8 +5,9 @@
 - `digits`: digits over the same; MAP-CC (arXiv 2404.04167, filter.py rule 7) keeps at most 0.3.
 - `bracketed`: characters inside 【】 over all; MAP-CC rule 6 keeps at most 0.1. Menus and tag lists are full of them.
 - `sentences`: runs of sentence terminals; MAP-CC rule 1 wants more than one sentence.
-- `mean_sentence_length`: characters for each such run (all of them where there is none). Lists of links and names have
-  few ends of sentences, which shows on a page of any number of lines, where a share of finished lines needs many.
+- `mean_sentence_length`: characters for each such run (all of them where there is none). Lists of links and names
+  have few ends of sentences, which shows on a page of any number of lines, where a share of finished lines needs
+  many.
 - `characters`: code points, white space too; ChineseWebText wants more than 200, MAP-CC 50 to 10,000.
 """
 

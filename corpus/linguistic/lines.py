@@ -1,8 +1,9 @@
 """Rules on lines and paragraphs: bullets, ellipses, unfinished, short and repeated lines, repeated paragraphs.
 
 A line is what the scan says: text between line feeds without white space at its ends, blank ones never counting. On
-text with no blank lines, which is what the public filters were tuned on, every value equals theirs; on text with blank
-lines theirs shift (datatrove counts a blank line as a line that does not start with a bullet), and these do not.
+text with no blank lines, which is what the public filters were tuned on, every value equals theirs; on text with
+blank lines theirs shift (datatrove counts a blank line as a line that does not start with a bullet), and these do
+not.
 
 Sources: Gopher (arXiv 2112.11446 A1.1; datatrove gopher_quality_filter.py, gopher_repetition_filter.py), FineWeb
 (arXiv 2406.17557 section 3.6; datatrove fineweb_quality_filter.py), ChineseWebText preprocess.py for the mean length.

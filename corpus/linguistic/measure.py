@@ -1,8 +1,8 @@
 """Every linguistic signal of a column of texts, as columns: measurement only, no judgement.
 
-The signals depend on the text alone (not on its language, nor on any threshold), so they are measured once; a verdict is
-a threshold on a column (`corpus.linguistic.thresholds`). Counts are int64-exact in float64 inside and int32 outside, all
-else is float32. Where a ratio has nothing to divide by, it is 0.
+The signals depend on the text alone (not on its language, nor on any threshold), so they are measured once; a verdict
+is a threshold on a column (`corpus.linguistic.thresholds`). Counts are int64-exact in float64 inside and int32
+outside, all else is float32. Where a ratio has nothing to divide by, it is 0.
 """
 
 import numpy as np

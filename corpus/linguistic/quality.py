@@ -14,7 +14,7 @@ from corpus.kernels import MIX_A, mix64
 from corpus.linguistic.characters import ALPHABETIC, CONTENT
 from corpus.linguistic.scan import SEED
 
-# Gopher, and FineWeb-2's configs/cmn_Hani.yml: the 22 most telling words of Chinese Wikipedia, of which the rule wants two.
+# Gopher's, and those of FineWeb-2's configs/cmn_Hani.yml; the rule wants two of either.
 STOP_WORDS = {
     "en": ("the", "be", "to", "of", "and", "that", "have", "with"),
     "zh": tuple("的年在月是和日了於·為有被人中为他與後也而由"),

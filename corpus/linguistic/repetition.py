@@ -1,13 +1,14 @@
 """Gopher's repetition rules on n-grams: how much of a document its most frequent and its repeated n-grams cover.
 
-Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1 and table A1, as datatrove's gopher_repetition_filter.py
-computes them, over the tokens of `corpus.linguistic.scan`:
+Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1 and table A1, as datatrove's
+gopher_repetition_filter.py computes them, over the tokens of `corpus.linguistic.scan`:
 
-- top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over the
-  document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one character, as the
-  definition's `" ".join` has it; where the text has none (Chinese), none is counted, where datatrove counts one.
-- duplicate n-grams, n = 5..10, 13 and 16: walk through the tokens; an n-gram met before adds its characters (without spaces) and is
-  jumped over, any other is remembered and the walk goes on by one token.
+- top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over
+  the document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one
+  character, as the definition's `" ".join` has it; where the text has none (Chinese), none is counted, where
+  datatrove counts one.
+- duplicate n-grams, n = 5..10, 13 and 16: walk through the tokens; an n-gram met before adds its characters (without
+  spaces) and is jumped over, any other is remembered and the walk goes on by one token.
 
 An n-gram can repeat only if the shorter ones inside it do, so each length looks at the survivors of the last: most
 documents end after three or four lengths instead of nine. N-grams are compared by 64-bit hashes of their sequence.

@@ -1,12 +1,13 @@
 """One pass over the UTF-8 of a document: its tokens, its lines, and the characters that rules count.
 
-A token is what white space separates, except that a character of a script written without spaces (Chinese, kana) stands
-alone: "我用 Python，很好" is 我 · 用 · Python， · 很 · 好. So English has the words that Gopher, Dolma and RedPajama count, and
-Chinese has its characters. A line is what lies between line feeds, without white space at its ends; a line of white space
-alone is blank, and no rule counts it. A paragraph is a run of lines with no blank line between.
+A token is what white space separates, except that a character of a script written without spaces (Chinese, kana)
+stands alone: "我用 Python，很好" is 我 · 用 · Python， · 很 · 好. So English has the words that Gopher, Dolma and
+RedPajama count, and Chinese has its characters. A line is what lies between line feeds, without white space at its
+ends; a line of white space alone is blank, and no rule counts it. A paragraph is a run of lines with no blank line
+between.
 
-Everything later reads these arrays and totals and never the text again. Lengths are in code points, as Python's `len` and
-the published definitions have them.
+Everything later reads these arrays and totals and never the text again. Lengths are in code points, as Python's `len`
+and the published definitions have them.
 """
 
 from typing import NamedTuple
@@ -15,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpus.kernels import MIX_A, mix64
 from corpus.linguistic.characters import (
-    ALPHABETIC,
     CONTENT,
     DIGIT,
     HAN,
@@ -24,7 +25,6 @@ from corpus.linguistic.characters import (
     SPACE,
     TERMINAL,
 )
-from corpus.kernels import MIX_A, mix64
 
 # Bits of a line.
 BULLET = 1  # starts with • or - (Gopher)
@@ -73,7 +73,10 @@ def scratch(longest: int) -> tuple[Tokens, Lines]:
     tokens, lines = longest // 2 + 8, longest // 2 + 8  # a token is 3 bytes or parted from the next by one
     return (
         Tokens(
-            np.empty(tokens, np.uint64), np.zeros(tokens + 1, np.int64), np.zeros(tokens + 1, np.int64), np.empty(tokens, np.uint8)
+            np.empty(tokens, np.uint64),
+            np.zeros(tokens + 1, np.int64),
+            np.zeros(tokens + 1, np.int64),
+            np.empty(tokens, np.uint8),
         ),
         Lines(np.empty(lines, np.uint64), np.empty(lines, np.int64), np.empty(lines, np.uint8)),
     )
@@ -102,18 +105,18 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
     n_tokens = n_lines = characters = feeds = content = han = digits = signs = ellipses = sentences = bracketed = 0
     dots = 0  # the run of "." that ends here
     terminal_run = False
-    bracket = np.int64(-1)  # where the open 【 of this line stands
+    bracket = -1  # where the open 【 of this line stands
     in_token = False
     token_hash = SEED
     token_length = 0
-    token_bits = 0
+    token_bits = np.int64(0)
     gap = 0  # white space since the last token
-    line_start = np.int64(-1)  # code point where the line's text begins; -1: blank so far
+    line_start = -1  # code point where the line's text begins; -1: blank so far
     line_hash = SEED
     text_hash = SEED  # the line's hash up to its last character that is no space
-    text_end = np.int64(0)
+    text_end = 0
     line_bits = 0
-    last = np.int64(0)  # the last character that is no space, and how many dots ended there
+    last = 0  # the last character that is no space, and how many dots ended there
     last_dots = 0
     blank_before = True
     at = start
@@ -150,20 +153,20 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
                     blank_before = False
                 else:
                     blank_before = True
-                line_start = np.int64(-1)
+                line_start = -1
                 line_hash = SEED
-                bracket = np.int64(-1)
+                bracket = -1
                 if at < end:
                     feeds += 1
             elif line_start >= 0:
                 line_hash = (line_hash ^ np.uint64(point)) * MIX_A
         else:
             if line_start < 0:
-                line_start = np.int64(characters)
+                line_start = characters
                 line_bits = BULLET if point == 0x2022 or point == 0x2D else 0
             line_hash = (line_hash ^ np.uint64(point)) * MIX_A
             text_hash = line_hash
-            text_end = np.int64(characters + 1)
+            text_end = characters + 1
             last = point
             if kind & IDEOGRAPHIC:
                 if in_token:
@@ -214,14 +217,12 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
                     elif point == 0x2026:
                         ellipses += 1
                     elif point == 0x3010:
-                        bracket = np.int64(characters) if bracket < 0 else bracket
+                        bracket = characters if bracket < 0 else bracket
                     elif point == 0x3011 and bracket >= 0:
                         bracketed += characters - bracket - 1
-                        bracket = np.int64(-1)
+                        bracket = -1
             last_dots = dots
         if at < end:
             characters += 1
         at += size
-    return Totals(
-        n_tokens, n_lines, characters, feeds, content, han, digits, signs, ellipses, sentences, bracketed
-    )
+    return Totals(n_tokens, n_lines, characters, feeds, content, han, digits, signs, ellipses, sentences, bracketed)

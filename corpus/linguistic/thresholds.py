@@ -16,7 +16,6 @@ import difflib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from corpus.errors import UsageError
 from corpus.linguistic.measure import SIGNALS
 
 
@@ -108,13 +107,13 @@ def table_for(language: str, tables: Mapping[str, Table] = TABLES) -> Table:
 def override(changes: Mapping[str, Mapping[str, Bounds | None]]) -> dict[str, dict[str, Bounds]]:
     """`TABLES` with changes by language and signal: new bounds replace a rule, None drops it.
 
-    A language without a table starts from the default one. Raises UsageError for an unknown signal, naming the nearest.
+    A language without a table starts from the default one. Raises ValueError as `check_rule` does.
     """
     tables = {language: dict(table) for language, table in TABLES.items()}
     for language, rules in changes.items():
         table = tables.setdefault(language, dict(TABLES["default"]))
         for signal, bounds in rules.items():
-            check_signal(signal)
+            check_rule(language, signal, *(bounds or ()))
             if bounds is None:
                 table.pop(signal, None)
             else:
@@ -122,9 +121,15 @@ def override(changes: Mapping[str, Mapping[str, Bounds | None]]) -> dict[str, di
     return tables
 
 
-def check_signal(signal: str) -> None:
-    """Raise UsageError unless there is such a signal."""
+def check_rule(language: str, signal: str, *bounds: float | None) -> None:
+    """Raise ValueError unless the signal exists and the bounds (min, max; none to drop the rule) admit some value."""
     if signal not in SIGNALS:
         near = difflib.get_close_matches(signal, SIGNALS, n=1, cutoff=0.5)
         mend = f"did you mean `{near[0]}`?" if near else f"the signals are: {', '.join(SIGNALS)}"
-        raise UsageError(f"there is no signal `{signal}`; {mend}")
+        raise ValueError(f"{language}: there is no signal `{signal}`; {mend}")
+    if bounds:
+        low, high = bounds
+        if low is None and high is None:
+            raise ValueError(f"{language}.{signal}: give `min`, `max` or both, or `off` to drop the rule")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"{language}.{signal}: no value is at least {low:g} and at most {high:g}")

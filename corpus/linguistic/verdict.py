@@ -1,10 +1,10 @@
 """Verdicts: thresholds applied to measured columns, every failed rule kept as a reason with its value.
 
-Verdicts read columns and never text, so changing a threshold costs seconds. A reason is `signal value op threshold`, as
-in `top_2_gram 0.31 > 0.2`: its first word is the signal to count by, and a person can read the rest. A document in a
-language that the recipe does not keep, or that was identified with too little confidence, has a reason that begins with
-`language` and is not judged further. Comparisons are made in the column's own precision, so that a value equal to its
-threshold passes.
+Verdicts read columns and never text, so changing a threshold costs seconds. A reason is `signal value op threshold`,
+as in `top_2_gram 0.31 > 0.2`: its first word is the signal to count by, and a person can read the rest. A document in
+a language that the recipe does not keep, or that was identified with too little confidence, has a reason that begins
+with `language` and is not judged further. Comparisons are made in the column's own precision, so that a value equal
+to its threshold passes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,18 +30,20 @@ def judge(
     """Judge a table of measured signals with an `id` column; return a table of `SCHEMA`, in the same order.
 
     `languages` and `scores` are each document's identified language and its confidence. `rules` is `auto` (the table of
-    the document's language), the name of a table, or `none` (no prose rules; the language still has to be kept, unless
-    it is empty, as it is where a source says that its text is in none).
+    the document's language), the name of a table, or `none`, which keeps everything: code is neither prose nor, to a
+    language identifier, any language.
     """
     columns = {name: signals[name].to_numpy() for name in signals.column_names if name != "id"}
     reasons: list[list[str]] = [[] for _ in range(len(signals))]
     groups: dict[str, list[int]] = {}
     for row, language in enumerate(languages):
-        if language not in keep_languages and not (rules == "none" and not language):
-            reasons[row].append(f"language {language or 'unknown'} not in {','.join(keep_languages)}")
-        elif rules != "none" and scores[row] < np.float32(least_score):
+        if rules == "none":
+            break
+        if language not in keep_languages:
+            reasons[row].append(f"language {language} not in {','.join(keep_languages)}")
+        elif scores[row] < np.float32(least_score):
             reasons[row].append(f"language_score {_number(scores[row], least_score)} < {least_score:g}")
-        elif rules != "none":
+        else:
             groups.setdefault(language if rules == "auto" else rules, []).append(row)
     for language, members in groups.items():
         _apply(table_for(language, tables), columns, np.array(members), reasons)

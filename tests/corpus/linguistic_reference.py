@@ -132,7 +132,10 @@ def signals_of(text: str) -> dict[str, float]:
         "unique_tokens": over(len(counts), len(tokens)),
         "unigram_entropy": -sum(c / len(tokens) * math.log(c / len(tokens)) for c in counts.values()),
         **{f"top_{n}_gram": _top(tokens, gaps, n, characters) for n in (2, 3, 4)},
-        **{f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0 for n in (*range(5, 11), 13, 16)},
+        **{
+            f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0
+            for n in (*range(5, 11), 13, 16)
+        },
         "characters": characters,
         "sentences": sentences,
         "mean_sentence_length": characters / max(sentences, 1),

@@ -1,0 +1,156 @@
+"""Filtering as two stages: `measure` reads the text and writes signals, `verdict` reads signals and writes verdicts.
+
+A changed threshold therefore recomputes verdicts, in seconds, and never a measurement. The rules of an input (its own
+language's, one named table, or none) travel as an argument of each of its tasks, so that changing them for one source
+leaves the verdicts of the others as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from corpus import table
+from corpus.linguistic import measure, verdict
+from corpus.linguistic.thresholds import Bounds, override
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.recipe import CrawlInput, FilterParameters, Recipe
+
+QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
+
+
+class MeasureParameters(BaseModel):
+    """Nothing decides a measurement but the text."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class VerdictParameters(BaseModel):
+    """What decides a verdict: the recipe's section with its thresholds laid over the built-in tables."""
+
+    model_config = ConfigDict(frozen=True)
+    languages: tuple[str, ...]
+    language_score: float
+    tables: dict[str, dict[str, tuple[float | None, float | None]]]  # language: signal: (min, max)
+
+
+def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
+    """Both stages of a recipe; they take documents from the stages planned before them."""
+    rules: dict[str, str] = {}
+    for item in recipe.inputs:
+        for name in item.dumps if isinstance(item, CrawlInput) else [item.name]:
+            rules[name] = item.rules
+    return [MeasureStage(root, MeasureParameters()), VerdictStage(root, verdict_parameters(recipe.filter), rules)]
+
+
+def verdict_parameters(section: FilterParameters) -> VerdictParameters:
+    """Resolve a recipe's section against the built-in tables."""
+    changes = {
+        language: {signal: Bounds(bounds.min, bounds.max) if bounds else None for signal, bounds in rules.items()}
+        for language, rules in section.thresholds.items()
+    }
+    tables = {language: {s: (b.min, b.max) for s, b in rules.items()} for language, rules in override(changes).items()}
+    return VerdictParameters(languages=section.languages, language_score=section.language_score, tables=tables)
+
+
+class MeasureStage(Stage[MeasureParameters]):
+    """documents/dump=D/N.parquet -> quality/dump=D/N.parquet: id and a column a signal"""
+
+    name: ClassVar[str] = "measure"
+    group: ClassVar[str] = "filter"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard of documents."""
+        return [
+            self.task(task.output.replace("documents/", "quality/", 1), [task])
+            for tasks in done.values()
+            for task in tasks
+            if task.output.startswith("documents/")
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Measure a shard, a row group at a time."""
+        counts: Counts = {"documents": 0, "bytes": 0}
+        with table.ShardWriter(self.path(task.output), QUALITY_SCHEMA) as writer:
+            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "length", "text"]):
+                signals = measure.measure(documents["text"])
+                columns = [documents["id"], *signals.columns]
+                writer.write(pa.Table.from_arrays(columns, schema=QUALITY_SCHEMA))
+                counts["documents"] += len(documents)
+                counts["bytes"] += int(documents["length"].to_numpy().sum())
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+class VerdictStage(Stage[VerdictParameters]):
+    """quality/dump=D/N.parquet + columns of documents -> verdicts/dump=D/N.parquet: id, keep, reasons"""
+
+    name: ClassVar[str] = "verdict"
+    group: ClassVar[str] = "filter"
+
+    def __init__(self, root: str, parameters: VerdictParameters, rules: Mapping[str, str]) -> None:
+        """`rules` says by dump or source which table applies: `auto`, a table's name or `none`; auto where unnamed."""
+        super().__init__(root, parameters)
+        self.rules = dict(rules)
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per measured shard."""
+        documents = {task.output: task for tasks in done.values() for task in tasks}
+        return [
+            self.task(
+                task.output.replace("quality/", "verdicts/", 1),
+                [task, documents[task.output.replace("quality/", "documents/", 1)]],
+                rules=self.rules.get(partition_of(task.output), "auto"),
+            )
+            for task in done["measure"]
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Judge a shard; the counts say what was kept, by language, and how often each signal was a reason."""
+        quality, documents = (self.path(path) for path in task.inputs)
+        signals = table.read_table(quality)
+        described = table.read_table(documents, ["id", "language", "language_score", "length"])
+        table.check_ids(signals, described, quality)
+        languages = described["language"].to_pylist()
+        verdicts = verdict.judge(
+            signals,
+            languages,
+            described["language_score"].to_numpy(),
+            {name: {s: Bounds(*b) for s, b in rules.items()} for name, rules in self.parameters.tables.items()},
+            task.arguments["rules"],
+            self.parameters.languages,
+            self.parameters.language_score,
+        )
+        counts = count_verdicts(verdicts, languages, described["length"].to_numpy())
+        with table.ShardWriter(self.path(task.output), verdict.SCHEMA) as writer:
+            writer.write(verdicts)
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+def partition_of(path: str) -> str:
+    """The dump or source of `.../dump=D/N.parquet`."""
+    return path.split("dump=", 1)[1].split("/", 1)[0]
+
+
+def count_verdicts(verdicts: pa.Table, languages: Sequence[str], lengths: np.ndarray) -> Counts:
+    """Documents and bytes, all and kept, in total and by language; and for each signal the documents it failed."""
+    keep = verdicts["keep"].to_numpy()
+    reasons: dict[str, int] = {}
+    for given in verdicts["reasons"].to_pylist():
+        for signal in {reason.split(" ", 1)[0] for reason in given}:
+            reasons[signal] = reasons.get(signal, 0) + 1
+    of = np.array(languages, dtype=object)
+    by_language = {name: _totals(keep[of == name], lengths[of == name]) for name in sorted(set(languages))}
+    return {**_totals(keep, lengths), "reasons": dict(sorted(reasons.items())), "languages": by_language}
+
+
+def _totals(keep: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+    return {
+        "documents": len(keep),
+        "bytes": int(lengths.sum()),
+        "kept": int(keep.sum()),
+        "kept_bytes": int(lengths[keep].sum()),
+    }
