@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus import table
 from corpus.dedup.exact import hash_columns
 from corpus.dedup.keep import LEVELS, Criterion, Election, Members, cluster_sizes, elect, policy_order
-from corpus.dedup.local import id_ranks, seconds
+from corpus.dedup.local import id_ranks, joined, seconds
 from corpus.dedup.ordinals import ROWS, dump_of
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_candidates import bases, write_sorted
@@ -94,10 +94,11 @@ class ClusterStage(Stage[ClusterParameters]):
                 verdict = path.replace("signatures/", "verdicts/", 1)
                 rules = self._failed_rules(verdict, signed) if verdict in verdicts else np.full(len(signed), NOT_JUDGED)
                 failed.append(rules[ordinals[start:end] - np.uint64(base)].astype(np.int32))
-        rows = pa.concat_tables(parts).combine_chunks()
+        bands = parts[0].schema.field("bands").type.list_size
+        rows = pa.concat_tables([part.drop_columns(["bands", "sketch"]) for part in parts])
         return rows["id"], Members(
             ordinals,
-            signatures_of(rows),
+            joined((signatures_of(part) for part in parts), bands),
             hash_columns(rows["text_hash"]),
             rows["url_hash"].to_numpy(),
             np.concatenate(failed),

@@ -118,20 +118,16 @@ def signature_table(documents: pa.Table, scheme: Scheme) -> pa.Table:
 
 def signatures_of(rows: pa.Table) -> Signatures:
     """The arrays of a signature table (or of some of its rows)."""
-    rows = rows.combine_chunks()
-    bands = rows.schema.field("bands").type.list_size
-    sketch = rows["sketch"].combine_chunks() if len(rows) else pa.array([], pa.list_(pa.uint32()))
     return Signatures(
-        _flat(rows["bands"], np.uint64).reshape(len(rows), bands),
-        _flat(sketch, np.uint32),
-        np.cumsum(np.r_[0, pc.list_value_length(sketch).to_numpy(zero_copy_only=False)]).astype(np.int64),
+        _flat(rows["bands"], np.uint64).reshape(len(rows), rows.schema.field("bands").type.list_size),
+        _flat(rows["sketch"], np.uint32),
+        np.cumsum(np.r_[0, pc.list_value_length(rows["sketch"]).to_numpy()]).astype(np.int64),
         rows["shingles"].to_numpy(),
     )
 
 
-def _flat(lists: pa.Array | pa.ChunkedArray, dtype: type) -> np.ndarray:
-    chunks = lists.chunks if isinstance(lists, pa.ChunkedArray) else [lists]
-    return np.concatenate([np.zeros(0, dtype), *(chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks)])
+def _flat(lists: pa.ChunkedArray, dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *(chunk.flatten().to_numpy() for chunk in lists.chunks)])
 
 
 class ShuffleStage(Stage[ShuffleParameters]):
