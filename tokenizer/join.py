@@ -1,0 +1,177 @@
+"""Joining the bytes of one piece into tokens by the ranks of merges.
+
+The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest rank.
+Pieces of up to SHORT bytes find it by the minimum over all pairs, which is a few vector instructions; longer ones keep
+a heap, because a run of a million characters without a cut would take hours otherwise."""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+SHORT = 256  # bytes: a place and a rank share 32 bits, 8 for the place
+MAX_MERGES = 1 << 23  # what is left for the rank, but for the sign
+_NEVER = np.int32(2**31 - 1)
+_NO_MERGE = np.int64(-1)
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
+
+
+def rank_table(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """A hash table from a pair of ids (int32[merges, 2], in order of rank) to its rank and the id it makes
+    (`rank << 32 | made`): int64[slots * 2], key and value side by side."""
+    if len(made) >= MAX_MERGES:
+        raise ValueError(f"{len(made):,} merges; the encoder handles fewer than {MAX_MERGES:,}")
+    table = np.zeros(2 << max(4, int(2 * len(made)).bit_length()), np.int64)
+    _fill(np.ascontiguousarray(pairs), made, table)
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _slot(table, key):
+    mask = np.uint64(table.size // 2 - 1)
+    slot = np.uint64(key) * _MULTIPLIER
+    slot = (slot ^ (slot >> np.uint64(29))) & mask
+    while True:
+        at = np.int64(slot) * 2
+        if table[at] == 0 or table[at] == key:
+            return at
+        slot = (slot + np.uint64(1)) & mask
+
+
+@njit(nogil=True, cache=True)
+def _fill(pairs, made, table):
+    for rank in range(made.size):
+        key = (np.int64(pairs[rank, 0] + 1) << 32) | np.int64(pairs[rank, 1] + 1)
+        at = _slot(table, key)
+        table[at] = key
+        table[at + 1] = (np.int64(rank) << 32) | np.int64(made[rank])
+
+
+@njit(nogil=True, cache=True)
+def _merge_of(table, left, right):
+    """`rank << 32 | made` of a pair, or _NO_MERGE."""
+    key = (np.int64(left + 1) << 32) | np.int64(right + 1)
+    at = _slot(table, key)
+    return table[at + 1] if table[at] == key else _NO_MERGE
+
+
+@njit(nogil=True, cache=True)
+def _consider(table, symbols, at, right, best, made):
+    """Note the merge of the symbols at two places in `best` (rank << 8 | place) and `made`."""
+    merge = _merge_of(table, symbols[at], symbols[right])
+    if merge == _NO_MERGE:
+        best[at] = _NEVER
+    else:
+        best[at] = np.int32((merge >> 32) << 8 | at)
+        made[at] = np.int32(merge & 0xFFFFFFFF)
+
+
+@njit(nogil=True, cache=True)
+def _join_short(symbols, table, best, made, after, before):
+    size = symbols.size
+    for at in range(size):
+        after[at] = at + 1
+        before[at] = at - 1
+        best[at] = _NEVER
+    for at in range(size - 1):
+        _consider(table, symbols, at, at + 1, best, made)
+    while True:
+        lowest = _NEVER
+        for at in range(size):
+            lowest = min(lowest, best[at])
+        if lowest == _NEVER:
+            break
+        at = lowest & 255
+        right = after[at]
+        symbols[at] = made[at]
+        symbols[right] = -1
+        best[right] = _NEVER
+        behind = after[right]
+        after[at] = behind
+        if behind < size:
+            before[behind] = at
+            _consider(table, symbols, at, behind, best, made)
+        else:
+            best[at] = _NEVER
+        if before[at] >= 0:
+            _consider(table, symbols, before[at], at, best, made)
+
+
+@njit(nogil=True, cache=True)
+def _join_long(symbols, table):
+    """As `_join_short`, in O(size log size): a heap of `rank << 32 | place` in which outdated entries are skipped."""
+    size = symbols.size
+    after = np.arange(1, size + 1)
+    before = np.arange(-1, size - 1)
+    heap = np.empty(3 * size, np.int64)  # size - 1 entries, and each of at most size - 1 joins adds two
+    entries = 0
+    for at in range(size - 1):
+        entries = _propose(heap, entries, table, symbols, at, at + 1)
+    while entries > 0:
+        top = heap[0]
+        entries = _pop(heap, entries)
+        at = top & 0xFFFFFFFF
+        right = after[at]
+        if symbols[at] < 0 or right >= size:
+            continue
+        merge = _merge_of(table, symbols[at], symbols[right])
+        if merge == _NO_MERGE or merge >> 32 != top >> 32:
+            continue
+        symbols[at] = np.int32(merge & 0xFFFFFFFF)
+        symbols[right] = -1
+        after[at] = after[right]
+        if after[at] < size:
+            before[after[at]] = at
+            entries = _propose(heap, entries, table, symbols, at, after[at])
+        if before[at] >= 0:
+            entries = _propose(heap, entries, table, symbols, before[at], at)
+
+
+@njit(nogil=True, cache=True)
+def _propose(heap, size, table, symbols, left, right):
+    """Put the merge of the symbols at two places, if there is one, on the heap; return the heap's size."""
+    merge = _merge_of(table, symbols[left], symbols[right])
+    if merge == _NO_MERGE:
+        return size
+    value = (merge >> 32) << 32 | left
+    at = size
+    while at > 0 and heap[(at - 1) >> 1] > value:
+        heap[at] = heap[(at - 1) >> 1]
+        at = (at - 1) >> 1
+    heap[at] = value
+    return size + 1
+
+
+@njit(nogil=True, cache=True)
+def _pop(heap, size):
+    """Take the smallest entry off the heap; return the heap's size."""
+    size -= 1
+    value = heap[size]
+    at = 0
+    while 2 * at + 1 < size:
+        below = 2 * at + 1
+        if below + 1 < size and heap[below + 1] < heap[below]:
+            below += 1
+        if heap[below] >= value:
+            break
+        heap[at] = heap[below]
+        at = below
+    heap[at] = value
+    return size
+
+
+@njit(nogil=True, cache=True)
+def join(data, first, last, byte_ids, table, output, written, work):
+    """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
+    the new `written`. `work` is scratch space, int32[4, SHORT]."""
+    symbols = output[written : written + last - first]
+    for at in range(symbols.size):
+        symbols[at] = byte_ids[data[first + at]]
+    if symbols.size <= SHORT:
+        _join_short(symbols, table, work[0], work[1], work[2], work[3])
+    else:
+        _join_long(symbols, table)
+    for at in range(symbols.size):
+        if symbols[at] >= 0:
+            output[written] = symbols[at]
+            written += 1
+    return written
