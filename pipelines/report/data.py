@@ -1,0 +1,179 @@
+"""Everything the report says, as plain JSON-able values: the page draws them, and tools read them from the files beside
+it. Each function gives one section; a section whose stage has not run is None."""
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+
+from corpus import storage
+from pipelines.recipe import CrawlInput, Recipe
+from pipelines.report.scan import SUMS, Tally, partitions
+
+PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
+PAPER_TABLE_1 = {1: 22.2, 2: 46.7, 6: 55.7, 12: 69.9, 16: 75.7, 22: 76.3, 41: 81.6, 91: 89.8}  # dumps: dedup rate, %
+LANGUAGES = 4  # shown by name; the rest are "other"
+SITES = 150  # the largest sites shown
+FLAGGED_SITES = 100  # further sites shown because most of them is removed
+SMALL_SITE = 10  # documents; smaller sites are not flagged
+STEPS = [
+    ("extracted", "Extracted"),
+    ("passed", "Passed the filters"),
+    ("unique", "Not a duplicate"),
+    ("kept", "In a domain"),
+    ("training", "Training split"),
+]
+NEEDS = {"passed": "verdicts", "unique": "duplicates", "kept": "domains", "training": "domains"}
+
+
+def dumps_in_order(recipe: Recipe) -> list[str]:
+    """The partitions that are there, in the recipe's order; where the recipe names no dumps, those found, by name."""
+    found = sorted({*partitions(recipe.root, "documents"), *partitions(recipe.root, "rejects")})
+    named: list[str] = []
+    for item in recipe.inputs:
+        named += item.dumps if isinstance(item, CrawlInput) else [item.name]
+    open_ended = any(isinstance(item, CrawlInput) and not item.dumps for item in recipe.inputs)
+    return [dump for dump in named if dump in found] + [dump for dump in found if open_ended and dump not in named]
+
+
+def waterfall(tally: Tally) -> dict[str, Any] | None:
+    """Documents and bytes after each step, by language."""
+    if tally.sums is None:
+        return None
+    by_language = _grouped(tally.sums, "language")
+    ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
+    shown = ranked if len(ranked) <= LANGUAGES + 1 else ranked[:LANGUAGES]
+    names = shown if shown == ranked else [*shown, "other"]
+    steps = []
+    for step, title in STEPS:
+        if step in NEEDS and not tally.shards[NEEDS[step]]:
+            continue
+        split: dict[str, dict[str, int]] = {name: {"documents": 0, "bytes": 0} for name in names}
+        for language, sums in by_language.items():
+            into = split[language if language in shown else "other"]
+            into["documents"] += sums[step]
+            into["bytes"] += sums[f"{step}_bytes"]
+        steps.append({"step": step, "title": title, "languages": split} | _total(split))
+    return {"languages": names, "steps": steps}
+
+
+def extraction(tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
+    """Records read, documents made and rejects by reason, in all and by dump."""
+    if not tally.shards["documents"] and not tally.rejects:
+        return None
+    documents = _grouped(tally.sums, "dump") if tally.sums is not None else {}
+    rows = []
+    for dump in dumps:
+        made, lost = documents.get(dump, Counter()), tally.rejects.get(dump, Counter())
+        records = made["extracted"] + lost.total()
+        rows.append(
+            {"dump": dump, "records": records, "documents": made["extracted"], "bytes": made["extracted_bytes"]}
+        )
+        rows[-1]["rejects"] = dict(sorted(lost.items()))
+    total = sum(tally.rejects.values(), start=Counter[str]())
+    return {"dumps": rows, "rejects": _ranked(total)}
+
+
+def filtering(tally: Tally) -> dict[str, Any] | None:
+    """Documents by the reasons for which they were dropped; one document may have several."""
+    if not tally.shards["verdicts"] or tally.sums is None:
+        return None
+    totals: Counter[str] = Counter()
+    languages: dict[str, Counter[str]] = {}
+    for (language, reason), count in tally.reasons.items():
+        totals[reason] += count
+        languages.setdefault(reason, Counter())[language] += count
+    reasons = [
+        {
+            "reason": reason,
+            "documents": count,
+            "alone": tally.sole_reasons[reason],
+            "languages": _ranked(languages[reason]),
+        }
+        for reason, count in _ranked(totals).items()
+    ]
+    sums = {name: sum(tally.sums[name].to_pylist()) for name in ("extracted", "filtered")}
+    return {"documents": sums["extracted"], "dropped": sums["filtered"], "reasons": reasons}
+
+
+def deduplication(recipe: Recipe, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
+    """The dedup rate against the number of dumps, beside the paper's; duplicates by level; sizes of clusters."""
+    if not tally.shards["duplicates"]:
+        return None
+    documents = _grouped(tally.sums, "dump")
+    levels = sum(tally.levels.values(), start=Counter[str]())
+    return {
+        "curve": read_curve(recipe),
+        "paper": [{"dumps": dumps, "rate": rate / 100} for dumps, rate in PAPER_TABLE_1.items()],
+        "paper_source": PAPER,
+        "levels": _ranked(levels),
+        "dumps": [
+            {"dump": dump, "documents": documents[dump]["extracted"], "duplicates": documents[dump]["duplicate"]}
+            | {"levels": dict(tally.levels.get(dump, {}))}
+            for dump in dumps
+            if dump in documents
+        ],
+        "cluster_sizes": [{"size": size, "clusters": count} for size, count in sorted(tally.cluster_sizes.items())],
+        "cluster_dumps": [{"dumps": size, "clusters": count} for size, count in sorted(tally.cluster_dumps.items())],
+        "similarities": [{"percent": key, "documents": count} for key, count in sorted(tally.similarities.items())],
+    }
+
+
+def read_curve(recipe: Recipe) -> list[dict[str, Any]]:
+    """Documents, groups and the share removed of the first k dumps, for each k, as deduplication counted them.
+
+    Plain sources take part in deduplication but are no dumps, so they have no point of their own.
+    """
+    path = storage.join(recipe.root, "dedup/curve.json")
+    if not storage.exists(path):
+        return []
+    sources = {item.name for item in recipe.inputs if not isinstance(item, CrawlInput)}
+    points = [row for row in storage.read_json(path)["curve"] if row["dump"] not in sources]
+    return [row | {"dumps": number} for number, row in enumerate(points, 1)]
+
+
+def sites(tally: Tally) -> dict[str, Any] | None:
+    """The largest sites, and those that lose most of what they had; `note` says how."""
+    if tally.sums is None:
+        return None
+    rows = [_site(name, sums) for name, sums in _grouped(tally.sums, "site").items()]
+    rows.sort(key=lambda row: (-row["documents"], row["site"]))
+    flagged = [row for row in rows[SITES:] if row["note"]][:FLAGGED_SITES]
+    gone = sum(row["note"] == "gone" for row in rows)
+    return {"sites": len(rows), "gone": gone, "rows": rows[:SITES] + flagged}
+
+
+def _site(name: str, sums: Counter[str]) -> dict[str, Any]:
+    documents, kept = sums["extracted"], sums["kept"]
+    note = ""
+    if documents >= SMALL_SITE:
+        if not kept:
+            note = "gone"
+        elif sums["filtered"] * 2 > documents:
+            note = "filters"
+        elif sums["duplicate"] * 2 > documents:
+            note = "duplicates"
+    return {
+        "site": name,
+        "documents": documents,
+        "bytes": sums["extracted_bytes"],
+        "filtered": sums["filtered"],
+        "duplicates": sums["duplicate"],
+        "kept": kept,
+        "kept_bytes": sums["kept_bytes"],
+        "note": note,
+    }
+
+
+def _grouped(sums: pa.Table, column: str) -> dict[str, Counter[str]]:
+    """The sums added up by the values of one column."""
+    added = sums.group_by(column).aggregate([(name, "sum") for name in SUMS])
+    return {row[column]: Counter({name: row[f"{name}_sum"] for name in SUMS}) for row in added.to_pylist()}
+
+
+def _total(split: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {unit: sum(part[unit] for part in split.values()) for unit in ("documents", "bytes")}
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,69 @@
+"""The sections that later stages wrote themselves, as JSON: mixture, tokenizer, training, and the runs."""
+
+import json
+from typing import Any
+
+from corpus import storage
+
+CURVE_POINTS = 400  # points of a training curve that are drawn; longer runs are averaged
+
+
+def mixture(root: str) -> dict[str, Any] | None:
+    """The mixture before and after remixing: the plan with real token counts where there are any."""
+    plan = _read(root, "mixture/tokens.json") or _read(root, "mixture/plan.json")
+    return None if plan is None else {key: plan[key] for key in ("unit", "epoch_cap", "domains") if key in plan}
+
+
+def tokenizer(root: str) -> dict[str, Any] | None:
+    """What the tokenizer stage measured."""
+    return _read(root, "tokenizer/report.json")
+
+
+def training(root: str) -> dict[str, Any] | None:
+    """The training curve, averaged to at most CURVE_POINTS points, and validation in bits per byte."""
+    path = storage.join(root, "train/metrics.jsonl")
+    if not storage.exists(path):
+        return None
+    records = [json.loads(line) for line in storage.read_bytes(path).splitlines() if line.endswith(b"}")]
+    if not records:
+        return None
+    width = -(-len(records) // CURVE_POINTS)
+    groups = [records[start : start + width] for start in range(0, len(records), width)]
+    manifest = _read(root, "train/manifest.json")
+    return {
+        "loss": [
+            {"step": group[-1]["step"], "loss": sum(item["loss"] for item in group) / len(group)} for group in groups
+        ],
+        "validation": [
+            {"step": item["step"], "bits_per_byte": item["bits_per_byte"]}
+            for item in records
+            if item.get("bits_per_byte")
+        ],
+        "steps": records[-1]["step"],
+        "tokens": records[-1].get("tokens"),
+        "tokens_per_second": sorted(item.get("tokens_per_second", 0.0) for item in records)[len(records) // 2],
+        "summary": None if manifest is None else manifest.get("summary"),
+    }
+
+
+def runs(root: str) -> dict[str, Any] | None:
+    """For each stage the last run in which it did anything, in the order of the stages; and what that run set aside."""
+    last: dict[str, dict[str, Any]] = {}
+    paths = [info.path for info in storage.list_files(storage.join(root, "runs"), ".json")]
+    for number, path in enumerate(paths):
+        for result in storage.read_json(path):
+            worked = result["seconds"] > 0 or result["failed"]
+            if worked or result["stage"] not in last:
+                last[result["stage"]] = result | {"run": number}
+    if not paths:
+        return None
+    stages = []
+    for result in last.values():
+        kept = ("run", "stage", "tasks", "done_before", "seconds", "documents", "bytes", "peak_rss_bytes", "failed")
+        stages.append({key: result[key] for key in kept} | {"cpu_seconds": result.get("cpu_seconds")})
+    return {"runs": len(paths), "stages": stages}
+
+
+def _read(root: str, name: str) -> Any | None:
+    path = storage.join(root, name)
+    return storage.read_json(path) if storage.exists(path) else None

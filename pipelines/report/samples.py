@@ -1,0 +1,77 @@
+"""Documents for reading: some that were kept, some that each filter dropped, near-duplicates beside what they
+duplicate, and records that were rejected. They are chosen by the hash of their ids, so nobody picks them and every run
+shows the same."""
+
+from typing import Any
+
+from pipelines.report.scan import Place, Tally
+from pipelines.report.texts import differences, excerpt, find_ids, read_places
+
+DOCUMENT = ["id", "url", "site", "date", "language", "language_score", "length", "text"]
+DUPLICATE = ["duplicate_of", "similarity", "cluster_size", "level"]
+REASONS = 12  # reasons that get samples, the most frequent first
+
+
+def samples(root: str, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
+    """The chosen documents with excerpts of their texts, by why they were chosen; None where there are none."""
+    frequent = {reason for reason, _ in _first_reasons(tally)}
+    chosen = {key: picked for key, picked in tally.samples.items() if key[0] != "filter" or key[1] in frequent}
+    places = {place for picked in chosen.values() for _, place in picked}
+    if not places:
+        return None
+    documents = read_places(root, "documents", places, DOCUMENT)
+    verdicts = read_places(root, "verdicts", places, ["reasons"])
+    pairs = {place for key, picked in chosen.items() if key[0] == "duplicate" for _, place in picked}
+    links = read_places(root, "duplicates", pairs, DUPLICATE)
+    others = find_ids(root, {link["duplicate_of"] for link in links.values() if link["duplicate_of"]}, dumps)
+    keepers = read_places(root, "documents", set(others.values()), DOCUMENT)
+
+    def card(place: Place) -> dict[str, Any]:
+        row = documents[place]
+        return _described(row, place) | {
+            "text": excerpt(row["text"]),
+            "reasons": (verdicts.get(place) or {"reasons": []})["reasons"],
+        }
+
+    def pair(place: Place) -> dict[str, Any] | None:
+        link, row = links[place], documents[place]
+        where = others.get(link["duplicate_of"])
+        if where is None:
+            return None
+        keeper = keepers[where]
+        return {
+            "dropped": _described(row, place),
+            "kept": _described(keeper, where),
+            "level": link["level"],
+            "similarity": link["similarity"],
+            "cluster_size": link["cluster_size"],
+            "differences": differences(keeper["text"], row["text"]),
+        }
+
+    groups: dict[str, Any] = {"kept": {}, "filtered": {}, "duplicates": []}
+    for (kind, name), picked in sorted(chosen.items()):
+        if kind == "duplicate":
+            groups["duplicates"] += [found for _, place in picked if (found := pair(place))]
+        elif picked:
+            groups["kept" if kind == "kept" else "filtered"][name] = [card(place) for _, place in picked]
+    groups["rejected"] = {reason: [row for _, row in picked] for reason, picked in sorted(tally.reject_samples.items())}
+    return groups
+
+
+def _first_reasons(tally: Tally) -> list[tuple[str, int]]:
+    totals: dict[str, int] = {}
+    for (_, reason), count in tally.reasons.items():
+        totals[reason] = totals.get(reason, 0) + count
+    return sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+
+
+def _described(row: dict[str, Any], place: Place) -> dict[str, Any]:
+    date = row["date"]
+    return {
+        "id": row["id"],
+        "url": row["url"],
+        "dump": place.dump,
+        "date": date.strftime("%Y-%m-%d") if date else None,
+        "language": row["language"],
+        "bytes": row["length"],
+    }
