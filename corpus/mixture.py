@@ -99,9 +99,9 @@ def make_plan(
 ) -> dict[str, Any]:
     """The mixture as JSON-able values; `sizes` and `budget` (None: as much as there is) are in `unit`.
 
-    For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is (before);
-    `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1); `epochs`, how
-    often it is seen; `capped`. `shortfall` is how much of the budget cannot be met at `epoch_cap`.
+    For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is
+    (before); `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1);
+    `epochs`, how often it is seen; `capped`. `shortfall` is how much of the budget cannot be met at `epoch_cap`.
     """
     shares = targets(sizes, method, weights, temperature)
     natural = _normalised({name: Fraction(sizes.get(name, 0)) for name in shares})

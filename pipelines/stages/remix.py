@@ -1,0 +1,223 @@
+"""Remixing as two stages: `domains` says of every document where it belongs, `mixture` weighs the domains.
+
+`domains` joins columns, never text: which domain, whether deduplication and filter both keep it, and whether it is held
+out for validation. The split is a hash of the document's cluster of near-duplicates, not of its id, so that no document
+of the training set has a near-duplicate in the validation set, even where duplicates are kept. `mixture` is one task
+over the counts of all shards; it writes mixture/plan.json, the contract with tokenization and training.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+from pydantic import BaseModel, ConfigDict
+
+from corpus import storage, table
+from corpus.errors import CorruptShard
+from corpus.mixture import Method, make_plan, resolve
+from pipelines.engine.outputs import add_counts
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.recipe import CrawlInput, DomainRule, Recipe
+from pipelines.stages.filter import partition_of
+
+PLAN = "mixture/plan.json"
+TOKEN_PLAN = "mixture/tokens.json"
+SPLITS = ("train", "validation")
+SCHEMA = pa.schema([("id", pa.string()), ("domain", pa.string()), ("keep", pa.bool_()), ("split", pa.string())])
+
+
+class DomainParameters(BaseModel):
+    """What decides a document's domain and split."""
+
+    model_config = ConfigDict(frozen=True)
+    domains: tuple[DomainRule, ...]
+    validation: float
+
+
+class MixtureParameters(BaseModel):
+    """What decides the weights."""
+
+    model_config = ConfigDict(frozen=True)
+    method: Method
+    weights: dict[str, float]
+    temperature: float
+    epoch_cap: float
+    budget: int | None
+    bytes_per_token: float
+
+
+def remix_stages(root: str, recipe: Recipe) -> list[Stage]:
+    """Both stages of a recipe; they take documents, duplicates and verdicts from the stages planned before them."""
+    section = recipe.remix.model_dump()
+    plain = [item.name for item in recipe.inputs if not isinstance(item, CrawlInput)]
+    return [
+        DomainStage(
+            root, DomainParameters.model_validate({key: section[key] for key in DomainParameters.model_fields}), plain
+        ),
+        MixtureStage(
+            root, MixtureParameters.model_validate({key: section[key] for key in MixtureParameters.model_fields})
+        ),
+    ]
+
+
+class DomainStage(Stage[DomainParameters]):
+    """documents + duplicates + verdicts of dump=D/N.parquet -> domains/dump=D/N.parquet: id, domain, keep, split"""
+
+    name: ClassVar[str] = "domains"
+    group: ClassVar[str] = "remix"
+
+    def __init__(self, root: str, parameters: DomainParameters, plain: Sequence[str]) -> None:
+        """`plain` names the inputs that are no crawls."""
+        super().__init__(root, parameters)
+        self.plain = frozenset(plain)
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        duplicates = {shard_of(task): task for task in done["duplicates"]}
+        verdicts = {shard_of(task): task for task in done["verdict"]}
+        tasks = []
+        for documents in (task for made in done.values() for task in made if task.output.startswith("documents/")):
+            shard, source = shard_of(documents), partition_of(documents.output)
+            if shard in duplicates and shard in verdicts:  # else one of them had to be set aside
+                inputs = [documents, duplicates[shard], verdicts[shard]]
+                tasks.append(self.task(f"domains/{shard}", inputs, source=source, plain=source in self.plain))
+        return tasks
+
+    def run(self, task: Task) -> Counts:
+        """Join a shard's columns; the counts hold what is kept of each domain in each split."""
+        documents_path, duplicates_path, verdicts_path = (self.path(path) for path in task.inputs)
+        documents = table.read_table(documents_path, ["id", "site", "language", "length"])
+        duplicates = table.read_table(duplicates_path, ["id", "keep", "cluster"])
+        verdicts = table.read_table(verdicts_path, ["id", "keep"])
+        table.check_ids(documents, duplicates, duplicates_path)
+        table.check_ids(documents, verdicts, verdicts_path)
+        keep = pc.and_(duplicates["keep"], verdicts["keep"])
+        domain = domains_of(
+            documents["site"],
+            documents["language"],
+            task.arguments["source"],
+            task.arguments["plain"],
+            self.parameters.domains,
+        )
+        split = np.where(held_out(duplicates["cluster"], self.parameters.validation), SPLITS[1], SPLITS[0])
+        rows = pa.table({"id": documents["id"], "domain": domain, "keep": keep, "split": split}, schema=SCHEMA)
+        lengths = documents["length"].to_numpy()
+        counts = count_domains(domain, keep.to_numpy(), split, lengths)
+        with table.ShardWriter(self.path(task.output), SCHEMA) as writer:
+            writer.write(rows)
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+class MixtureStage(Stage[MixtureParameters]):
+    """The counts of domains/** -> mixture/plan.json"""
+
+    name: ClassVar[str] = "mixture"
+    group: ClassVar[str] = "remix"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """One task over all shards."""
+        return [self.task(PLAN, done["domains"])]
+
+    def run(self, task: Task) -> Counts:
+        """Weigh the training split of each domain by its bytes."""
+        total: Counts = {}
+        for path in task.inputs:
+            metadata = table.read_metadata(self.path(path))
+            if metadata is None:
+                raise CorruptShard(self.path(path), "its footer cannot be read")
+            add_counts(total, metadata["counts"])
+        parts: dict[str, dict[str, Any]] = total.get("domains", {})
+        options = self.parameters
+        budget = None if options.budget is None else round(options.budget * options.bytes_per_token)
+        plan = make_plan(
+            {name: part["train"]["bytes"] for name, part in parts.items()},
+            {name: part["train"]["documents"] for name, part in parts.items()},
+            unit="bytes",
+            method=options.method,
+            weights=options.weights,
+            temperature=options.temperature,
+            epoch_cap=options.epoch_cap,
+            budget=budget,
+        )
+        for domain in plan["domains"]:
+            held = parts.get(domain["domain"], {}).get("validation", {"documents": 0, "bytes": 0})
+            domain["validation"] = held
+        counts = {
+            "documents": sum(domain["documents"] for domain in plan["domains"]),
+            "bytes": sum(domain["bytes"] for domain in plan["domains"]),
+        }
+        storage.write_json(self.path(task.output), task.stamp(counts) | plan)
+        return counts
+
+
+def shard_of(task: Task) -> str:
+    """`dump=D/N.parquet`, which a shard is called whatever table it is of."""
+    return task.output.split("/", 1)[1]
+
+
+def domains_of(
+    sites: pa.ChunkedArray, languages: pa.ChunkedArray, source: str, plain: bool, rules: Sequence[DomainRule]
+) -> pa.Array:
+    """The domain of each document: that of the first rule whose globs all match, else the default one."""
+    pairs = pc.binary_join_element_wise(pc.fill_null(sites, ""), pc.fill_null(languages, ""), "\0")
+    coded = pairs.combine_chunks().dictionary_encode()
+    names = []
+    for pair in coded.dictionary.to_pylist():
+        site, language = pair.split("\0")
+        names.append(_domain_of(site, language, source, plain, rules))
+    return pa.array(names, pa.string()).take(coded.indices)
+
+
+def _domain_of(site: str, language: str, source: str, plain: bool, rules: Sequence[DomainRule]) -> str:
+    for rule in rules:
+        if fnmatchcase(source, rule.source) and fnmatchcase(site, rule.site) and fnmatchcase(language, rule.language):
+            return rule.domain
+    return source if plain else f"web-{language or 'und'}"
+
+
+def held_out(clusters: pa.ChunkedArray, share: float) -> npt.NDArray[np.bool_]:
+    """Whether each document is for validation: xxh3-64 of its cluster's id lies in the lowest `share` of all values.
+
+    A cluster is named after its keeper, so a document moves between the splits only if deduplication, given new dumps,
+    chooses its cluster another keeper.
+    """
+    hashes = np.array(
+        [xxhash.xxh3_64_intdigest(name) for name in pc.cast(clusters, pa.binary()).to_pylist()], np.uint64
+    )
+    return hashes < np.uint64(min(int(share * 2**64), 2**64 - 1))
+
+
+def count_domains(domain: pa.Array, keep: npt.NDArray, split: npt.NDArray, lengths: npt.NDArray) -> Counts:
+    """Documents and bytes, all and kept, and what is kept of each domain in each split."""
+    rows = pa.table({"domain": domain, "split": split, "length": lengths}).filter(pa.array(keep))
+    groups = rows.group_by(["domain", "split"], use_threads=False).aggregate([("length", "sum"), ("length", "count")])
+    domains: Counts = {}
+    for group in sorted(groups.to_pylist(), key=lambda group: (group["domain"], group["split"])):
+        empty = {name: {"documents": 0, "bytes": 0} for name in SPLITS}
+        of = domains.setdefault(group["domain"], empty)
+        of[group["split"]] = {"documents": group["length_count"], "bytes": group["length_sum"]}
+    return {
+        "documents": len(keep),
+        "bytes": int(lengths.sum()),
+        "kept": int(keep.sum()),
+        "kept_bytes": int(lengths[keep].sum()),
+        "domains": domains,
+    }
+
+
+def write_token_plan(
+    root: str, tokens: Mapping[str, int], budget: int | None, stamp: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Resolve the plan with the tokens there are of each domain and write mixture/tokens.json; return it.
+
+    `stamp` (a task's `stamp(counts)`) goes to the top level, where the file is a task's output.
+    """
+    plan = resolve(storage.read_json(storage.join(root, PLAN)), tokens, budget)
+    storage.write_json(storage.join(root, TOKEN_PLAN), dict(stamp or {}) | plan)
+    return plan
