@@ -1,7 +1,7 @@
 """The tables of a finished run, written shard by shard with the real writers, for the report and `why` to read.
 
-Three dumps and a source of code; documents are sentences drawn by a seeded generator, some revised from dump to dump, some
-too short, and one that is hostile: it tries to be HTML and script wherever its text, address or reason is shown."""
+Three dumps and a source of code; documents are sentences drawn by a seeded generator, some revised from dump to dump,
+some too short, and one that is hostile: it tries to be HTML and script wherever its text, address or reason is shown."""
 
 import json
 import random
@@ -20,15 +20,18 @@ HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.
 DUMPS = ["CC-MAIN-2019-43", "CC-MAIN-2020-40", "CC-MAIN-2021-04"]
 SHARDS = 2
 WORDS = {
-    "en": "the river carries cold water from high mountains down to a quiet valley where people build small houses".split(),
-    "zh": "河流 从 高山 带来 清凉 的 水 ， 经过 安静 的 山谷 ， 人们 在 那里 建造 小小 的 房屋 。".split(),
+    "en": "the river carries cold water from high mountains to a quiet valley where people build small houses",
+    "zh": "河流 从 高山 带来 清凉 的 水 ， 经过 安静 的 山谷 ， 人们 在 那里 建造 小小 的 房屋 。",
 }
 DOMAIN = {"en": "web-en", "zh": "web-zh", "python": "code"}
 
 
 def recipe_at(root: Path) -> Recipe:
     """A recipe of the three dumps and the source of code, with this root."""
-    inputs: list[dict[str, Any]] = [{"crawl": "/nowhere", "dumps": DUMPS}, {"files": ["/nowhere/*.jsonl"], "name": "code"}]
+    inputs: list[dict[str, Any]] = [
+        {"crawl": "/nowhere", "dumps": DUMPS},
+        {"files": ["/nowhere/*.jsonl"], "name": "code"},
+    ]
     return validate({"name": "test", "root": str(root), "inputs": inputs}, "test")
 
 
@@ -83,7 +86,7 @@ def _documents(dump: str, pages: int) -> list[dict[str, Any]]:
 def _sentence(chance: random.Random, language: str) -> str:
     if language == "python":
         return f"def f{chance.randrange(10**6)}(x): return x + {chance.randrange(100)}"
-    return ("" if language == "zh" else " ").join(chance.choices(WORDS[language], k=16))
+    return ("" if language == "zh" else " ").join(chance.choices(WORDS[language].split(), k=16))
 
 
 def _decide(rows: list[dict[str, Any]]) -> None:
@@ -143,7 +146,9 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
     for name in ("web-en", "web-zh", "code"):
         mine = [row for row in kept if row["domain"] == name]
         size = sum(row["length"] for row in mine)
-        domains.append({"domain": name, "documents": len(mine), "bytes": size, "natural": size / total, "target": 1 / 3})
+        domains.append(
+            {"domain": name, "documents": len(mine), "bytes": size, "natural": size / total, "target": 1 / 3}
+        )
         domains[-1] |= {"weight": 1 / 3, "epochs": total / size / 3, "capped": name == "code", "tokens": size // 4}
     storage.write_json(str(root / "mixture/tokens.json"), {"unit": "tokens", "epoch_cap": 4.0, "domains": domains})
     lines = []

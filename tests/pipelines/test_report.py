@@ -1,0 +1,236 @@
+"""The report: its figures against the rows they were counted from, and the page in a real browser."""
+
+import json
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_tables import DUMPS, HOSTILE, recipe_at, write_run
+
+from corpus import table
+from corpus.errors import CorruptShard
+from pipelines.report.charts import Line, line_chart, nice_ticks
+from pipelines.report.page import collect, draw_report
+from pipelines.report.texts import differences
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], dict[str, Any]]:
+    """A finished run, its rows, and the report's values."""
+    root = tmp_path_factory.mktemp("run")
+    rows = write_run(root)
+    return root, rows, collect(recipe_at(root))
+
+
+def test_waterfall_and_extraction_count_every_row(finished: Any) -> None:
+    _, rows, report = finished
+    steps = {step["step"]: step for step in report["waterfall"]["steps"]}
+    assert steps["extracted"]["documents"] == len(rows)
+    assert steps["extracted"]["bytes"] == sum(row["length"] for row in rows)
+    assert steps["passed"]["documents"] == sum(not row["reasons"] for row in rows)
+    kept = [row for row in rows if row["keep"]]
+    assert steps["unique"]["documents"] == steps["kept"]["documents"] == len(kept)
+    assert steps["training"]["documents"] == sum(row["split"] == "train" for row in kept)
+    for language, count in Counter(row["language"] for row in kept).items():
+        assert steps["kept"]["languages"][language]["documents"] == count
+    by_dump = {row["dump"]: row for row in report["extraction"]["dumps"]}
+    assert list(by_dump) == [*DUMPS, "code"]
+    assert all(row["records"] == row["documents"] + 1 for row in by_dump.values())
+    assert report["extraction"]["rejects"] == {"not_html": 4}
+
+
+def test_filtering_and_deduplication_figures(finished: Any) -> None:
+    _, rows, report = finished
+    failed = sum(bool(row["reasons"]) for row in rows)
+    assert report["filtering"]["dropped"] == failed
+    assert {row["reason"]: row["documents"] for row in report["filtering"]["reasons"]}["words < 50"] == failed
+    dedup = report["deduplication"]
+    assert dedup["levels"] == dict(Counter(row["level"] for row in rows if row["level"]).most_common())
+    sizes = Counter(row["cluster_size"] for row in rows if row["id"] == row["cluster"])
+    assert {row["size"]: row["clusters"] for row in dedup["cluster_sizes"]} == sizes
+    assert [row["dump"] for row in dedup["curve"]] == DUMPS  # the source of code is no dump
+    assert dedup["paper"][0] == {"dumps": 1, "rate": 0.222}
+    assert {row["percent"] for row in dedup["similarities"]} == {93}
+
+
+def test_sites_say_what_is_left_of_each(finished: Any) -> None:
+    _, rows, report = finished
+    by_site = {row["site"]: row for row in report["sites"]["rows"]}
+    for name, found in by_site.items():
+        mine = [row for row in rows if (row["site"] or f"({row['dump']})") == name]
+        assert found["documents"] == len(mine)
+        assert found["kept"] == sum(row["keep"] for row in mine)
+    assert by_site["en.example.org"]["note"] == "duplicates"
+    assert report["sites"]["sites"] == len(by_site) == 4
+
+
+def test_a_site_with_nothing_left_is_flagged(tmp_path: Path) -> None:
+    write_run(tmp_path, pages=60)
+    report = collect(recipe_at(tmp_path))
+    assert {row["site"]: row["note"] for row in report["sites"]["rows"]}["spam.example.com"] == "gone"
+    assert report["sites"]["gone"] == 1
+
+
+def test_samples_are_real_documents_with_their_reasons(finished: Any) -> None:
+    _, rows, report = finished
+    by_id = {row["id"]: row for row in rows}
+    for domain, cards in report["samples"]["kept"].items():
+        assert cards
+        for card in cards:
+            assert by_id[card["id"]]["domain"] == domain
+            assert by_id[card["id"]]["keep"]
+            assert card["text"] == by_id[card["id"]]["text"]
+    for cards in report["samples"]["filtered"].values():
+        assert all(card["reasons"] == by_id[card["id"]]["reasons"] for card in cards)
+    for pair in report["samples"]["duplicates"]:
+        assert by_id[pair["dropped"]["id"]]["duplicate_of"] == pair["kept"]["id"]
+        marked = [text for row in pair["differences"] for differs, text in row.get("right") or [] if differs]
+        assert marked, "a near-duplicate shows where it differs"
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "onerror", "onload")]
+
+
+def test_page_is_self_contained_and_hostile_text_stays_text(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = Path(draw_report(recipe_at(tmp_path))).read_text()
+    seen = _Tags()
+    seen.feed(page)
+    assert seen.tags["script"] == 1
+    assert seen.tags["img"] == 0
+    assert all(address.startswith(("#", "data:")) for address in seen.addresses)
+    assert HOSTILE not in page
+    assert "&lt;script&gt;document.title" in page
+    assert "{{ 7*7 }}" in page
+    assert len(page) < 3_000_000
+    for name in ("waterfall", "deduplication", "sites", "samples"):
+        assert json.loads((tmp_path / f"reports/{name}.json").read_text())
+
+
+def test_report_is_the_same_every_time(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    first = Path(draw_report(recipe_at(tmp_path))).read_bytes()
+    assert Path(draw_report(recipe_at(tmp_path))).read_bytes() == first
+
+
+def test_empty_root_and_half_a_run_still_have_a_report(tmp_path: Path) -> None:
+    page = Path(draw_report(recipe_at(tmp_path / "empty"))).read_text()
+    assert "Nothing has run yet" in page
+    assert "The train stage has not run yet" in page
+    write_run(tmp_path)
+    for name in ("verdicts", "duplicates", "domains", "mixture", "train", "runs", "rejects"):
+        shutil.rmtree(tmp_path / name)
+    report = collect(recipe_at(tmp_path))
+    assert [step["step"] for step in report["waterfall"]["steps"]] == ["extracted"]
+    assert report["filtering"] is None
+    assert "The filter stage has not run yet" in Path(draw_report(recipe_at(tmp_path))).read_text()
+
+
+def test_annotations_of_other_documents_are_not_joined(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = str(tmp_path / "verdicts/dump=CC-MAIN-2019-43/00000.parquet")
+    verdicts = table.read_table(path)
+    with table.ShardWriter(path, verdicts.schema) as writer:
+        writer.write(verdicts.take(pa.array(range(len(verdicts) - 1, -1, -1))))
+    assert collect(recipe_at(tmp_path))["recipe"]["behind"] == ["verdicts of 7 of 8 shards"]
+    Path(path).write_bytes(b"PAR1 not really")
+    with pytest.raises(CorruptShard, match="verdicts"):
+        collect(recipe_at(tmp_path))
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
+def test_ticks_enclose_the_values(low: float, span: float) -> None:
+    ticks = nice_ticks(low, low + span)
+    assert 2 <= len(ticks) <= 12
+    assert ticks[0] <= low + 1e-6 * max(1, abs(low), span)
+    assert ticks[-1] >= low + span - 1e-6 * max(1, abs(low), span)
+
+
+def test_a_chart_of_nothing_is_nothing_and_names_are_escaped() -> None:
+    assert line_chart([Line("a", [], "tone-1")], label="x", x_title="x") == ""
+    one = line_chart([Line("<b>", [(1, 0.5)], "tone-1")], label='"<i>', x_title="<u>", logarithmic=True)
+    assert "<b>" not in one
+    assert "<i>" not in one
+    assert "<u>" not in one
+
+
+@given(st.lists(st.text("ab 中文\n", max_size=12), max_size=8), st.lists(st.text("ab 中文\n", max_size=12), max_size=8))
+def test_differences_show_both_texts(left: list[str], right: list[str]) -> None:
+    a, b = "\n".join(left), "\n".join(right)
+    rows = differences(a, b)
+    for side, text in (("left", a), ("right", b)):
+        shown = ["".join(part for _, part in row[side]) for row in rows if row.get(side) is not None]
+        folded = sum(row.get("same", 0) for row in rows)
+        lines = text.splitlines()
+        assert len(shown) + folded == len(lines)
+        assert all(line in lines for line in shown)
+    if a.splitlines() != b.splitlines():
+        assert any(differs for row in rows for side in ("left", "right") for differs, _ in row.get(side) or [])
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A headless Chromium, as Debian and most distributions install it."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    binary = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no chromium and chromedriver on the PATH (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    quiet = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+    profile = f"user-data-dir={tmp_path_factory.mktemp('profile')}"
+    for flag in ["headless=new", "no-sandbox", "disable-dev-shm-usage", *quiet.split(), profile]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield found
+    found.quit()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_a_browser(tmp_path: Path, browser: Any, width: int, scheme: str) -> None:
+    write_run(tmp_path)
+    page = Path(draw_report(recipe_at(tmp_path)))
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    assert browser.title == "test · Headwater report"
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('svg')].filter((one) => one.checkVisibility()).length"
+    )
+    assert shown == 6
+    ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(16, 22, 29)") == (scheme == "dark")
+    rows = "[...document.querySelectorAll('#site-table tbody tr')].filter((row) => !row.hidden)"
+    read = f"return {rows}.map((row) => row.cells[0].textContent)"
+    documents = browser.find_element("css selector", "#site-table th:nth-child(2) button")
+    browser.execute_script("arguments[0].click()", documents)
+    assert browser.execute_script(read)[-1] == "spam.example.com"
+    browser.execute_script("arguments[0].click()", documents)
+    assert browser.execute_script(read)[0] == "spam.example.com"
+    browser.find_element("css selector", "input[type=search]").send_keys("zh.")
+    assert browser.execute_script(read) == ["zh.example.org"]
+    assert browser.get_log("browser") == []
