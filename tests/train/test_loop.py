@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from corpus.errors import HeadwaterError, UsageError
 from train.checkpoint import OtherRun
+from train.init import initialise
 from train.loop import Display, StepReport
 from train.metrics import read_metrics
+from train.model import Transformer
 from train.pretrain import RunData, choose_device, pretrain, shared_vocabulary
 from train.settings import TrainSettings
+from train.stream import TokenStream
 
 SETTINGS = TrainSettings(
     steps=30, batch_size=8, sequence_length=32, warmup_steps=3, validate_every=10, validation_tokens=300
@@ -149,6 +153,30 @@ def test_a_killed_process_ends_with_the_same_bytes(
     assert without_times(tmp_path) == without_times(straight[0])
     exported = "export/model.safetensors"
     assert (tmp_path / exported).read_bytes() == (straight[0] / exported).read_bytes()
+
+
+def test_it_is_the_textbook_loop(straight: tuple[Path, dict, Recorder], text_shards: dict[str, str]) -> None:
+    """The first steps against PyTorch's own loss and a plain AdamW with nothing of ours around them."""
+    given = data(text_shards)
+    stream = TokenStream(given.tokens, sequence_length=32, seed=0, weights=given.weights)
+    model = Transformer(SETTINGS.build_model_config(256))
+    initialise(model, 0)
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    gains = [p for p in model.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": gains, "weight_decay": 0.0}], betas=(0.9, 0.95), eps=1e-8
+    )
+    for step, record in enumerate(without_times(straight[0])[:8]):
+        windows = torch.from_numpy(stream.batch(step * 8, 8)).long()
+        loss = F.cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * min(1, (step + 1) / 3)
+        optimizer.step()
+        assert record["loss"] == pytest.approx(loss.item(), abs=2e-4)
+        assert record["grad_norm"] == pytest.approx(norm.item(), rel=1e-2)
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -1,0 +1,94 @@
+"""`headwater train` on plain folders of token shards."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from token_folders import write_shards
+
+from pipelines.cli import main
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, str]:
+    generator = np.random.default_rng(0)
+    return {
+        folder: write_shards(
+            tmp_path / folder, [[np.append(generator.integers(1, 64, 30), 0) for _ in range(40)]], vocab_size=64
+        )
+        for folder in ("tokens/domain=web", "tokens/domain=code", "held-out/domain=web")
+    }
+
+
+def command(folders: dict[str, str], out: Path, *options: str) -> list[str]:
+    tokens = [folders["tokens/domain=web"], folders["tokens/domain=code"]]
+    small = ["--steps", "4", "--batch-size", "2", "--sequence-length", "16", "--warmup-steps", "1"]
+    return ["train", "--tokens", *tokens, "--out", str(out), *small, *options]
+
+
+def test_it_trains_and_says_where_the_model_is(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = command(
+        folders,
+        out,
+        "--weights",
+        "web=3",
+        "code=1",
+        "--validation",
+        folders["held-out/domain=web"],
+        "--precision",
+        "bf16",
+    )
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert f"model: {out}/export" in printed
+    assert "bits per byte of held-out text: web " in printed
+    assert "step 4/4" in printed
+    summary = json.loads((out / "manifest.json").read_text())["summary"]
+    assert {name: domain["tokens"] for name, domain in summary["domains"].items()} == {"web": 6 * 16, "code": 2 * 16}
+    assert (out / "export/model.safetensors").exists()
+    assert main(words) == 0
+    assert "resumed at step 4 of 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "none"], "--steps none: Input should be a valid integer"),
+        (["--model", "huge"], "--model huge: Input should be 'nano'"),
+        (["--weights", "web"], "NAME=SHARE"),
+        (["--weights", "books=1"], "there are tokens only of"),
+        (["--micro-batch-size", "3"], "micro-batches of 3"),
+        (["--num-kv-heads", "3"], "key-value heads"),
+    ],
+)
+def test_wrong_options_are_said(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(command(folders, tmp_path / "out", *options)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_settings_need_restart(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(command(folders, out)) == 0
+    assert main(command(folders, out, "--seed", "5")) == 1
+    assert "--restart" in capsys.readouterr().err
+    assert main(command(folders, out, "--seed", "5", "--restart")) == 0
+
+
+def test_a_folder_without_tokens_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--tokens", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "manifest.json" in capsys.readouterr().err
+
+
+def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--help"])
+    assert stopped.value.code == 0
+    assert "headwater train --tokens tokens --model nano" in capsys.readouterr().out
