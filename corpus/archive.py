@@ -113,7 +113,7 @@ class _Gzip(Member):
                     taken = self._raw.window
                     self._raw.drop(len(taken))
                     piece = self._decoder.decompress(taken, PIECE)
-                else:
+                elif not (piece := self._decoder.decompress(b"", PIECE)):
                     self.problem, self._done = "truncated", True
                     return b""
             except zlib.error:

@@ -97,7 +97,7 @@ def plain_text(body: bytes, declared: str | None = None) -> tuple[str, str]:
 
 def main_text(html: str) -> str:
     """The clean main text of decoded HTML."""
-    return clean(extract_plain_text(html, main_content=True, alt_texts=False, preserve_formatting=True))
+    return clean(extract_plain_text(html, main_content=True, comments=False))
 
 
 def clean(text: str) -> str:

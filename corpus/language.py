@@ -75,7 +75,7 @@ def sample(text: str) -> str:
         step = (len(text) - SLICE) // (SLICES - 1)
         text = " ".join([text[start : start + SLICE] for start in range(0, SLICES * step, step)])
     line = _BLANKS.sub(" ", text)
-    return line if line.isascii() else _HAN.sub(r"\1 ", line)
+    return line if line.isascii() else " ".join(_HAN.split(line))
 
 
 class LanguageIdentifier:

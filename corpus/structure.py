@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-# The heaviest of 10,000 real pages measures 190,000; 20,000,000 takes the extractor about 6 s (200 elements around 120,000 paragraphs).
+# The heaviest of 10,000 real pages measures 190,000; 20,000,000 takes the extractor about 6 s (200 elements around
+# 120,000 paragraphs).
 MAX_WORK = 20_000_000
 # Attributes of one element; 1,024 on each of many elements is 5 s in a page of 5 MiB, 60,000 on one is 25 s.
 MAX_ATTRIBUTES = 1024
@@ -175,7 +176,7 @@ def _measure(data, max_work, max_attributes, stack_size):  # type: ignore[no-unt
             work += steps
             continue
         work += depth + 1
-        if packed == _BODY or packed == _HTML:  # a second <body> adds its attributes to the first
+        if packed in (_BODY, _HTML):  # a second <body> adds its attributes to the first
             merged += attributes
             attributes = merged
         most = max(most, attributes)

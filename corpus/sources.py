@@ -1,0 +1,205 @@
+"""Plain sources, books or code or papers that are text already: JSONL, Parquet and text files to rows.
+
+A source says which of its columns are the text, id, url, date and language (`columns`, ours: theirs). Rows come in
+batches of bounded size. A line that is no JSON, a row without text or with something else in its place, a cut or
+corrupt file: each is a reject with its offset, and reading goes on as long as there is something to read.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from backports import zstd
+
+from corpus import storage
+from corpus.errors import UsageError
+
+MAX_LINE = 64 << 20  # bytes of one JSON line
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
+_BATCH_ROWS = 1024  # rows of Parquet that are turned into Python at a time
+
+
+@dataclass(slots=True)
+class Row:
+    """A row with the values of the mapped columns, None where it has none."""
+
+    offset: int  # bytes from the start of the unpacked file; the row's number in Parquet
+    text: str
+    id: str | None = None
+    url: str | None = None
+    date: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What could not be read as a row: `bad-line`, `no-text`, `too-large`, `truncated`, `corrupt`."""
+
+    offset: int
+    reason: str
+    detail: str
+
+
+def read_rows(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
+    """Yield a file's rows in order; the kind of file is told by its name, without `.gz` or `.zst`.
+
+    `columns` maps `text` (needed), `id`, `url`, `date` and `language` to the names of the file's columns. Raises
+    UsageError for a kind that is not read or a Parquet column that is not there.
+    """
+    name = path.lower().removesuffix(".gz").removesuffix(".zst")
+    if name.endswith(".parquet"):
+        yield from _parquet(path, columns)
+    elif name.endswith((".jsonl", ".ndjson", ".json")):
+        with storage.open_input(path) as raw:
+            yield from _json_lines(_unpacked(raw, path), columns)
+    elif name.endswith((".txt", ".md")):
+        with storage.open_input(path) as raw:
+            yield from _whole_text(_unpacked(raw, path))
+    else:
+        raise UsageError(f"{path}: not a source that can be read; it must end in {', '.join(SUFFIXES)} (.gz or .zst)")
+
+
+class _Unpacker(RawIOBase):
+    """A gzip or zstd stream as plain bytes; at the first error it ends, and `problem` says why."""
+
+    problem = ""
+
+    def __init__(self, raw: BinaryIO, suffix: str) -> None:
+        self._raw = raw
+        self._gzip = suffix == ".gz"
+        self._decoder: Any = None
+        self._input = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        while not self.problem:
+            if self._decoder is None or self._decoder.eof:
+                self._input = self._decoder.unused_data if self._decoder is not None else b""
+                if not self._more():
+                    return 0
+                self._decoder = zlib.decompressobj(31) if self._gzip else zstd.ZstdDecompressor(options=_WINDOW)
+            ended = not self._more()
+            try:
+                piece = self._decoder.decompress(self._input, len(view))
+            except (zlib.error, zstd.ZstdError) as error:
+                self.problem = f"corrupt: {error}"
+                return 0
+            self._input = self._decoder.unconsumed_tail if self._gzip else b""
+            if piece:
+                view[: len(piece)] = piece
+                return len(piece)
+            if ended and not self._decoder.eof:
+                self.problem = "truncated"
+        return 0
+
+    def _more(self) -> bool:
+        """Have input where the decoder can take some; False at the end of the file."""
+        if not self._input and (self._decoder is None or self._gzip or self._decoder.eof or self._decoder.needs_input):
+            self._input = self._raw.read(1 << 16)
+            return bool(self._input)
+        return True
+
+
+_WINDOW = {int(zstd.DecompressionParameter.window_log_max): 31}  # files packed with `zstd --long=31` at most
+
+
+def _unpacked(raw: BinaryIO, path: str) -> BinaryIO:
+    for suffix in (".gz", ".zst"):
+        if path.lower().endswith(suffix):
+            return cast(BinaryIO, BufferedReader(_Unpacker(raw, suffix), 1 << 16))
+    return raw
+
+
+def _problem(stream: BinaryIO) -> str:
+    return str(getattr(getattr(stream, "raw", None), "problem", ""))
+
+
+def _json_lines(stream: BinaryIO, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
+    at = 0
+    while line := stream.readline(MAX_LINE + 1):
+        start, at = at, at + len(line)
+        if len(line) > MAX_LINE:
+            while not line.endswith(b"\n") and (line := stream.readline(MAX_LINE)):
+                at += len(line)
+            yield BadRow(start, "too-large", f"a line of more than {MAX_LINE} bytes")
+            continue
+        if not line.strip():
+            continue
+        if not line.endswith(b"\n") and (problem := _problem(stream)):
+            yield BadRow(start, *_reason(problem))
+            return
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield BadRow(start, "bad-line", f"no JSON: {error}")
+            continue
+        if not isinstance(value, dict):
+            yield BadRow(start, "bad-line", f"a {type(value).__name__} where an object should be")
+            continue
+        yield _row(start, value, columns)
+    if problem := _problem(stream):
+        yield BadRow(at, *_reason(problem))
+
+
+def _reason(problem: str) -> tuple[str, str]:
+    reason, _, detail = problem.partition(": ")
+    return reason, detail or "the compressed file ends too early"
+
+
+def _row(offset: int, value: Mapping[str, Any], columns: Mapping[str, str]) -> Row | BadRow:
+    text = value.get(columns.get("text", "text"))
+    if not isinstance(text, str):
+        given = "nothing" if text is None else type(text).__name__
+        return BadRow(offset, "no-text", f"column {columns.get('text', 'text')!r} holds {given}")
+    row = Row(offset, text)
+    for ours in ("id", "url", "date", "language"):
+        if ours in columns and (theirs := value.get(columns[ours])) is not None:
+            setattr(row, ours, theirs.isoformat() if hasattr(theirs, "isoformat") else str(theirs))
+    return row
+
+
+def _parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
+    fs, inner = storage.filesystem(path)
+    try:
+        file = pq.ParquetFile(fs.open_input_file(inner))
+    except pa.ArrowInvalid as error:
+        yield BadRow(0, "corrupt", f"not Parquet: {str(error).splitlines()[0]}")
+        return
+    with file:
+        names = set(file.schema_arrow.names)
+        wanted = list(dict.fromkeys(columns.values()))
+        for theirs in wanted:
+            if theirs not in names:
+                raise UsageError(f"{path}: there is no column {theirs!r}; it has {', '.join(sorted(names))}")
+        at = 0
+        for group in range(file.num_row_groups):
+            end = at + file.metadata.row_group(group).num_rows
+            try:
+                for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
+                    for value in batch.to_pylist():
+                        yield _row(at, value, columns)
+                        at += 1
+            except (OSError, pa.ArrowInvalid) as error:
+                yield BadRow(at, "corrupt", f"rows {at} to {end - 1}: {str(error).splitlines()[0]}")
+            at = end
+
+
+def _whole_text(stream: BinaryIO) -> Iterator[Row | BadRow]:
+    data = stream.read(MAX_LINE + 1)
+    if len(data) > MAX_LINE:
+        yield BadRow(0, "too-large", f"a text of more than {MAX_LINE} bytes; make a JSONL file of its chapters")
+        return
+    if problem := _problem(stream):
+        yield BadRow(len(data), *_reason(problem))
+    try:
+        yield Row(0, data.decode())
+    except UnicodeDecodeError as error:
+        yield BadRow(error.start, "bad-line", "not UTF-8")

@@ -1,0 +1,170 @@
+"""`extract`: a WARC, WET or plain file to a shard of documents and a shard of rejects.
+
+One input file is one shard, in the order of the dump's list; the text that it writes is never written again by a later
+stage. What decides the bytes is in the fingerprint: the limits, the language model's hash, the versions of the
+libraries that extract and identify, and the input itself. A file that Common Crawl published never changes under its place in its
+dump's list, so remote ones are known by that place and need not be asked for one by one.
+"""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from corpus import storage
+from corpus.collect import Collector, Limits, collect_archive, collect_source
+from corpus.crawl import check_dump, dump_files, paths_file
+from corpus.document import REJECTS, SCHEMA
+from corpus.errors import HeadwaterError, UsageError
+from corpus.extract import EXTRACTOR
+from corpus.language import LanguageIdentifier, find_model, model_fingerprint
+from corpus.sources import SUFFIXES
+from corpus.table import ShardWriter
+from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
+from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
+
+Input = CrawlInput | FilesInput
+IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"
+
+
+class ExtractStage(Stage[ExtractParameters]):
+    """inputs -> documents/dump=D/N.parquet and rejects/dump=D/N.parquet.
+
+    counts: documents, bytes (of text), html_bytes (of the payloads they came from), responses (what was offered: HTTP
+    responses, WET conversions or rows), records by type, rejects by reason (documents + rejects = responses), damage
+    by reason (parts of a file that are no record), languages (documents and bytes of each).
+    """
+
+    name: ClassVar[str] = "extract"
+    group: ClassVar[str] = "extract"
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self, root: str, parameters: ExtractParameters, inputs: Sequence[Input], offline: bool = False
+    ) -> None:
+        super().__init__(root, parameters.model_copy(update={"language_model": None}))  # its hash counts, not its path
+        self.language_model = parameters.language_model
+        self.inputs = tuple(inputs)
+        self.offline = offline  # do not ask for a list that is not on this machine where `expected_files` says its size
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task for each file of each input; raises NotPlanned where the language model is not there, and
+        HeadwaterError where a dump's list is not."""
+        try:
+            model = model_fingerprint(find_model(self.language_model))
+        except UsageError as error:
+            raise NotPlanned(str(error)) from None
+        tasks: list[Task] = []
+        names: set[str] = set()
+        for item in self.inputs:
+            sources = self._crawl(item) if isinstance(item, CrawlInput) else self._files(item)
+            for dump, files in sources.items():
+                if dump in names:
+                    raise UsageError(
+                        f"{dump}: named by two inputs of the recipe; a name is a partition, and needs to be one input's"
+                    )
+                names.add(dump)
+                for index, source in enumerate(files):
+                    arguments = _arguments(item) | {
+                        "dump": dump,
+                        "model": f"{IDENTIFIER} {model}",
+                        "extractor": EXTRACTOR,
+                    }
+                    tasks.append(self.task(f"documents/dump={dump}/{index:05d}.parquet", [source], **arguments))
+        return tasks
+
+    def run(self, task: Task) -> Counts:
+        """Extract one file."""
+        (path,) = task.inputs
+        dump = task.arguments["dump"]
+        limits = Limits(
+            self.parameters.max_html_bytes, self.parameters.max_record_bytes, self.parameters.max_text_bytes
+        )
+        identifier = _identifier(self.language_model)
+        with (
+            ShardWriter(self.path(task.output), SCHEMA) as documents,
+            ShardWriter(self.path(rejects_of(task.output)), REJECTS) as rejects,
+        ):
+            collector = Collector(
+                dump, _name(path), identifier, documents.write, rejects.write, task.arguments.get("language")
+            )
+            try:
+                if task.arguments["format"] == "files":
+                    counts = collect_source(path, task.arguments["columns"], collector, limits)
+                else:
+                    counts = collect_archive(path, collector, limits)
+            except FileNotFoundError:
+                raise HeadwaterError(
+                    f"{path}: no such file; the list of {dump} names it, fetch it and run again"
+                ) from None
+            documents.metadata = rejects.metadata = task.stamp(counts)
+        return counts
+
+    def _crawl(self, item: CrawlInput) -> dict[str, list[Source]]:
+        if not item.dumps:
+            raise UsageError(f"{item.crawl}: the input names no dumps; list them under `dumps:`, or use --dumps")
+        remote = storage.scheme(item.crawl) != "file"
+        found = {}
+        for dump in item.dumps:
+            if (
+                self.offline
+                and item.expected_files
+                and (remote or not storage.exists(paths_file(item.crawl, dump, item.format)))
+            ):
+                count = min(item.expected_files, item.files or item.expected_files)
+                files = [
+                    storage.join(item.crawl, f"crawl-data/{check_dump(dump)}/not-listed-{n:05d}") for n in range(count)
+                ]
+            else:
+                listing = _remote_files if remote else dump_files
+                files = listing(item.crawl, dump, item.format, item.files)
+            found[dump] = [
+                Source(path, f"{dump}/{item.format}/{index}" if remote else _identify(path))
+                for index, path in enumerate(files)
+            ]
+        return found
+
+    def _files(self, item: FilesInput) -> dict[str, list[Source]]:
+        packed = tuple(suffix + ending for suffix in SUFFIXES for ending in ("", ".gz", ".zst"))
+        paths = []
+        for pattern in item.files:
+            named = storage.expand(pattern)
+            chosen = [path for path in named if path.lower().endswith(packed)]
+            if not chosen:
+                raise UsageError(f"{pattern}: none of its files ends in {', '.join(SUFFIXES)} (.gz or .zst)")
+            paths += chosen
+        return {item.name: [Source(path, storage.identify(path)) for path in dict.fromkeys(paths)]}
+
+
+def rejects_of(output: str) -> str:
+    """The shard of rejects that belongs to a shard of documents."""
+    return output.replace("documents/", "rejects/", 1)
+
+
+def _arguments(item: Input) -> dict[str, Any]:
+    if isinstance(item, CrawlInput):
+        return {"format": item.format}
+    return {"format": "files", "columns": dict(item.columns), "language": item.language}
+
+
+def _name(path: str) -> str:
+    """A file's name in the tables: from crawl-data/ on, the same below any root; of a plain file its last part."""
+    before, mark, after = path.rpartition("crawl-data/")
+    return mark + after if mark and (not before or before.endswith("/")) else posixpath.basename(path)
+
+
+def _identify(path: str) -> str:
+    """A local file's fingerprint. One that the list names and is not there must not keep the others from being done."""
+    return storage.identify(path) if storage.exists(path) else "missing"
+
+
+@lru_cache(maxsize=256)
+def _remote_files(root: str, dump: str, format: str, limit: int | None) -> list[str]:
+    return dump_files(root, dump, "wet" if format == "wet" else "warc", limit)
+
+
+@lru_cache(maxsize=2)
+def _identifier(path: str | None) -> LanguageIdentifier:
+    """One loaded model a worker process."""
+    return LanguageIdentifier(path)
