@@ -20,7 +20,7 @@ def samples(root: str, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
     if not places:
         return None
     documents = read_places(root, "documents", places, DOCUMENT)
-    verdicts = read_places(root, "verdicts", places, ["reasons"])
+    judged = read_places(root, "verdicts", places, ["id", "reasons"])
     pairs = {place for key, picked in chosen.items() if key[0] == "duplicate" for _, place in picked}
     links = read_places(root, "duplicates", pairs, DUPLICATE)
     others = find_ids(root, {link["duplicate_of"] for link in links.values() if link["duplicate_of"]}, dumps)
@@ -30,7 +30,7 @@ def samples(root: str, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
         row = documents[place]
         return _described(row, place) | {
             "text": excerpt(row["text"]),
-            "reasons": (verdicts.get(place) or {"reasons": []})["reasons"],
+            "reasons": judged[place]["reasons"] if place in judged and judged[place]["id"] == row["id"] else [],
         }
 
     def pair(place: Place) -> dict[str, Any] | None:

@@ -22,7 +22,9 @@ CONTEXT = 1  # unchanged lines beside a change
 _WORD = re.compile(r"[一-鿿]|[^\W一-鿿]+|\s+|[^\w\s]")
 
 
-def read_places(root: str, kind: str, places: Iterable[Place], columns: list[str]) -> dict[Place, dict[str, Any]]:
+def read_places(
+    root: str, kind: str, places: Iterable[Place], columns: list[str] | None = None
+) -> dict[Place, dict[str, Any]]:
     """The rows of a table at some places; those that are not there are left out."""
     wanted: dict[tuple[str, str], list[Place]] = {}
     for place in places:
@@ -39,7 +41,7 @@ def read_places(root: str, kind: str, places: Iterable[Place], columns: list[str
     return found
 
 
-def row_groups(path: str, rows: set[int], columns: list[str]) -> Iterable[tuple[int, pa.Table]]:
+def row_groups(path: str, rows: set[int], columns: list[str] | None) -> Iterable[tuple[int, pa.Table]]:
     """The row groups that hold any of some rows, each with the number of its first row."""
     first = 0
     with table.open_shard(path) as file:

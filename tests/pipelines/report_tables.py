@@ -1,7 +1,7 @@
 """The tables of a finished run, written shard by shard with the real writers, for the report and `why` to read.
 
 Three dumps and a source of code; documents are sentences drawn by a seeded generator, some revised from dump to dump,
-some too short, and one that is hostile: it tries to be HTML and script wherever its text, address or reason is shown."""
+some too short, and one hostile: it tries to be HTML and script wherever its text, address or reason is shown."""
 
 import json
 import random
