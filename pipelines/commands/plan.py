@@ -1,4 +1,4 @@
-"""`headwater plan`: a recipe's stages and shards, what is done and what is to do, without doing anything."""
+"""`headwater plan`: a recipe's stages and shards, what is done, what is to do and what it will cost; nothing is run."""
 
 import argparse
 import os
@@ -6,12 +6,14 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+from corpus import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import pipeline
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.progress import human_bytes
 from pipelines.engine.stage import Counts
-from pipelines.estimate import estimates
+from pipelines.estimate import Cost, cost, human_hours, measured, total
+from pipelines.recipe import CrawlInput, Recipe
 from pipelines.stages import stages_of
 
 
@@ -27,28 +29,52 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the plan; a dump whose list is out of reach is counted as the recipe expects it, after a short wait."""
+    """Print the plan; dumps whose lists are out of reach are counted as the recipe expects them, after a short wait."""
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
     recipe = recipe_from(arguments)
-    stages = stages_of(recipe, offline=True)
-    console = Console(soft_wrap=True)
+    runs = measured(recipe.root)
     table = Table(title=f"{recipe.name}: {recipe.root}", title_justify="left")
-    for heading, justify in (("stage", "left"), ("shards", "right"), ("done", "right"), ("to do", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    table.add_column("documents done", justify="right")
-    table.add_column("note")
-    for planned in pipeline.plan(stages):
+    for heading in ("stage", "shards", "done", "to do", "documents done", "cost of the rest"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=True)
+    costs: list[Cost | None] = []
+    notes: list[str] = []
+    expected = _expected_shards(recipe)
+    for planned in pipeline.plan(stages_of(recipe)):
         done: Counts = {}
         for counts in planned.counts:
             add_counts(done, counts or {})
-        number = sum(counts is not None for counts in planned.counts)
-        documents = f"{done.get('documents', 0):,} ({human_bytes(done.get('bytes', 0))})" if number else ""
+        finished = sum(counts is not None for counts in planned.counts)
+        shards: int | None = len(planned.tasks)
         if planned.why_not:
-            table.add_row(planned.stage.name, "?", "", "", "", planned.why_not)
-        else:
-            total = len(planned.tasks)
-            table.add_row(planned.stage.name, f"{total:,}", f"{number:,}", f"{total - number:,}", documents, "")
+            shards = planned.stage.expected_tasks(expected)
+            finished = len(storage.list_files(planned.stage.path(planned.stage.folder), ".parquet"))
+            notes.append(f"{planned.stage.name}: {planned.why_not}")
+        to_do = None if shards is None else max(0, shards - finished)
+        costs.append(cost(planned.stage.name, to_do, runs) if to_do else None)
+        table.add_row(
+            planned.stage.name,
+            "?" if shards is None else f"{'~' if planned.why_not else ''}{shards:,}",
+            f"{finished:,}",
+            "?" if to_do is None else f"{to_do:,}",
+            f"{done.get('documents', 0):,} ({human_bytes(done.get('bytes', 0))})" if done else "",
+            f"{human_hours(costs[-1].core_seconds)} ({costs[-1].basis})" if costs[-1] else "",
+        )
+    console = Console(soft_wrap=True)
     console.print(table)
-    for line in estimates(recipe):
-        console.print(line, highlight=False)
+    if total(costs):
+        console.print(f"to do, as far as it can be said: {human_hours(total(costs))}", highlight=False)
+    for note in notes:
+        console.print(note, highlight=False)
     return 0
+
+
+def _expected_shards(recipe: Recipe) -> int:
+    """The document shards of all inputs where their lists cannot be read: as many as the recipe expects."""
+    shards = 0
+    for item in recipe.inputs:
+        if isinstance(item, CrawlInput):
+            files = min(item.files or item.expected_files or 0, item.expected_files or item.files or 0)
+            shards += len(item.dumps) * -(-files // item.files_per_shard)
+        else:
+            shards += len(item.files)
+    return shards
