@@ -130,7 +130,7 @@ def legend(lines: Sequence[Line]) -> Markup:
 def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`, about `wanted` of them."""
     if high - low <= max(1e-12, 1e-9 * abs(low)):
-        high = low + (abs(low) or 1.0)
+        high = low + (abs(low) if abs(low) > 1e-9 else 1.0)
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)

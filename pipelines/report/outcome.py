@@ -9,9 +9,19 @@ CURVE_POINTS = 400  # points of a training curve that are drawn; longer runs are
 
 
 def mixture(root: str) -> dict[str, Any] | None:
-    """The mixture before and after remixing: the plan with real token counts where there are any."""
-    plan = _read(root, "mixture/tokens.json") or _read(root, "mixture/plan.json")
-    return None if plan is None else {key: plan[key] for key in ("unit", "epoch_cap", "domains") if key in plan}
+    """The mixture before and after remixing: the plan by bytes, and once there are tokens the plan by tokens."""
+    by_bytes, by_tokens = _read(root, "mixture/plan.json"), _read(root, "mixture/tokens.json")
+    if by_bytes is None:
+        return None
+    plan = by_tokens or by_bytes
+    sizes = {row["domain"]: row["bytes"] for row in by_bytes["domains"]}
+    domains = [row | {"bytes": sizes.get(row["domain"], 0)} for row in plan["domains"]]
+    return {
+        "unit": plan["unit"],
+        "epoch_cap": plan["epoch_cap"],
+        "shortfall": plan.get("shortfall", 0),
+        "domains": domains,
+    }
 
 
 def tokenizer(root: str) -> dict[str, Any] | None:

@@ -180,7 +180,7 @@ def _binned(sizes: list[dict[str, int]]) -> list[tuple[str, float]]:
 def _mixture(mixture: dict[str, Any] | None) -> dict[str, Any]:
     if mixture is None:
         return {}
-    shares = [row[key] or 0.0 for row in mixture["domains"] for key in ("natural", "weight")]
+    shares = [row[key] for row in mixture["domains"] for key in ("natural", "weight")]
     has_tokens = bool(mixture["domains"]) and all("tokens" in row for row in mixture["domains"])
     return {"mixture_top": max(shares, default=0.0) or 1.0, "has_tokens": has_tokens}
 

@@ -150,7 +150,10 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
             {"domain": name, "documents": len(mine), "bytes": size, "natural": size / total, "target": 1 / 3}
         )
         domains[-1] |= {"weight": 1 / 3, "epochs": total / size / 3, "capped": name == "code", "tokens": size // 4}
-    storage.write_json(str(root / "mixture/tokens.json"), {"unit": "tokens", "epoch_cap": 4.0, "domains": domains})
+    by_bytes = [{key: value for key, value in domain.items() if key != "tokens"} for domain in domains]
+    by_tokens = [{key: value for key, value in domain.items() if key != "bytes"} for domain in domains]
+    storage.write_json(str(root / "mixture/plan.json"), {"unit": "bytes", "epoch_cap": 4.0, "domains": by_bytes})
+    storage.write_json(str(root / "mixture/tokens.json"), {"unit": "tokens", "epoch_cap": 4.0, "domains": by_tokens})
     lines = []
     for step in range(1, 61):
         line: dict[str, Any] = {"step": step, "tokens": step * 1000, "loss": 9 / step**0.4, "tokens_per_second": 900.0}
