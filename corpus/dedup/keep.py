@@ -24,7 +24,7 @@ from corpus.dedup.verify import may_reach, similarity
 Criterion = Literal["quality", "date", "length", "dump", "id"]
 LEVELS = ("", "exact", "url", "near")  # of a removal; the position is what `Election.level` holds
 EXACT, URL, NEAR = 1, 2, 3
-MOST_COMPARED = 1000
+MOST_COMPARED = 256
 NO_DATE = np.iinfo(np.int64).min
 
 
