@@ -23,7 +23,7 @@ def folders(tmp_path: Path) -> dict[str, str]:
 
 def command(folders: dict[str, str], out: Path, *options: str) -> list[str]:
     tokens = [folders["tokens/domain=web"], folders["tokens/domain=code"]]
-    small = ["--steps", "4", "--batch-size", "2", "--sequence-length", "16", "--warmup-steps", "1"]
+    small = ["--threads", "1", "--steps", "4", "--batch-size", "2", "--sequence-length", "16", "--warmup-steps", "1"]
     return ["train", "--tokens", *tokens, "--out", str(out), *small, *options]
 
 

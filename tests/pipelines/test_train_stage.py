@@ -20,7 +20,7 @@ from pipelines.stages import train as stage_module
 from pipelines.stages.train import TrainStage
 from train.metrics import read_metrics
 
-PARAMETERS = TrainParameters(steps=6, batch_size=4, sequence_length=16, warmup_steps=2, validate_every=3)
+PARAMETERS = TrainParameters(threads=1, steps=6, batch_size=4, sequence_length=16, warmup_steps=2, validate_every=3)
 INPUTS = {
     "tokenizer": [Task("tokenizer", "tokenizer/manifest.json", (), {}, "fingerprint of the tokenizer")],
     "tokens": [Task("tokens", f"tokens/domain={name}/manifest.json", (), {}, f"of {name}") for name in ("web", "code")],
@@ -102,7 +102,7 @@ def test_only_what_decides_the_weights_is_fingerprinted(tmp_path: Path) -> None:
         return stage.plan(INPUTS)[0].fingerprint
 
     assert mark(checkpoint_seconds=1.0, keep_checkpoints=9) == mark()
-    for change in ({"steps": 7}, {"seed": 1}, {"model": "micro"}, {"learning_rate": 1e-4}, {"threads": 1}):
+    for change in ({"steps": 7}, {"seed": 1}, {"model": "micro"}, {"learning_rate": 1e-4}, {"threads": 2}):
         assert mark(**change) != mark()
     other = {**INPUTS, "tokens": INPUTS["tokens"][:1]}
     assert TrainStage(str(tmp_path), PARAMETERS).plan(other)[0].fingerprint != mark()

@@ -23,7 +23,7 @@ from train.settings import TrainSettings
 from train.stream import TokenStream
 
 SETTINGS = TrainSettings(
-    steps=30, batch_size=8, sequence_length=32, warmup_steps=3, validate_every=10, validation_tokens=300
+    threads=1, steps=30, batch_size=8, sequence_length=32, warmup_steps=3, validate_every=10, validation_tokens=300
 )
 
 
