@@ -18,6 +18,8 @@ from corpus.document import Refused
 
 MAX_HEADER = 1 << 16  # bytes of an HTTP header block; servers stop at 8 to 64 KiB
 _MAX_CODINGS = 4  # codings on top of one another
+# The version may come twice (as some archives write what they proxied), and there may be no reason phrase.
+_STATUS = re.compile(rb"(?:HTTP/[^\s]{0,8}[ \t]+){1,2}(\d{3})(?:[ \t][^\r\n]*)?(?:\r?\n)")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
 
@@ -37,16 +39,14 @@ def parse_response(content: bytes, max_body: int) -> Response:
     Raises Refused: `not-http`, `too-large` (the body passes `max_body` bytes), `bad-content-encoding`.
     """
     header_end, body_start = _header_end(content)
-    if not content.startswith(b"HTTP/") or header_end < 0:
+    status_line = _STATUS.match(content)
+    if status_line is None or header_end < 0:
         raise Refused("not-http", repr(content[:40]))
     headers = HeaderMap(encoding="latin1")
     try:
-        headers.parse(BytesIO(content[:header_end] + b"\r\n\r\n"))
+        headers.parse(BytesIO(content[status_line.end() : header_end] + b"\r\n\r\n"), has_status_line=False)
     except OSError as error:
         raise Refused("not-http", str(error)) from None
-    status = headers.status_code
-    if status is None:
-        raise Refused("not-http", repr(content[:40]))
     body = content[body_start:]
     if "chunked" in (headers.get("Transfer-Encoding") or "").lower():
         body = dechunk(body)
@@ -59,7 +59,7 @@ def parse_response(content: bytes, max_body: int) -> Response:
     content_type = headers.get("Content-Type") or ""
     charset = _CHARSET.search(content_type)
     media_type = content_type.split(";")[0].split(",")[0].strip().lower()
-    return Response(status, media_type, charset.group(1) if charset else None, body)
+    return Response(int(status_line.group(1)), media_type, charset.group(1) if charset else None, body)
 
 
 def _header_end(content: bytes) -> tuple[int, int]:

@@ -1,0 +1,92 @@
+"""`headwater extract`: WARC, WET or ARC files to documents, without a recipe and without Ray."""
+
+import argparse
+import re
+import sys
+import time
+
+from corpus import storage
+from corpus.collect import Collector, Limits, collect_archive
+from corpus.document import REJECTS, SCHEMA
+from corpus.extract import MAX_HTML
+from corpus.language import LanguageIdentifier
+from corpus.table import ShardWriter
+from corpus.warc import MAX_RECORD
+from pipelines.engine.outputs import add_counts
+from pipelines.engine.progress import human_bytes
+from pipelines.engine.stage import Counts
+
+_DUMP = re.compile(r"(?:^|/)crawl-data/([^/]+)/")
+_ARCHIVES = re.compile(r"\.(warc|wet|arc)(\.(gz|lz4|zst))?$", re.IGNORECASE)
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "extract",
+        help="WARC or WET files to documents",
+        description="Write DIR/documents/NNNNN.parquet and DIR/rejects/NNNNN.parquet, a pair for each input file.",
+        epilog="Example: headwater extract CC-MAIN-20230528-00000.warc.gz --out documents-of-may",
+    )
+    parser.add_argument(
+        "inputs", metavar="WARC|WET", nargs="+", help="files, folders or globs; local, s3:// or https://"
+    )
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder or s3:// prefix that receives the tables")
+    parser.add_argument(
+        "--dump", metavar="NAME", help="dump of the documents' ids (default: from the path, or `files`)"
+    )
+    parser.add_argument("--language-model", metavar="FILE", help="a fastText model (default: lid.176)")
+    parser.add_argument("--max-html-bytes", metavar="N", type=int, default=MAX_HTML, help="(default: %(default)s)")
+    parser.add_argument("--max-record-bytes", metavar="N", type=int, default=MAX_RECORD, help="(default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Extract every file; 1 where a file, or a part of one, could not be read."""
+    files = [path for pattern in arguments.inputs for path in _archives(pattern)]
+    identifier = LanguageIdentifier(arguments.language_model)
+    limits = Limits(html=arguments.max_html_bytes, record=arguments.max_record_bytes)
+    total: Counts = {}
+    unread = 0
+    start = time.monotonic()
+    for index, path in enumerate(files):
+        try:
+            counts = _extract(path, f"{index:05d}.parquet", arguments, identifier, limits)
+        except OSError as error:
+            unread += 1
+            print(f"headwater: set aside {path}: {error}", file=sys.stderr)
+            continue
+        add_counts(total, counts)
+        print(f"{path}: {_told(counts)}")
+    seconds = time.monotonic() - start
+    print(f"{arguments.out}: {_told(total)}, in {seconds:.1f} s")
+    return 1 if unread or total.get("damage") else 0
+
+
+def _extract(
+    path: str, shard: str, arguments: argparse.Namespace, identifier: LanguageIdentifier, limits: Limits
+) -> Counts:
+    found = _DUMP.search(path)
+    dump = arguments.dump or (found.group(1) if found else "files")
+    with (
+        ShardWriter(storage.join(arguments.out, "documents", shard), SCHEMA) as documents,
+        ShardWriter(storage.join(arguments.out, "rejects", shard), REJECTS) as rejects,
+    ):
+        collector = Collector(dump, path.rsplit("/", 1)[-1], identifier, documents.write, rejects.write)
+        counts = collect_archive(path, collector, limits)
+        documents.metadata = rejects.metadata = {"counts": counts}
+    return counts
+
+
+def _archives(pattern: str) -> list[str]:
+    """The files that a pattern names; of a folder only those that are called archives."""
+    found = storage.expand(pattern)
+    return [path for path in found if path == pattern or _ARCHIVES.search(path)] or found
+
+
+def _told(counts: Counts) -> str:
+    """Counts as a person reads them."""
+    parts = [f"{counts.get('documents', 0):,} documents ({human_bytes(counts.get('bytes', 0))} of text)"]
+    parts += [f"{number:,} {reason}" for reason, number in sorted(counts.get("rejects", {}).items())]
+    parts += [f"damage: {number:,} {reason}" for reason, number in sorted(counts.get("damage", {}).items())]
+    return ", ".join(parts)
