@@ -1,0 +1,108 @@
+"""Linguistic signals beside datatrove's filters: how fast, what is kept, and whether the values agree.
+
+usage: HEADWATER_DATA=... python benchmarks/filters.py [--peers PYTHON] [--sample N]
+Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
+the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality, C4,
+FineWeb; FineWeb-2's three for Chinese) are run on N documents of each set by benchmarks/peer_filters.py, and the same
+documents are judged by both.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import smart_open
+
+from corpus.linguistic.measure import measure
+from corpus.linguistic.thresholds import TABLES
+from corpus.linguistic.verdict import judge
+
+ROUNDS = 3  # the best of which counts
+
+
+def load(data: Path) -> dict[str, dict[str, list[str]]]:
+    """language -> set -> texts."""
+    sets: dict[str, dict[str, list[str]]] = {}
+    for language in ("en", "zh"):
+        for path in sorted((data / "text" / language).glob("*.jsonl.zst")):
+            sets.setdefault(language, {})[path.name.split(".")[0]] = [row["text"] for row in rows(path)]
+    judged = list(rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst"))
+    for label in ("clean", "dirty"):
+        sets["zh"][f"chinesewebtext {label}"] = [row["text"] for row in judged if row["label"] == label]
+    spam = rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst")
+    sets["zh"]["chinesewebtext cc-2021-43"] = [row["raw_content"] for row in spam]
+    labelled = rows(data / "quality/dclm-human-labels.jsonl.zst")
+    for label in (1, 0):
+        sets["en"][f"dclm label {label}"] = [row["text"] for row in labelled if row["label"] == label]
+    return sets
+
+
+def rows(path: Path) -> Any:
+    """The JSON values of a file."""
+    with smart_open.open(str(path), "rb") as file:
+        return [json.loads(line) for line in file]
+
+
+def speed(texts: list[str]) -> float:
+    """MB of UTF-8 a CPU second."""
+    column = pa.array(texts, pa.large_string())
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    measure(column.slice(0, 2))
+    times = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        measure(column)
+        times.append(time.process_time() - start)
+    return size / min(times)
+
+
+def kept(texts: list[str], language: str) -> list[bool]:
+    """Our verdicts, as if the language were known."""
+    signals = measure(pa.array(texts, pa.large_string()))
+    signals = signals.add_column(0, "id", pa.array([str(row) for row in range(len(texts))]))
+    scores = np.ones(len(texts), np.float32)
+    return judge(signals, [language] * len(texts), scores, TABLES, "auto", ("en", "zh"), 0.0)["keep"].to_pylist()
+
+
+def peer(python: str, sets: dict[str, list[str]], language: str) -> dict[str, Any]:
+    """datatrove's verdicts on the sets, and its MB a CPU second."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder, "sets.json"), Path(folder, "out.json")
+        source.write_text(json.dumps(sets))
+        script = Path(__file__).parent / "peer_filters.py"
+        subprocess.run([python, script, source, language, out], check=True, capture_output=True)
+        return json.loads(out.read_text())
+
+
+def main() -> None:
+    """Print a table a language."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--sample", type=int, default=40)
+    arguments = parser.parse_args()
+    for language, sets in load(Path(os.environ["HEADWATER_DATA"])).items():
+        everything = [text for texts in sets.values() for text in texts]
+        print(f"{language}: {len(everything):,} documents, ours {speed(everything):.0f} MB/s a core")
+        sample = {
+            name: texts[:: max(1, len(texts) // arguments.sample)][: arguments.sample] for name, texts in sets.items()
+        }
+        theirs = peer(arguments.peers, sample, language) if arguments.peers else None
+        if theirs:
+            print(f"    datatrove {theirs['speed']:.2f} MB/s on {sum(map(len, sample.values()))} of them")
+        for name, texts in sets.items():
+            line = f"    {name:28} {len(texts):6} documents  kept {np.mean(kept(texts, language)):6.1%}"
+            if theirs:
+                here = np.mean(kept(sample[name], language))
+                line += f"   of the sample {here:6.1%}, datatrove {np.mean(theirs['kept'][name]):6.1%}"
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

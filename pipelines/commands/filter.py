@@ -1,0 +1,128 @@
+"""`headwater filter`: quality signals and verdicts of the documents in plain files, with no recipe and no Ray."""
+
+import argparse
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus import storage
+from corpus.errors import UsageError
+from corpus.language import LanguageIdentifier
+from corpus.linguistic.measure import SCHEMA, measure
+from corpus.linguistic.thresholds import Bounds, override
+from corpus.linguistic.verdict import judge
+from corpus.table import ShardWriter
+from pipelines.commands.inputs import add_input_arguments, inputs_from
+from pipelines.recipe import FilterParameters
+from pipelines.stages.filter import count_verdicts
+
+EXAMPLE = """\
+examples:
+  headwater filter pages/*.jsonl.zst --out filtered
+  headwater filter books.parquet --text-column content --language en --out filtered
+  headwater filter pages.jsonl --language zh --threshold words:300: --threshold ellipsis_lines:off --out filtered
+
+DIR/quality.parquet has a row a document in input order: id, language, keep, reasons, and a column a signal.
+"""
+
+OUTPUT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("language", pa.string()),
+        ("keep", pa.bool_()),
+        ("reasons", pa.list_(pa.string())),
+        *SCHEMA,
+    ]
+)
+_DEFAULTS = FilterParameters()
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "filter",
+        help="quality signals and verdicts of documents",
+        description="Measure each document by Gopher's, FineWeb's and Chinese rules, and judge it by thresholds.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input_arguments(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="receives quality.parquet")
+    parser.add_argument(
+        "--language",
+        choices=("auto", "en", "zh"),
+        default="auto",
+        help="whose thresholds apply; auto identifies each document's language and drops others (default: auto)",
+    )
+    parser.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="SIGNAL:[MIN]:[MAX]",
+        help="another threshold than the built-in one, for every language, or SIGNAL:off; may be given again and again",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write DIR/quality.parquet and print what was kept and why not."""
+    changes = dict(_threshold(text) for text in arguments.threshold)
+    try:
+        tables = override(dict.fromkeys(("en", "zh", "default"), changes))
+    except ValueError as error:
+        raise UsageError(f"--threshold: {error}") from None
+    inputs = inputs_from(arguments)
+    identifier = LanguageIdentifier() if arguments.language == "auto" else None
+    out = storage.join(arguments.out, "quality.parquet")
+    judged, languages, lengths = [], [], []
+    with ShardWriter(out, OUTPUT) as writer:
+        for documents in inputs.batches():
+            signals = measure(documents["text"])
+            language, score = _languages(documents, arguments.language, identifier)
+            named = signals.add_column(0, "id", documents["id"])
+            verdicts = judge(named, language, score, tables, "auto", _DEFAULTS.languages, _DEFAULTS.language_score)
+            columns = [documents["id"], pa.array(language, pa.string()), verdicts["keep"], verdicts["reasons"]]
+            writer.write(pa.Table.from_arrays([*columns, *signals.columns], schema=OUTPUT))
+            judged.append(verdicts.select(["keep", "reasons"]))
+            languages += language
+            lengths.append(pc.binary_length(documents["text"]).to_numpy())
+    if judged:
+        _summarise(pa.concat_tables(judged), languages, np.concatenate(lengths).astype(np.int64))
+    print(f"written: {out}")
+    return inputs.report()
+
+
+def _languages(
+    documents: pa.Table, chosen: str, identifier: LanguageIdentifier | None
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    if identifier is None:
+        return [chosen] * len(documents), np.ones(len(documents), np.float32)
+    found = identifier.identify(documents["text"].to_pylist())
+    return found.language, found.score
+
+
+def _threshold(text: str) -> tuple[str, Bounds | None]:
+    """`SIGNAL:off` or `SIGNAL:[MIN]:[MAX]`."""
+    signal, _, rest = text.partition(":")
+    if rest == "off":
+        return signal, None
+    try:
+        low, high = (float(part) if part else None for part in rest.split(":"))
+    except ValueError:
+        raise UsageError(f"--threshold {text}: write SIGNAL:MIN:MAX, SIGNAL:MIN:, SIGNAL::MAX or SIGNAL:off") from None
+    return signal, Bounds(low, high)
+
+
+def _summarise(verdicts: pa.Table, languages: list[str], lengths: npt.NDArray[np.int64]) -> None:
+    counts = count_verdicts(verdicts, languages, lengths)
+    print(f"kept {counts['kept']:,} of {counts['documents']:,} documents ({_share(counts)} of bytes)")
+    for name, part in counts["languages"].items():
+        print(f"  {name:8} kept {part['kept']:,} of {part['documents']:,} ({_share(part)} of bytes)")
+    for signal, number in sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0])):
+        print(f"  {signal:32} {number:,} documents")
+
+
+def _share(counts: dict[str, int]) -> str:
+    return f"{counts['kept_bytes'] / counts['bytes']:.1%}" if counts["bytes"] else "0%"
