@@ -1,0 +1,42 @@
+"""The stages, a file each, and the order in which a recipe runs them."""
+
+import difflib
+
+from corpus.errors import UsageError
+from pipelines.engine.stage import Stage
+from pipelines.recipe import Recipe
+
+
+def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
+    """The stages of a recipe in order, up to and with the one (or the group) named `until`.
+
+    Filters come before deduplication, though the report tells of them after it: both only annotate, and a keeper that
+    passes the filters is preferred to one that does not.
+    """
+    from pipelines.stages.dedup import dedup_stages
+    from pipelines.stages.extract import ExtractStage
+    from pipelines.stages.filter import filter_stages
+    from pipelines.stages.remix import remix_stages
+    from pipelines.stages.tokenizer import tokenizer_stages
+    from pipelines.stages.tokens import tokens_stages
+    from pipelines.stages.train import TrainStage
+
+    stages = [
+        ExtractStage(recipe.root, recipe.extract, recipe.inputs),
+        *filter_stages(recipe.root, recipe),
+        *dedup_stages(recipe.root, recipe.dedup),
+        *remix_stages(recipe.root, recipe),
+        *tokenizer_stages(recipe.root, recipe),
+        *tokens_stages(recipe.root, recipe),
+    ]
+    if recipe.train:
+        stages.append(TrainStage(recipe.root, recipe.train))
+    if until is None:
+        return stages
+    last = [index for index, stage in enumerate(stages) if until in (stage.name, stage.group)]
+    if not last:
+        names = list(dict.fromkeys(name for stage in stages for name in (stage.group, stage.name)))
+        nearest = difflib.get_close_matches(until, names, n=1)
+        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the stages are: {', '.join(names)}"
+        raise UsageError(f"--until {until}: there is no such stage; {mend}")
+    return stages[: last[-1] + 1]
