@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from corpus.errors import UsageError
@@ -21,11 +22,15 @@ from tokenizer.shards import TokenShards
 
 
 @intrinsic
-def _int32_pointer(typing_context: Any, address: Any) -> Any:  # numba has no other way from an address to an array
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(32).as_pointer())
+def _copy_tokens(typing_context: Any, to: Any, source: Any, count: Any) -> Any:
+    """memcpy of `count` int32 between two addresses, which numba offers no other way to."""
 
-    return types.CPointer(types.int32)(address), generate
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointers = [builder.inttoptr(address, ir.IntType(32).as_pointer()) for address in arguments[:2]]
+        cgutils.raw_memcpy(builder, *pointers, arguments[2], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
 
 
 @njit(nogil=True, cache=True)
@@ -37,6 +42,7 @@ def _copy_windows(
     out: npt.NDArray[np.int32],
 ) -> None:
     width = out.shape[1]
+    base = np.int64(out.ctypes.data)  # signed, as all else: numba makes a float of signed plus unsigned
     for i in range(starts.size):
         position = starts[i]
         shard = np.searchsorted(bounds, position, side="right") - 1
@@ -48,9 +54,8 @@ def _copy_windows(
                     shard, position = 0, 0
                 continue
             take = min(width - filled, bounds[shard + 1] - position)
-            tokens = carray(_int32_pointer(addresses[shard]), bounds[shard + 1] - bounds[shard])
-            begin = position - bounds[shard]
-            out[rows[i], filled : filled + take] = tokens[begin : begin + take]
+            row = base + 4 * (rows[i] * width + filled)
+            _copy_tokens(row, addresses[shard] + 4 * (position - bounds[shard]), take)
             filled += take
             position += take
 
@@ -76,7 +81,7 @@ class DomainTokens:
         return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
 
     def copy(self, starts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], out: npt.NDArray[np.int32]) -> None:
-        """Copy the window that starts at token `starts[i]` into `out[rows[i]]`; all rows are `out.shape[1]` tokens."""
+        """Copy the window that starts at token `starts[i]` into `out[rows[i]]`, a row of a C-contiguous array."""
         _copy_windows(self._addresses, self._bounds, starts, rows, out)
 
     def documents(self, start: int, length: int) -> npt.NDArray[np.int32]:
