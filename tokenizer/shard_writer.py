@@ -10,12 +10,24 @@ from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import xxhash
 
 from corpus import storage
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
 from tokenizer.vocabulary import Vocabulary
+
+# NNNNN.parquet beside a shard: its documents in order, so that a token's position leads back to where it came from.
+PROVENANCE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("dump", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),  # the document's first token in the shard
+        pa.field("tokens", pa.int32(), nullable=False),
+    ]
+)
 
 
 class TokenShardWriter:

@@ -1,0 +1,97 @@
+"""`headwater tokens`: plain files to token shards, in the order of the input."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus import storage, table
+from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
+from tokenizer.encode import Encoder
+from tokenizer.shard_writer import PROVENANCE_SCHEMA, TokenShardWriter, build_manifest, write_manifest
+from tokenizer.shards import MANIFEST
+from tokenizer.vocabulary import load_vocabulary
+
+EXAMPLE = """\
+example:
+  headwater tokens docs/*.parquet --tokenizer tokenizer.json --out tokens/
+
+writes tokens/00000.bin and .idx, which Megatron's IndexedDataset opens, 00000.parquet, which says which document lies
+where, and manifest.json. Each document ends with the end-of-sentence token.
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command to the parser of `headwater`."""
+    parser = subparsers.add_parser(
+        "tokens",
+        help="documents to token shards",
+        description="Encode the text of files and write it as token shards.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input_arguments(parser)
+    parser.add_argument("--tokenizer", required=True, metavar="FILE", help="tokenizer.json")
+    parser.add_argument("--out", required=True, metavar="DIR", help="receives the shards")
+    parser.add_argument("--bos", action="store_true", help="begin-of-sentence before each document, too")
+    parser.add_argument(
+        "--shard-bytes", type=int, default=1 << 30, metavar="N", help="text after which a new shard begins (default: 1 GiB)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Encode and write; print what came out."""
+    vocabulary = load_vocabulary(arguments.tokenizer)
+    encoder = Encoder(vocabulary, bos=arguments.bos)
+    inputs = inputs_from(arguments)
+    storage.delete(storage.join(arguments.out, MANIFEST))  # until all is written, the folder is not to be opened
+    entries = [_write(arguments.out, number, part, encoder) for number, part in _shards(inputs, arguments.shard_bytes)]
+    manifest = build_manifest(vocabulary, entries, domain="", split="train")
+    write_manifest(arguments.out, manifest)
+    tokens, size = manifest["tokens"], manifest["bytes"]
+    print(
+        f"{arguments.out}: {tokens:,} tokens of {manifest['documents']:,} documents in {len(entries)} shard(s), "
+        f"{size / max(1, tokens):.2f} bytes a token"
+    )
+    return inputs.report()
+
+
+def _shards(inputs: Inputs, shard_bytes: int) -> Iterator[tuple[int, Iterator[pa.Table]]]:
+    """The batches of each shard; a shard must be used up before the next one is asked for."""
+    batches = iter(inputs.batches())
+    batch = next(batches, None)
+    number = 0
+    while batch is not None or number == 0:
+
+        def part() -> Iterator[pa.Table]:
+            nonlocal batch
+            size = 0
+            while batch is not None and size < shard_bytes:
+                size += batch["text"].nbytes
+                yield batch
+                batch = next(batches, None)
+
+        yield number, part()
+        number += 1
+
+
+def _write(folder: str, number: int, batches: Iterator[pa.Table], encoder: Encoder) -> dict[str, Any]:
+    """Write one shard and its provenance; return its entry of the manifest."""
+    name = f"{number:05d}"
+    with ExitStack() as stack:
+        provenance = stack.enter_context(table.ShardWriter(storage.join(folder, f"{name}.parquet"), PROVENANCE_SCHEMA))
+        writer = stack.enter_context(TokenShardWriter(folder, name))
+        at = 0
+        for batch in batches:
+            tokens, lengths = encoder.encode_column(batch["text"])
+            writer.write(tokens, lengths, pc.sum(pc.binary_length(batch["text"])).as_py() or 0)
+            offsets = at + np.cumsum(lengths, dtype=np.int64) - lengths
+            at += len(tokens)
+            absent = pa.nulls(len(batch), pa.string())
+            provenance.write(pa.table([batch["id"], absent, absent, offsets, lengths], PROVENANCE_SCHEMA))
+    return writer.entry()

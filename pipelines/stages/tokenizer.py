@@ -1,0 +1,207 @@
+"""The tokenizer as three stages: `piece_counts` by shard, `pieces` added up, `tokenizer` trained from them.
+
+Text is read once, by the first; what training needs of it is a table of how often each piece occurs. The sample is
+drawn document by document by a hash of the id, each domain as much of it as its weight in the mixture's plan says, of
+the training split only: what is held out for validation is held out from the tokenizer too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from corpus import storage, table
+from corpus.buffers import utf8_buffers
+from pipelines.engine.outputs import file_entry
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.recipe import Recipe
+from tokenizer.counts import SCHEMA, PieceCounter, hash_rows, merge_counts
+from tokenizer.order import document_hashes, sampled
+from tokenizer.train import train
+from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
+
+COUNTS_SCHEMA = pa.schema([pa.field("hash", pa.uint64(), nullable=False), *SCHEMA])
+_ROWS_A_GROUP = 1 << 16
+
+
+class SampleParameters(BaseModel):
+    """What decides which text is counted."""
+
+    model_config = ConfigDict(frozen=True)
+    sample_bytes: int
+    seed: int
+
+
+class PieceParameters(BaseModel):
+    """How counts are added up."""
+
+    model_config = ConfigDict(frozen=True)
+    partitions: int
+    min_count: int
+
+
+class TrainingParameters(BaseModel):
+    """What decides the vocabulary, given the counts."""
+
+    model_config = ConfigDict(frozen=True)
+    vocab_size: int
+    model_vocab_size: int | None
+    min_frequency: int
+
+
+def tokenizer_stages(root: str, recipe: Recipe) -> list[Stage]:
+    """The stages in order; they take documents, domains and the mixture from the stages planned before them."""
+    section = recipe.tokenizer
+    return [
+        PieceCountStage(root, SampleParameters(sample_bytes=section.sample_bytes, seed=section.seed)),
+        PieceStage(root, PieceParameters(partitions=section.partitions, min_count=section.min_count)),
+        TokenizerStage(
+            root,
+            TrainingParameters(
+                vocab_size=section.vocab_size,
+                model_vocab_size=section.model_vocab_size,
+                min_frequency=section.min_frequency,
+            ),
+        ),
+    ]
+
+
+def shards_with(done: Mapping[str, Sequence[Task]], *kinds: str) -> Iterator[tuple[str, list[Task]]]:
+    """The shards (`dump=D/N.parquet`) for which every kind of output is planned, with their tasks in the given order."""
+    known = {task.output: task for tasks in done.values() for task in tasks}
+    for output in known:
+        if output.startswith(f"{kinds[0]}/"):
+            shard = output.removeprefix(f"{kinds[0]}/")
+            names = [f"{kind}/{shard}" for kind in kinds]
+            if all(name in known for name in names):
+                yield shard, [known[name] for name in names]
+
+
+def documents_with_domains(documents: str, domains: str, columns: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The documents of a shard a row group at a time, each with its rows of the domains table, ids checked."""
+    marks = table.read_table(domains)
+    first = 0
+    for batch in table.iter_batches(documents, ["id", *columns]):
+        rows = marks.slice(first, len(batch))
+        table.check_ids(batch, rows, domains)
+        first += len(batch)
+        yield batch, rows
+
+
+class PieceCountStage(Stage[SampleParameters]):
+    """documents + domains of dump=D/N.parquet + the plan -> tokenizer/counts/dump=D/N.parquet, sorted by hash"""
+
+    name: ClassVar[str] = "piece_counts"
+    group: ClassVar[str] = "tokenizer"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        return [
+            self.task(f"tokenizer/counts/{shard}", [*tasks, *done["mixture"]])
+            for shard, tasks in shards_with(done, "documents", "domains")
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Count the pieces of the sampled documents."""
+        documents, domains, plan = (self.path(path) for path in task.inputs)
+        shares = sample_shares(storage.read_json(plan), self.parameters.sample_bytes)
+        counter = PieceCounter()
+        counts: Counts = {"documents": 0, "bytes": 0}
+        for batch, marks in documents_with_domains(documents, domains, ["text"]):
+            chosen = sample(marks, shares, self.parameters.seed)
+            texts = batch["text"].filter(pa.array(chosen))
+            counter.add(texts)
+            counts["documents"] += len(texts)
+            counts["bytes"] += pc.sum(pc.binary_length(texts)).as_py() or 0
+        pieces = counter.result()
+        write_pieces(self.path(task.output), pieces, task, counts | {"pieces": len(pieces)})
+        return counts | {"pieces": len(pieces)}
+
+
+class PieceStage(Stage[PieceParameters]):
+    """tokenizer/counts/** -> tokenizer/pieces/NNNNN.parquet: the sums of one range of hashes"""
+
+    name: ClassVar[str] = "pieces"
+    group: ClassVar[str] = "tokenizer"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per range."""
+        return [
+            self.task(f"tokenizer/pieces/{part:05d}.parquet", done["piece_counts"], partition=part)
+            for part in range(self.parameters.partitions)
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Add up the range over all shards and drop what is rarer than min_count."""
+        part, parts = task.arguments["partition"], self.parameters.partitions
+        first, last = (part << 64) // parts, ((part + 1) << 64) // parts - 1
+        tables = (table.read_between(self.path(path), "hash", first, last, SCHEMA.names) for path in task.inputs)
+        pieces = merge_counts(tables, self.parameters.min_count)
+        counts: Counts = {"documents": 0, "bytes": 0, "pieces": len(pieces)}
+        write_pieces(self.path(task.output), pieces, task, counts)
+        return counts
+
+
+class TokenizerStage(Stage[TrainingParameters]):
+    """tokenizer/pieces/** -> tokenizer/manifest.json, with tokenizer.json and tokenizer_config.json beside it"""
+
+    name: ClassVar[str] = "tokenizer"
+    group: ClassVar[str] = "tokenizer"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """One task over all pieces."""
+        return [self.task("tokenizer/manifest.json", done["pieces"])]
+
+    def run(self, task: Task) -> Counts:
+        """Train and save."""
+        pieces = pa.concat_tables([table.read_table(self.path(path), SCHEMA.names) for path in task.inputs])
+        merges = train(pieces, self.parameters.vocab_size, self.parameters.min_frequency)
+        vocabulary = Vocabulary.from_merges(merges, self.parameters.model_vocab_size)
+        vocabulary.save(self.path("tokenizer/tokenizer.json"))
+        counts: Counts = {"documents": 0, "bytes": 0, "pieces": len(pieces), "merges": len(merges.made)}
+        names = ("tokenizer.json", "tokenizer_config.json")
+        manifest: dict[str, Any] = {
+            "hash": vocabulary.hash,
+            "vocab_size": vocabulary.size,
+            "conventional_tokens": len(vocabulary.tokens),
+            "special_tokens": SPECIAL_TOKENS,
+            "model_vocab_size": vocabulary.model_size,
+            "bos": vocabulary.bos,
+            "eos": vocabulary.eos,
+            "files": {name: file_entry(self.path(f"tokenizer/{name}")) for name in names},
+        }
+        storage.write_json(self.path(task.output), task.stamp(counts) | manifest)
+        return counts
+
+
+def sample_shares(plan: Mapping[str, Any], sample_bytes: int) -> dict[str, float]:
+    """Which share of each domain's documents is counted: its weight's part of `sample_bytes`, at most all."""
+    return {
+        domain["domain"]: min(1.0, sample_bytes * domain["weight"] / domain["bytes"])
+        for domain in plan["domains"]
+        if domain["bytes"] > 0
+    }
+
+
+def sample(marks: pa.Table, shares: Mapping[str, float], seed: int) -> npt.NDArray[np.bool_]:
+    """Which rows of a domains table are counted: bool[rows]."""
+    hashes = document_hashes(marks["id"], seed)
+    usable = pc.and_(marks["keep"], pc.equal(marks["split"], "train")).to_numpy()
+    coded = marks["domain"].combine_chunks().dictionary_encode()
+    chosen = np.zeros(len(marks), np.bool_)
+    for code, name in enumerate(coded.dictionary.to_pylist()):
+        chosen |= (coded.indices.to_numpy() == code) & sampled(hashes, shares.get(name, 0.0))
+    return chosen & usable
+
+
+def write_pieces(path: str, pieces: pa.Table, task: Task, counts: Counts) -> None:
+    """Write a table of counts sorted by hash, in row groups that a range can be picked from."""
+    rows = pieces.add_column(0, COUNTS_SCHEMA.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["piece"]))))
+    with table.ShardWriter(path, COUNTS_SCHEMA) as writer:
+        for first in range(0, len(rows), _ROWS_A_GROUP):
+            writer.write(rows.slice(first, _ROWS_A_GROUP))
+        writer.metadata = task.stamp(counts)
