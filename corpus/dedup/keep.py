@@ -21,7 +21,7 @@ from numba import njit
 from corpus.dedup.minhash import Signatures
 from corpus.dedup.verify import may_reach, similarity
 
-Criterion = Literal["quality", "date", "length", "dump", "id"]
+Criterion = Literal["quality", "date", "length", "dump", "id", "order"]
 LEVELS = ("", "exact", "url", "near")  # of a removal; the position is what `Election.level` holds
 EXACT, URL, NEAR = 1, 2, 3
 MOST_COMPARED = 256
@@ -54,7 +54,7 @@ def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) 
     """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
 
     quality: fewest failed filter rules; date: newest or oldest, unknown last; length: longest; dump: first in the
-    recipe's order; id: smallest as a string.
+    recipe's order; id: smallest as a string; order: first as stored.
     """
     known = members.date != NO_DATE
     columns = {
@@ -63,6 +63,7 @@ def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) 
         "length": -members.length,
         "dump": members.dump,
         "id": members.id_rank,
+        "order": members.ordinals,
     }
     keys = [columns[name] for name in policy]
     return np.lexsort([members.ordinals, members.id_rank, *reversed(keys)])
