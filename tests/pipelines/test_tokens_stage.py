@@ -1,0 +1,145 @@
+"""Token shards as stages: every kept document once, in its place, with its tokens; resume, order and independence."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from token_corpus import DUMPS, kept, run_stages, token_recipe, write_corpus
+
+from corpus import storage, table
+from pipelines.engine.stage import NotPlanned, Task
+from pipelines.stages.tokens import tokens_stages
+from tokenizer.encode import Encoder
+from tokenizer.order import document_hashes
+from tokenizer.shards import TokenShards, open_shards
+from tokenizer.vocabulary import load_vocabulary
+
+FOLDERS = {"train": "tokens", "validation": "validation"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[Task]]]:
+    root = tmp_path_factory.mktemp("tokens")
+    done = write_corpus(root)
+    run_stages(token_recipe(root), done)
+    return root, done
+
+
+def _folder(root: Path, split: str, domain: str) -> str:
+    return str(root / FOLDERS[split] / f"domain={domain}")
+
+
+def _ids(root: Path, shards: TokenShards) -> list[str]:
+    paths = [shard.path.removesuffix(".bin") + ".parquet" for shard in shards.shards]
+    return [name for path in paths for name in table.read_table(path, ["id"])["id"].to_pylist()]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("domain", ["web-en", "web-zh"])
+def test_every_kept_document_is_there_once_with_its_tokens(
+    corpus: tuple[Path, dict[str, list[Task]]], split: str, domain: str
+) -> None:
+    root, _ = corpus
+    vocabulary = load_vocabulary(str(root / "tokenizer/tokenizer.json"))
+    shards = open_shards(_folder(root, split, domain), vocabulary.hash, vocabulary.model_size, verify=True)
+    rows = {row["id"]: row for row in kept() if (row["split"], row["domain"]) == (split, domain)}
+    encoder = Encoder(vocabulary)
+    seen: Counter[str] = Counter()
+    for number, shard in enumerate(shards.shards):
+        provenance = table.read_table(shard.path.removesuffix(".bin") + ".parquet")
+        assert provenance["offset"].to_pylist() == shards.document_offsets(number)[:-1].tolist()
+        for origin in provenance.to_pylist():
+            row = rows[origin["id"]]
+            assert (origin["url"], origin["dump"]) == (row["url"], row["dump"])
+            tokens = shards.tokens(number)[origin["offset"] : origin["offset"] + origin["tokens"]]
+            assert tokens.tolist() == [*encoder.encode(row["text"]).tolist(), vocabulary.eos]
+            seen[origin["id"]] += 1
+    assert seen == Counter(rows.keys())
+    assert shards.num_bytes == sum(len(row["text"].encode()) for row in rows.values())
+    assert shards.manifest["domain"] == domain
+    assert shards.manifest["split"] == split
+
+
+def test_the_order_is_that_of_the_hashes_and_mixes_dumps(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
+    root, _ = corpus
+    shards = open_shards(_folder(root, "train", "web-en"))
+    assert len(shards.shards) > 1
+    ids = _ids(root, shards)
+    hashes = document_hashes(pa.array(ids), 1)
+    assert (np.diff(hashes.astype(object)) > 0).all()
+    dump = {row["id"]: row["dump"] for row in kept()}
+    half = [dump[name] for name in ids[: len(ids) // 2]]
+    assert set(half) == set(DUMPS)
+
+
+def test_the_number_of_shards_does_not_change_the_order(
+    corpus: tuple[Path, dict[str, list[Task]]], tmp_path: Path
+) -> None:
+    root, _ = corpus
+    run_stages(token_recipe(tmp_path, tokens={"shard_bytes": 1 << 30}), write_corpus(tmp_path))
+    one, many = open_shards(_folder(tmp_path, "train", "web-en")), open_shards(_folder(root, "train", "web-en"))
+    assert len(one.shards) == 1
+    assert _ids(tmp_path, one) == _ids(root, many)
+    joined = np.concatenate([many.tokens(number) for number in range(len(many.shards))])
+    assert np.array_equal(one.tokens(0), joined)
+
+
+def test_the_mixture_has_the_real_token_counts(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
+    root, _ = corpus
+    plan = storage.read_json(str(root / "mixture/tokens.json"))
+    assert plan["unit"] == "tokens"
+    for domain in plan["domains"]:
+        assert domain["tokens"] == open_shards(_folder(root, "train", domain["domain"])).num_tokens
+    assert {domain["domain"]: domain["weight"] for domain in plan["domains"]} == {"web-en": 0.5, "web-zh": 0.5}
+
+
+def test_the_report_says_bytes_per_token(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
+    root, _ = corpus
+    report = storage.read_json(str(root / "tokenizer/report.json"))
+    rows, vocabulary = kept(), load_vocabulary(str(root / "tokenizer/tokenizer.json"))
+    encoder = Encoder(vocabulary)
+    for language in ("en", "zh"):
+        texts = [row["text"] for row in rows if row["language"] == language]
+        size, tokens = (sum(map(len, values)) for values in zip(*((t.encode(), encoder.encode(t)) for t in texts)))
+        measured = report["languages"][language]
+        assert measured["bytes"] == size
+        assert measured["tokens"] == tokens + len(texts)  # each document's end is a token of it
+        assert measured["bytes_per_token"] == size / measured["tokens"]
+    assert set(report["domains"]) == {"web-en", "web-zh"}
+
+
+def test_a_rerun_does_nothing_and_outputs_are_equal_bytes(
+    corpus: tuple[Path, dict[str, list[Task]]], tmp_path: Path
+) -> None:
+    root, done = corpus
+    again = run_stages(token_recipe(root), done)
+    assert all(result.tasks == result.done_before for result in again.values())
+    run_stages(token_recipe(tmp_path), write_corpus(tmp_path))
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / path.relative_to(root)).read_bytes(), path
+
+
+def test_another_shard_size_encodes_nothing_again(tmp_path: Path) -> None:
+    done = write_corpus(tmp_path)
+    run_stages(token_recipe(tmp_path), done)
+    results = run_stages(token_recipe(tmp_path, tokens={"shard_bytes": 9000}), done)
+    assert results["encoded"].done_before == results["encoded"].tasks
+    assert results["token_shards"].done_before == 0
+
+
+def test_bos_begins_each_document(tmp_path: Path) -> None:
+    run_stages(token_recipe(tmp_path, tokens={"bos": True}), write_corpus(tmp_path))
+    shards = open_shards(_folder(tmp_path, "train", "web-zh"), verify=True)
+    manifest, offsets, tokens = shards.manifest, shards.document_offsets(0), shards.tokens(0)
+    assert (tokens[offsets[:-1]] == manifest["bos"]).all()
+    assert (tokens[offsets[1:] - 1] == manifest["eos"]).all()
+    assert (np.diff(offsets) >= 2).all()
+
+
+def test_shards_are_not_planned_without_a_mixture(tmp_path: Path) -> None:
+    stages = tokens_stages(str(tmp_path), token_recipe(tmp_path))
+    with pytest.raises(NotPlanned, match="mixture/plan.json"):
+        stages[1].plan({"encoded": []})
