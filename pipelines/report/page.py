@@ -188,22 +188,14 @@ def _mixture(mixture: dict[str, Any] | None) -> dict[str, Any]:
 def _tokenizer(tokenizer: dict[str, Any] | None) -> dict[str, Any]:
     if tokenizer is None:
         return {}
-    rows = [
-        (f"{LANGUAGES.get(name, name)}", value, f"{value:.3f}")
+    fits = {
+        group: [
+            (LANGUAGES.get(name, name), row["bytes_per_token"], f"{row['bytes_per_token']:.3f}")
+            for name, row in tokenizer[group].items()
+        ]
         for group in ("languages", "domains")
-        for name, value in _fit(tokenizer.get(group, {}))
-    ]
-    facts = [
-        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-        for name, value in sorted(tokenizer.items())
-        if isinstance(value, int | float | str) and name not in ("stage", "fingerprint")
-    ]
-    return {"fit_rows": rows, "tokenizer_facts": facts}
-
-
-def _fit(group: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in group.items():
-        yield name, float(value["bytes_per_token"] if isinstance(value, dict) else value)
+    }
+    return {"language_fit": fits["languages"], "domain_fit": fits["domains"]}
 
 
 def _training(training: dict[str, Any] | None) -> dict[str, Any]:

@@ -154,6 +154,10 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
     by_tokens = [{key: value for key, value in domain.items() if key != "bytes"} for domain in domains]
     storage.write_json(str(root / "mixture/plan.json"), {"unit": "bytes", "epoch_cap": 4.0, "domains": by_bytes})
     storage.write_json(str(root / "mixture/tokens.json"), {"unit": "tokens", "epoch_cap": 4.0, "domains": by_tokens})
+    fit = {"documents": 3, "bytes": 700, "tokens": 200, "bytes_per_token": 3.5}
+    report = {"languages": {"en": fit, "zh": fit}, "domains": {"web-en": fit}, "bytes_per_token": 3.5, "hash": "0"}
+    report |= {"conventional_tokens": 2000, "vocab_size": 2015, "model_vocab_size": 2048}
+    storage.write_json(str(root / "tokenizer/report.json"), report)
     lines = []
     for step in range(1, 61):
         line: dict[str, Any] = {"step": step, "tokens": step * 1000, "loss": 9 / step**0.4, "tokens_per_second": 900.0}

@@ -1,0 +1,132 @@
+"""`headwater why`: what happened to a document at each stage, with values and thresholds."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine.progress import human_bytes
+from pipelines.why import NotFound, why
+
+INDENT = " " * 12
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "why",
+        help="the fate of a document, by id or URL",
+        description="Exit status 1 where no document and no rejected record is what was asked for.",
+        epilog="Example: headwater why recipes/sample.yaml --url https://docs.sqlalchemy.org/en/latest/core/dml.html",
+    )
+    add_recipe_arguments(parser)
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--id", help="the id of a document, or the beginning of one")
+    asked.add_argument("--url", help="an address; all its captures are listed")
+    parser.add_argument("--root", metavar="DIR", help="where the run is, instead of the recipe's root")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the fate of the document, or of each capture of the address."""
+    recipe = recipe_from(arguments)
+    if arguments.root:
+        recipe = recipe.model_copy(update={"root": arguments.root})
+    try:
+        found = why(recipe, arguments.id, arguments.url)
+    except NotFound as error:
+        print(error, file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True))
+    else:
+        blocks = ["\n".join(describe(fate)) for fate in found["documents"]]
+        blocks += ["\n".join(describe_reject(reject)) for reject in found["rejects"]]
+        print("\n\n".join(_printable(block) for block in blocks))
+    return 0
+
+
+def _printable(text: str) -> str:
+    """Control characters in an address or a reason must not reach the terminal as commands."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def describe_reject(reject: dict[str, Any]) -> Iterator[str]:
+    """The lines about a record that became no document."""
+    yield f"{reject['url']} · {reject['dump']}"
+    yield "  => rejected at extraction"
+    yield f"  extract   {reject['reason']}: {reject['detail']}"
+    yield f"{INDENT}{reject['file']} at {reject['offset']:,}"
+
+
+def describe(fate: dict[str, Any]) -> Iterator[str]:
+    """The lines about a document."""
+    extract = fate["extract"]
+    yield " · ".join(part for part in (fate["url"], fate["dump"], (extract["date"] or "")[:10]) if part)
+    yield f"  {fate['id']}"
+    yield f"  => {fate['outcome']}"
+    scores = f"{extract['language_score']:.3f} (en {extract['lid_en']:.3f}, zh {extract['lid_zh']:.3f})"
+    yield f"  extract   {human_bytes(extract['length'])} of text; language {extract['language']} {scores}"
+    yield f"{INDENT}{extract['file']} at {extract['offset']:,}; charset {extract['charset'] or 'unknown'}"
+    yield f"{INDENT}documents/dump={fate['dump']}/{fate['shard']} row {fate['row']}"
+    yield from _filter_lines(fate["filter"])
+    yield from _dedup_lines(fate["dedup"])
+    if fate["remix"] is None:
+        yield "  remix     has not run for it yet"
+        return
+    remix = fate["remix"]
+    yield f"  remix     domain {remix['domain']}, {remix['split']} split; {'kept' if remix['keep'] else 'not kept'}"
+    if remix["keep"] and remix["weight"] is not None:
+        yield f"{INDENT}the domain is {remix['weight']:.1%} of the training, {remix['epochs']:.2f} epochs"
+    if fate["tokens"] is not None:
+        first, count = fate["tokens"]["offset"], fate["tokens"]["tokens"]
+        yield f"  tokens    {fate['tokens']['shard']}, tokens {first:,} to {first + count - 1:,} ({count:,})"
+
+
+def _filter_lines(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield "  filter    has not run for it yet"
+        return
+    checks = [check for check in found["checks"] if check["passes"] is not None]
+    if found["keep"] is None:
+        yield "  filter    measured, not judged yet"
+    elif not found["keep"]:
+        yield f"  filter    fails: {'; '.join(found['reasons'])}"
+    elif found["rules"] == "none":
+        yield "  filter    passes: the recipe applies no rules to this source"
+    else:
+        languages = f"{' or '.join(found['languages'])} with a score of at least {found['language_score']:g}"
+        yield f"  filter    passes all {len(checks)} rules of table {found['table']}; language {languages}"
+    for check in sorted(checks, key=lambda check: check["passes"]):
+        mark = "ok  " if check["passes"] else "FAIL"
+        yield f"{INDENT}{mark} {check['signal']:<32} {check['value']:>10.4g}   {_allowed(check)}"
+
+
+def _allowed(check: dict[str, Any]) -> str:
+    low, high = check["min"], check["max"]
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+
+
+def _dedup_lines(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield "  dedup     has not run for it yet"
+        return
+    size = f"{found['cluster_size']} documents of {found['cluster_dumps']} dumps"
+    if found["keep"]:
+        alone = found["cluster_size"] == 1
+        yield "  dedup     kept: nothing is like it" if alone else f"  dedup     kept: it stands for {size}"
+    else:
+        other, near = found["duplicate_of"], found["level"] == "near"
+        limit = f", threshold {found['threshold']:g}" if near else ""
+        yield f"  dedup     removed ({found['level']}): similarity {found['similarity']:.3f}{limit}; one of {size}"
+        yield f"{INDENT}of {other['id']}"
+        passes = {True: "passes the filters", False: "fails the filters itself", None: "not judged yet"}
+        yield f"{INDENT}   {other['url'] or 'no address'} · {other['dump']} · {passes[other['passes_filters']]}"
+    for member in found["members"]:
+        if found["keep"]:
+            yield f"{INDENT}{member['similarity'] or 1:.3f} {member['id']} {member['url'] or ''} · {member['dump']}"

@@ -1,0 +1,295 @@
+"""The fate of a document: what every stage measured of it and decided, with the thresholds that decided.
+
+A document is found by its id (or the beginning of one) or by its address, reading one column, and of that only the row
+groups whose statistics admit it. Everything else about it is then read from the row groups that hold its row, and used
+only where the id there is its own. An address that became no document is looked for among the rejects."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpus import storage, table
+from corpus.errors import HeadwaterError
+from corpus.linguistic.thresholds import Bounds, table_for
+from corpus.site import canonical_url, host
+from pipelines.recipe import CrawlInput, Recipe
+from pipelines.report.data import dumps_in_order
+from pipelines.report.scan import Place, partitions
+from pipelines.report.texts import find_ids, read_places
+from pipelines.stages.filter import verdict_parameters
+
+DOCUMENT = [
+    "id",
+    "url",
+    "date",
+    "language",
+    "language_score",
+    "lid_en",
+    "lid_zh",
+    "charset",
+    "file",
+    "offset",
+    "length",
+]
+SUGGESTIONS = 5  # near matches shown for an address or id that is not there
+LOOKED_AT = 5000  # addresses of the same host among which near matches are sought
+MEMBERS = 20  # documents of a cluster that are listed
+LEAST_PREFIX = 4  # characters of an id that may stand for it
+
+
+class NotFound(HeadwaterError):
+    """No document and no reject is what was asked for; the message names near matches."""
+
+
+@dataclass
+class Fate:
+    """What happened to one capture. A stage that has not run, or ran for other documents, is None."""
+
+    id: str
+    url: str | None
+    dump: str
+    shard: str
+    row: int
+    outcome: str = ""
+    extract: dict[str, Any] = field(default_factory=dict)
+    filter: dict[str, Any] | None = None
+    dedup: dict[str, Any] | None = None
+    remix: dict[str, Any] | None = None
+    tokens: dict[str, Any] | None = None
+
+
+def why(recipe: Recipe, id: str | None = None, url: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """`{"documents": [fate, ...], "rejects": [reject, ...]}` in the order of the dumps; raise NotFound for neither."""
+    dumps = dumps_in_order(recipe)
+    if not dumps:
+        raise NotFound(f"{recipe.root}: nothing has been extracted here yet; run the recipe first")
+    if id is not None:
+        places, near = _by_id(recipe.root, dumps, id)
+        rejects: list[dict[str, Any]] = []
+    else:
+        assert url is not None
+        places, near = _by_url(recipe.root, dumps, url)
+        rejects = list(_rejects(recipe.root, dumps, spellings(url)))
+    if not places and not rejects:
+        asked = f"id {id}" if id is not None else f"address {url}"
+        mend = (
+            "; near it:\n  " + "\n  ".join(near) if near else "; check its spelling, and that its dump is in the recipe"
+        )
+        raise NotFound(f"{recipe.root}: no document has the {asked}{mend}")
+    return {"documents": [asdict(fate) for fate in fates(recipe, dumps, places)], "rejects": rejects}
+
+
+def spellings(url: str) -> list[str]:
+    """The ways in which one address may have been written: canonical or not, http or https, a last slash or none."""
+    found = {url, canonical_url(url)}
+    found |= {other.rstrip("/") for other in found} | {other.rstrip("/") + "/" for other in found}
+    for one, another in (("http://", "https://"), ("https://", "http://")):
+        found |= {another + other.removeprefix(one) for other in found if other.startswith(one)}
+    return sorted(found)
+
+
+def _columns(root: str, kind: str, dumps: Iterable[str], column: str, admits: Any) -> Iterator[tuple[Place, pa.Array]]:
+    """One column of a table, a row group at a time with the place of its first row, where `admits(low, high)`."""
+    shards = partitions(root, kind)
+    for dump in dumps:
+        for name in shards.get(dump, []):
+            first = 0
+            with table.open_shard(storage.join(root, kind, f"dump={dump}", name)) as file:
+                index = file.schema_arrow.get_field_index(column)
+                for group in range(file.num_row_groups):
+                    statistics = file.metadata.row_group(group).column(index).statistics
+                    if statistics is None or not statistics.has_min_max or admits(statistics.min, statistics.max):
+                        yield Place(dump, name, first), file.read_row_group(group, [column])[column].combine_chunks()
+                    first += file.metadata.row_group(group).num_rows
+
+
+def _matches(place: Place, mask: pa.Array) -> list[Place]:
+    return [Place(place.dump, place.shard, place.row + row) for row in pc.indices_nonzero(mask).to_pylist()]
+
+
+def _by_id(root: str, dumps: Sequence[str], wanted: str) -> tuple[list[Place], list[str]]:
+    exact: list[Place] = []
+    begins: dict[str, list[Place]] = {}
+    for place, ids in _columns(root, "documents", dumps, "id", lambda low, high: low[: len(wanted)] <= wanted <= high):
+        exact += _matches(place, pc.equal(ids, wanted))
+        for found in _matches(place, pc.starts_with(ids, wanted)) if len(wanted) >= LEAST_PREFIX else []:
+            begins.setdefault(ids[found.row - place.row].as_py(), []).append(found)
+    if exact or len(begins) <= 1:
+        return exact or [place for found in begins.values() for place in found], []
+    return [], [f"{name} begins so too" for name in sorted(begins)[:SUGGESTIONS]]
+
+
+def _by_url(root: str, dumps: Sequence[str], url: str) -> tuple[list[Place], list[str]]:
+    written = spellings(url)
+    places: list[Place] = []
+    for place, urls in _columns(
+        root, "documents", dumps, "url", lambda low, high: any(low <= other <= high for other in written)
+    ):
+        places += _matches(place, pc.is_in(urls, pa.array(written)))
+    return places, [] if places else _near_urls(root, dumps, url)
+
+
+def _near_urls(root: str, dumps: Sequence[str], url: str) -> list[str]:
+    name = host(url) or url
+    found: set[str] = set()
+    for kind in ("documents", "rejects"):
+        for _, urls in _columns(root, kind, dumps, "url", lambda low, high: True):
+            found.update(urls.filter(pc.fill_null(pc.match_substring(urls, name), False)).to_pylist())
+            if len(found) >= LOOKED_AT:
+                break
+    return difflib.get_close_matches(url, sorted(found), n=SUGGESTIONS, cutoff=0.3)
+
+
+def _rejects(root: str, dumps: Sequence[str], written: Sequence[str]) -> Iterator[dict[str, Any]]:
+    shards = partitions(root, "rejects")
+    for dump in dumps:
+        for name in shards.get(dump, []):
+            path = storage.join(root, "rejects", f"dump={dump}", name)
+            filesystem, inner = storage.filesystem(path)
+            rows = pq.read_table(inner, filters=pc.field("url").isin(written), filesystem=filesystem, partitioning=None)
+            yield from ({"dump": dump, **row} for row in rows.to_pylist())
+
+
+def fates(recipe: Recipe, dumps: Sequence[str], places: Sequence[Place]) -> Iterator[Fate]:
+    """The fate of the documents at some places."""
+    root = recipe.root
+    documents = read_places(root, "documents", places, DOCUMENT)
+
+    def beside(kind: str) -> dict[Place, dict[str, Any]]:
+        rows = read_places(root, kind, places)
+        return {place: row for place, row in rows.items() if row["id"] == documents[place]["id"]}
+
+    quality, verdicts, duplicates, domains = map(beside, ("quality", "verdicts", "duplicates", "domains"))
+    for place in places:
+        row = documents[place]
+        fate = Fate(row["id"], row["url"], place.dump, place.shard, place.row)
+        date = row["date"]
+        fate.extract = {key: row[key] for key in DOCUMENT[3:]} | {"date": date.isoformat() if date else None}
+        fate.filter = _filter(recipe, place.dump, row, quality.get(place), verdicts.get(place))
+        fate.dedup = _dedup(recipe, dumps, duplicates.get(place))
+        fate.remix = _remix(recipe, domains.get(place))
+        fate.tokens = _tokens(root, fate)
+        fate.outcome = _outcome(fate)
+        yield fate
+
+
+def _filter(
+    recipe: Recipe, dump: str, document: dict[str, Any], quality: dict[str, Any] | None, verdict: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    if quality is None and verdict is None:
+        return None
+    inputs = {n: i.rules for i in recipe.inputs for n in (i.dumps if isinstance(i, CrawlInput) else [i.name])}
+    rules = inputs.get(dump, "auto")
+    parameters = verdict_parameters(recipe.filter)
+    name = document["language"] if rules == "auto" else rules
+    reasons = [] if verdict is None else verdict["reasons"]
+    failed = {reason.split(" ", 1)[0] for reason in reasons}
+    applies = rules != "none" and not any(reason.startswith("language") for reason in reasons)
+    limits = table_for(name, {n: {s: Bounds(*b) for s, b in rows.items()} for n, rows in parameters.tables.items()})
+    checks = []
+    for signal, value in (quality or {}).items():
+        if signal != "id":
+            bounds = limits.get(signal) if applies else None
+            check = {"signal": signal, "value": value, "passes": None, "min": None, "max": None}
+            if bounds is not None and verdict is not None:
+                check |= {"passes": signal not in failed, "min": bounds.min, "max": bounds.max}
+            checks.append(check)
+    return {
+        "keep": None if verdict is None else verdict["keep"],
+        "reasons": reasons,
+        "rules": rules,
+        "table": name if name in parameters.tables or name == "none" else "default",
+        "languages": list(parameters.languages),
+        "language_score": parameters.language_score,
+        "checks": checks,
+    }
+
+
+def _dedup(recipe: Recipe, dumps: Sequence[str], row: dict[str, Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    found: dict[str, Any] = {
+        key: row[key] for key in ("keep", "level", "similarity", "cluster", "cluster_size", "cluster_dumps")
+    }
+    found["threshold"] = recipe.dedup.threshold
+    found["duplicate_of"] = None
+    if row["duplicate_of"] is not None:
+        found["duplicate_of"] = {"id": row["duplicate_of"]} | _described(recipe, dumps, row["duplicate_of"])
+    found["members"] = list(_members(recipe.root, dumps, row["cluster"], row["id"])) if row["cluster_size"] > 1 else []
+    return found
+
+
+def _described(recipe: Recipe, dumps: Sequence[str], id: str) -> dict[str, Any]:
+    """Address, dump and verdict of another document."""
+    place = find_ids(recipe.root, {id}, dumps).get(id)
+    if place is None:
+        return {"url": None, "dump": None, "passes_filters": None}
+    document = read_places(recipe.root, "documents", [place], ["url"])[place]
+    verdict = read_places(recipe.root, "verdicts", [place], ["id", "keep"]).get(place)
+    passes = verdict["keep"] if verdict and verdict["id"] == id else None
+    return {"url": document["url"], "dump": place.dump, "passes_filters": passes}
+
+
+def _members(root: str, dumps: Sequence[str], cluster: str, id: str) -> Iterator[dict[str, Any]]:
+    """The other documents of a cluster, up to MEMBERS of them."""
+    places: list[Place] = []
+    for place, names in _columns(root, "duplicates", dumps, "cluster", lambda low, high: low <= cluster <= high):
+        places += _matches(place, pc.equal(names, cluster))
+        if len(places) > MEMBERS:
+            break
+    documents = read_places(root, "documents", places, ["id", "url"])
+    fates = read_places(root, "duplicates", places, ["id", "similarity"])
+    for place in places[: MEMBERS + 1]:
+        if documents[place]["id"] == fates[place]["id"] != id:
+            yield documents[place] | {"dump": place.dump, "similarity": fates[place]["similarity"]}
+
+
+def _remix(recipe: Recipe, row: dict[str, Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    found: dict[str, Any] = {key: row[key] for key in ("domain", "keep", "split")}
+    for name in ("mixture/tokens.json", "mixture/plan.json"):
+        path = storage.join(recipe.root, name)
+        if storage.exists(path):
+            domains = {part["domain"]: part for part in storage.read_json(path)["domains"]}
+            plan = domains.get(row["domain"], {})
+            return found | {key: plan.get(key) for key in ("weight", "epochs")}
+    return found | {"weight": None, "epochs": None}
+
+
+def _tokens(root: str, fate: Fate) -> dict[str, Any] | None:
+    """Where the document's tokens are: its shard, and the range of positions in it."""
+    if fate.remix is None or not fate.remix["keep"]:
+        return None
+    kind = "validation" if fate.remix["split"] == "validation" else "tokens"
+    folder = storage.join(root, kind, f"domain={fate.remix['domain']}")
+    for info in storage.list_files(folder, ".parquet"):
+        filesystem, inner = storage.filesystem(info.path)
+        rows = pq.read_table(inner, filters=pc.field("id") == fate.id, filesystem=filesystem, partitioning=None)
+        for row in rows.to_pylist():
+            if row["dump"] == fate.dump:
+                shard = (
+                    f"{kind}/domain={fate.remix['domain']}/{info.path.rsplit('/', 1)[1].removesuffix('.parquet')}.bin"
+                )
+                return {"shard": shard, "offset": row["offset"], "tokens": row["tokens"]}
+    return None
+
+
+def _outcome(fate: Fate) -> str:
+    """The fate in one line."""
+    if fate.filter and fate.filter["keep"] is False:
+        also = ", and is a duplicate too" if fate.dedup and not fate.dedup["keep"] else ""
+        return f"dropped by the filters{also}"
+    if fate.dedup and not fate.dedup["keep"]:
+        return f"removed as a duplicate ({fate.dedup['level']})"
+    if fate.remix is None:
+        return "extracted; the later stages have not run for it yet"
+    if fate.tokens is not None:
+        use = "held out for validation" if fate.remix["split"] == "validation" else "trained on"
+        return f"kept: {use}, in domain {fate.remix['domain']}"
+    return f"kept, in the {fate.remix['split']} split of domain {fate.remix['domain']}; it has no tokens yet"

@@ -1,0 +1,149 @@
+"""The fate of a document, found in real tables by id and by address."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+from report_tables import DUMPS, HOSTILE, recipe_at, write_run
+
+from corpus import table
+from pipelines.cli import main
+from pipelines.why import NotFound, spellings, why
+from tokenizer.shard_writer import PROVENANCE_SCHEMA
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    root = tmp_path_factory.mktemp("run")
+    rows = write_run(root)
+    chosen = [row for row in rows if row["domain"] == "web-en" and row["keep"] and row["split"] == "train"]
+    provenance = [
+        {"id": row["id"], "url": row["url"], "dump": row["dump"], "offset": 100 * number, "tokens": 100}
+        for number, row in enumerate(chosen)
+    ]
+    with table.ShardWriter(str(root / "tokens/domain=web-en/00000.parquet"), PROVENANCE_SCHEMA) as writer:
+        writer.write(pa.Table.from_pylist(provenance, PROVENANCE_SCHEMA))
+    recipe = recipe_at(root).model_dump(mode="json", include={"name", "root", "inputs"})
+    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return root, rows
+
+
+def test_every_document_is_found_by_its_id_with_what_was_decided(finished: Any) -> None:
+    root, rows = finished
+    for row in rows[::7]:
+        found = why(recipe_at(root), id=row["id"])
+        (fate,) = found["documents"]
+        assert found["rejects"] == []
+        assert (fate["dump"], fate["url"]) == (row["dump"], row["url"])
+        assert (fate["extract"]["file"], fate["extract"]["offset"]) == (row["file"], row["offset"])
+        assert fate["filter"]["reasons"] == row["reasons"]
+        assert fate["dedup"]["keep"] == (row["duplicate_of"] is None)
+        assert (fate["dedup"]["duplicate_of"] or {"id": None})["id"] == row["duplicate_of"]
+        assert (fate["remix"]["domain"], fate["remix"]["split"]) == (row["domain"], row["split"])
+
+
+def test_a_duplicate_names_its_keeper_and_a_keeper_its_duplicates(finished: Any) -> None:
+    root, rows = finished
+    by_id = {row["id"]: row for row in rows}
+    row = next(row for row in rows if row["level"] == "near" and not row["reasons"])
+    (fate,) = why(recipe_at(root), id=row["id"])["documents"]
+    keeper = by_id[row["duplicate_of"]]
+    assert fate["outcome"] == "removed as a duplicate (near)"
+    assert fate["dedup"]["duplicate_of"] == {
+        "id": keeper["id"],
+        "url": keeper["url"],
+        "dump": keeper["dump"],
+        "passes_filters": True,
+    }
+    assert fate["dedup"]["similarity"] == pytest.approx(0.93)
+    assert fate["dedup"]["threshold"] == recipe_at(root).dedup.threshold
+    (kept,) = why(recipe_at(root), id=keeper["id"])["documents"]
+    assert {item["dump"] for item in kept["dedup"]["members"]} == set(DUMPS) - {keeper["dump"]}
+
+
+def test_signals_carry_their_thresholds(finished: Any) -> None:
+    root, rows = finished
+    row = next(row for row in rows if row["reasons"] and row["language"] == "en")
+    (fate,) = why(recipe_at(root), id=row["id"])["documents"]
+    checks = {check["signal"]: check for check in fate["filter"]["checks"]}
+    assert checks["words"]["passes"] is False
+    assert (checks["words"]["min"], checks["words"]["max"]) == (50, 100_000)
+    assert checks["mean_word_length"]["passes"] is True
+    assert fate["outcome"].startswith("dropped by the filters")
+
+
+def test_tokens_of_a_kept_document(finished: Any) -> None:
+    root, rows = finished
+    chosen = [row for row in rows if row["domain"] == "web-en" and row["keep"] and row["split"] == "train"]
+    (fate,) = why(recipe_at(root), id=chosen[3]["id"])["documents"]
+    assert fate["tokens"] == {"shard": "tokens/domain=web-en/00000.bin", "offset": 300, "tokens": 100}
+    assert fate["outcome"] == "kept: trained on, in domain web-en"
+    assert fate["remix"]["weight"] == pytest.approx(1 / 3)
+
+
+def test_an_address_lists_its_captures_by_dump_however_it_is_written(finished: Any) -> None:
+    root, _ = finished
+    for url in (
+        "https://en.example.org/0.html",
+        "http://EN.example.org:80/0.html#top",
+        "https://en.example.org/0.html/",
+    ):
+        found = why(recipe_at(root), url=url)
+        assert [fate["dump"] for fate in found["documents"]] == DUMPS
+    assert "https://a.example/b" in spellings("http://a.example/b/")
+
+
+def test_a_rejected_address_says_why_and_where(finished: Any) -> None:
+    root, _ = finished
+    found = why(recipe_at(root), url="https://x.example.org/a.png")
+    assert found["documents"] == []
+    first = found["rejects"][0]
+    assert (first["dump"], first["reason"], first["offset"]) == (DUMPS[0], "not_html", 7)
+
+
+def test_the_beginning_of_an_id_is_enough_while_it_is_unique(finished: Any) -> None:
+    root, rows = finished
+    row = rows[0]
+    length = next(n for n in range(4, 33) if sum(other["id"].startswith(row["id"][:n]) for other in rows) == 1)
+    assert why(recipe_at(root), id=row["id"][:length])["documents"][0]["id"] == row["id"]
+    with pytest.raises(NotFound, match="no document has the id"):
+        why(recipe_at(root), id="zzzz")
+
+
+def test_a_wrong_address_names_near_ones(finished: Any) -> None:
+    root, _ = finished
+    with pytest.raises(NotFound, match=r"near it:\n  https://en\.example\.org/"):
+        why(recipe_at(root), url="https://en.example.org/0.htm")
+    with pytest.raises(NotFound, match="nothing has been extracted"):
+        why(recipe_at(root / "nowhere"), url="https://en.example.org/")
+
+
+def test_annotations_of_other_documents_are_not_believed(tmp_path: Path) -> None:
+    rows = write_run(tmp_path)
+    path = str(tmp_path / "verdicts/dump=CC-MAIN-2019-43/00000.parquet")
+    verdicts = table.read_table(path)
+    with table.ShardWriter(path, verdicts.schema) as writer:
+        writer.write(verdicts.take(pa.array(range(len(verdicts) - 1, -1, -1))))
+    (tmp_path / "duplicates/dump=CC-MAIN-2019-43/00000.parquet").unlink()
+    (fate,) = why(recipe_at(tmp_path), id=rows[0]["id"])["documents"]
+    assert fate["filter"]["keep"] is None
+    assert fate["dedup"] is None
+
+
+def test_command(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    root, rows = finished
+    recipe = str(root / "recipe.yaml")
+    assert main(["why", recipe, "--url", "https://en.example.org/0.html"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("=> ") == 3
+    assert "removed (near): similarity 0.930, threshold 0.8" in shown
+    assert "50 to 100000" in shown
+    assert main(["why", recipe, "--id", rows[1]["id"], "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert HOSTILE in value["documents"][0]["url"]
+    assert main(["why", recipe, "--id", "0123456789"]) == 1
+    assert "no document has the id 0123456789" in capsys.readouterr().err
+    assert main(["why", recipe, "--root", str(root / "empty"), "--id", "0123456789"]) == 1
