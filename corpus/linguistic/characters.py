@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from corpus.segment import CJK, TABLE_SIZE, character_table
+from corpus.segment import CJK, SKIP, TABLE_SIZE, character_table
 
 SPACE = 1  # str.isspace: what str.split separates at
 ALPHABETIC = 2  # str.isalpha: Unicode's letters
@@ -45,7 +45,8 @@ def character_classes() -> npt.NDArray[np.uint8]:
     control = (points < 0x20) | ((points >= 0x7F) & (points < 0xA0))
     han = _within(points, _HAN)
     alone = np.ones(len(points), np.bool_)
-    alone[:TABLE_SIZE] = (character_table() & CJK) != 0
+    folded = character_table()
+    alone[:TABLE_SIZE] = ((folded & CJK) != 0) & (folded != SKIP)
     alone[0x40000:] = False
     table = np.zeros(_POINTS, np.uint8)
     bits = table[: len(points)]

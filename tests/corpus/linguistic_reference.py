@@ -2,29 +2,34 @@
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 
 from corpus.linguistic.characters import PUNCTUATION, TERMINALS
 from corpus.linguistic.quality import STOP_WORDS
-from corpus.segment import CJK, TABLE_SIZE, character_table
 
 _SYMBOLS = set(PUNCTUATION) | set(TERMINALS)
-_TABLE = character_table()
+_IDEOGRAPHIC = (  # ideographs, kana, bopomofo
+    *((0x3005, 0x3007), (0x3041, 0x3096), (0x309D, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x312F), (0x31A0, 0x31BF)),
+    *((0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
+)
 
 
-def _alone(character: str) -> bool:
-    code = ord(character)
-    return bool(_TABLE[code] & CJK) if code < TABLE_SIZE else code < 0x40000
+def is_alone(character: str) -> bool:
+    """Whether a character, or the one it is a compatibility form of (half-width kana), is ideographic."""
+    bare = [c for c in unicodedata.normalize("NFKD", character) if unicodedata.category(c) not in ("Mn", "Me")]
+    code = ord(bare[0] if len(bare) == 1 else character)
+    return any(first <= code <= last for first, last in _IDEOGRAPHIC)
 
 
-def _han(character: str) -> bool:
+def is_han(character: str) -> bool:
     code = ord(character)
     ranges = ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
     return any(first <= code <= last for first, last in ranges)
 
 
-def _symbol(character: str) -> bool:
+def is_symbol(character: str) -> bool:
     return character in _SYMBOLS or ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
 
 
@@ -34,7 +39,7 @@ def tokens_of(text: str) -> list[str]:
     for word in text.split():
         run = ""
         for character in word:
-            if _alone(character):
+            if is_alone(character):
                 tokens += [run, character] if run else [character]
                 run = ""
             else:
@@ -97,8 +102,8 @@ def _bracketed(text: str) -> int:
 def signals_of(text: str) -> dict[str, float]:
     tokens, lines, paragraphs, characters = tokens_of(text), lines_of(text), paragraphs_of(text), len(text)
     gaps = gaps_of(text)
-    words = [token for token in tokens if any(not _symbol(character) for character in token)]
-    content = [character for character in text if not character.isspace() and not _symbol(character)]
+    words = [token for token in tokens if any(not is_symbol(character) for character in token)]
+    content = [character for character in text if not character.isspace() and not is_symbol(character)]
     line_repeats, paragraph_repeats = _duplicates(lines), _duplicates(paragraphs)
     ellipses = text.count("...") + text.count("…")
     ends = [line.endswith(("...", "…")) for line in lines]
@@ -139,7 +144,7 @@ def signals_of(text: str) -> dict[str, float]:
         "characters": characters,
         "sentences": sentences,
         "mean_sentence_length": characters / max(sentences, 1),
-        "han": over(sum(map(_han, content)), len(content)),
-        "digits": over(sum(character.isdecimal() and not _han(character) for character in content), len(content)),
+        "han": over(sum(map(is_han, content)), len(content)),
+        "digits": over(sum(character.isdecimal() and not is_han(character) for character in content), len(content)),
         "bracketed": over(_bracketed(text), characters),
     }

@@ -10,13 +10,26 @@ import pytest
 import smart_open
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linguistic_reference import signals_of
+from linguistic_reference import is_alone, is_han, is_symbol, signals_of
 
+from corpus.linguistic.characters import (
+    ALPHABETIC,
+    CONTENT,
+    DIGIT,
+    HAN,
+    IDEOGRAPHIC,
+    SPACE,
+    TERMINAL,
+    TERMINALS,
+    character_classes,
+)
 from corpus.linguistic.measure import SCHEMA, SIGNALS, measure
 
 ENGLISH = "the|to|of|and|a|Be|1,000|x|é|e\u0301|#|##tag|...|…|....|. . .|•|-|- item|word.|end!|?!|a. b. c. d. e."
-CHINESE = "的|了|我用|，|。|、|·|【|】|【标签】|カ|ﾊ|〇|々|한국어|１２|\u0660|👍|𠀀|一样的一行。\n"
-SPACES = " | | | |\n|\n|\n\n| \n \n|\r\n|\t|\u200b|\xa0|\u3000|\x0b|\x0c|\x1c|\x1f|\x85|\u2028|\x00|\x7f|the same line again\n"
+CHINESE = (
+    "的|了|我用|，|。|、|·|【|】|【标签】|カ|ﾊ|〇|々|한국어|１２|\u0660|👍|❤\ufe0f|a\u0361b|co\xadop|𠀀|一样的一行。\n"
+)
+SPACES = " | | | |\n|\n|\n\n| \n \n|\r\n|\t|\u200b|\xa0|\u3000|\x0b|\x0c|\x1c|\x1f|\x85|\u2028|\x00|\x7f|same line\n"
 PIECES = st.sampled_from("|".join((ENGLISH, CHINESE, SPACES)).split("|"))
 TEXTS = st.one_of(st.lists(PIECES, max_size=120).map("".join), st.text(max_size=200))
 
@@ -46,6 +59,16 @@ def test_equals_the_definitions_on_very_repetitive_text(text: str) -> None:
 def test_every_signal_is_a_column_and_has_a_reference() -> None:
     assert set(signals_of("")) == set(SIGNALS) == set(SCHEMA.names)
     assert len(SIGNALS) == len(set(SIGNALS))
+
+
+def test_every_character_is_classed_by_its_properties() -> None:
+    classes = character_classes()
+    for code in (*range(0xD800), *range(0xE000, 0x32400), *range(0xE0000, 0xE0200)):
+        character = chr(code)
+        expected = SPACE * character.isspace() | ALPHABETIC * character.isalpha() | DIGIT * character.isdecimal()
+        expected |= CONTENT * (not character.isspace() and not is_symbol(character)) | HAN * is_han(character)
+        expected |= IDEOGRAPHIC * is_alone(character) | TERMINAL * (character in TERMINALS)
+        assert classes[code] == expected, f"U+{code:04X}"
 
 
 def test_rows_do_not_see_each_other() -> None:
