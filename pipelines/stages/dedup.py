@@ -20,13 +20,14 @@ from pipelines.stages.dedup_signatures import ShuffleParameters, ShuffleStage, S
 def dedup_stages(root: str, section: DedupParameters) -> list[Stage]:
     """The stages in order; they take documents (and verdicts) from the stages planned before them."""
     chosen = section.model_dump()
+    partitions = PartitionParameters(partitions=section.partitions)
     return [
         SignatureStage(root, SignatureParameters(**_only(chosen, SignatureParameters))),
         ShuffleStage(root, ShuffleParameters(urls=section.urls)),
-        CandidateStage(root, PartitionParameters(partitions=section.partitions)),
-        ComponentStage(root, NoParameters()),
+        CandidateStage(root, partitions),
+        ComponentStage(root, partitions),
         ClusterStage(root, ClusterParameters(**_only(chosen, ClusterParameters))),
-        DuplicateStage(root, NoParameters()),
+        DuplicateStage(root, partitions),
         CurveStage(root, NoParameters()),
     ]
 

@@ -6,6 +6,7 @@ the units inside which keepers are chosen; nothing is removed for being connecte
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from corpus import table
 from corpus.dedup.bands import Edges, star_edges, unique_edges
 from corpus.dedup.components import components
 from corpus.dedup.ordinals import first_ordinal, shard_of
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, fingerprint
 
 _ROWS_A_GROUP = 1 << 16
 EDGE_SCHEMA = pa.schema(
@@ -54,6 +55,22 @@ def key_range(partition: int, partitions: int) -> tuple[int, int]:
     return (partition << 64) // partitions, ((partition + 1) << 64) // partitions - 1
 
 
+def tasks_over(stage: Stage, folder: str, inputs: Sequence[Task], partitions: int) -> list[Task]:
+    """A task per partition, each over all inputs; hashed once and held once, however many of both there are."""
+    every = Source("", fingerprint([task.fingerprint for task in inputs]))
+    paths = tuple(task.output for task in inputs)
+    names = [f"{folder}/{part:05d}.parquet" for part in range(partitions)]
+    return [replace(stage.task(name, [every], partition=part), inputs=paths) for part, name in enumerate(names)]
+
+
+def whole(done: Mapping[str, Sequence[Task]], stage: str, parameters: PartitionParameters) -> Sequence[Task]:
+    """All partitions of an earlier stage; raises NotPlanned where one was set aside: its documents would look unique."""
+    tasks = done.get(stage, ())
+    if len(tasks) != parameters.partitions:
+        raise NotPlanned(f"needs all {parameters.partitions} partitions of {stage}, and has {len(tasks)}")
+    return tasks
+
+
 def write_sorted(path: str, schema: pa.Schema, columns: Sequence[pa.Array], task: Task, counts: Counts) -> None:
     """Write columns that are sorted by the first, in row groups that `table.read_between` can pick from."""
     rows = pa.table(list(columns), schema)
@@ -71,10 +88,7 @@ class CandidateStage(Stage[PartitionParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range of keys, over the shards of all dumps."""
-        return [
-            self.task(f"dedup/candidates/{part:05d}.parquet", done["shuffle"], partition=part)
-            for part in range(self.parameters.partitions)
-        ]
+        return tasks_over(self, "dedup/candidates", done["shuffle"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
         """Gather the range from every shard and connect equal keys."""
@@ -90,7 +104,7 @@ class CandidateStage(Stage[PartitionParameters]):
         return counts
 
 
-class ComponentStage(Stage[NoParameters]):
+class ComponentStage(Stage[PartitionParameters]):
     """dedup/candidates/** -> dedup/components/00000.parquet: (ordinal, component) of documents that share a bucket"""
 
     name: ClassVar[str] = "components"
@@ -98,7 +112,7 @@ class ComponentStage(Stage[NoParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all edges."""
-        return [self.task("dedup/components/00000.parquet", done["candidates"])]
+        return [self.task("dedup/components/00000.parquet", whole(done, "candidates", self.parameters))]
 
     def run(self, task: Task) -> Counts:
         """Join the edges of all partitions."""

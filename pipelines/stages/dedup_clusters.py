@@ -20,7 +20,7 @@ from corpus.dedup.keep import LEVELS, Criterion, Election, Members, cluster_size
 from corpus.dedup.local import id_ranks, joined, seconds
 from corpus.dedup.ordinals import ROWS, dump_of
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup_candidates import bases, write_sorted
+from pipelines.stages.dedup_candidates import bases, tasks_over, write_sorted
 from pipelines.stages.dedup_signatures import signatures_of, with_prefix
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -61,10 +61,7 @@ class ClusterStage(Stage[ClusterParameters]):
         """A task per part of the components."""
         verdicts = with_prefix(done, "verdicts/") if "quality" in self.parameters.keep else []
         inputs = [*done["components"], *done["signatures"], *verdicts]
-        return [
-            self.task(f"dedup/clusters/{part:05d}.parquet", inputs, partition=part)
-            for part in range(self.parameters.partitions)
-        ]
+        return tasks_over(self, "dedup/clusters", inputs, self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
         """Gather the members of the part, elect keepers, and write every member's fate."""

@@ -16,8 +16,8 @@ from corpus import storage, table
 from corpus.dedup.keep import LEVELS
 from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
 from corpus.errors import CorruptShard
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup_candidates import NoParameters, dump_positions
+from pipelines.engine.stage import Counts, Source, Stage, Task, fingerprint
+from pipelines.stages.dedup_candidates import NoParameters, PartitionParameters, dump_positions, whole
 from pipelines.stages.dedup_signatures import with_prefix
 
 SITES_SHOWN = 200
@@ -68,7 +68,7 @@ def _mask(total: int, rows: Any) -> pa.Array:
     return pa.array(mask)
 
 
-class DuplicateStage(Stage[NoParameters]):
+class DuplicateStage(Stage[PartitionParameters]):
     """dedup/clusters/** + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
@@ -78,10 +78,12 @@ class DuplicateStage(Stage[NoParameters]):
         """A task per shard."""
         signatures = done["signatures"]
         positions = dump_positions([task.output for task in signatures])
+        parts = whole(done, "clusters", self.parameters)
+        clusters = Source("dedup/clusters", fingerprint([part.fingerprint for part in parts]))
         return [
             self.task(
                 task.output.replace("signatures/", "duplicates/", 1),
-                [task, *done["clusters"]],
+                [task, clusters],
                 position=positions[shard_of(task.output)[0]],
             )
             for task in signatures
@@ -93,7 +95,8 @@ class DuplicateStage(Stage[NoParameters]):
         ids = signed["id"].combine_chunks() if len(signed) else pa.array([], pa.string())
         _, number = shard_of(task.output)
         base = first_ordinal(task.arguments["position"], number)
-        parts = [table.read_between(self.path(p), "ordinal", base, base + ROWS - 1) for p in task.inputs[1:]]
+        clusters = [self.path(f"{task.inputs[1]}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
+        parts = [table.read_between(path, "ordinal", base, base + ROWS - 1) for path in clusters]
         fates = pa.concat_tables(parts).sort_by("ordinal").combine_chunks()
         rows = (fates["ordinal"].to_numpy() - np.uint64(base)).astype(np.int64)
         if len(rows) and (rows[-1] >= len(ids) or not ids.take(pa.array(rows)).equals(fates["id"].combine_chunks())):

@@ -18,7 +18,7 @@ from corpus.dedup.keep import LEVELS
 from corpus.dedup.local import deduplicate, sign_table
 from corpus.dedup.minhash import Scheme
 from corpus.document import SCHEMA
-from corpus.errors import CorruptShard
+from corpus.errors import CorruptShard, HeadwaterError
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.recipe import DedupParameters
@@ -255,6 +255,25 @@ def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
     inputs = ("dedup/components/00000.parquet", "signatures/dump=A/00000.parquet", "verdicts/dump=A/00000.parquet")
     with pytest.raises(CorruptShard, match=r"verdicts/dump=A/00000\.parquet.*ids are not those"):
         clusters.run(Task("clusters", "dedup/clusters/00000.parquet", inputs, {"partition": 0}, "f"))
+
+
+@pytest.mark.parametrize(("failing", "waiting"), [("candidates", "components"), ("clusters", "duplicates")])
+def test_a_missing_partition_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, waiting: str
+) -> None:
+    """Without a partition, documents that have duplicates would look unique."""
+    kind = next(type(s) for s in dedup_stages(str(tmp_path), DedupParameters()) if s.name == failing)
+    work = kind.run
+
+    def fail_once(self: Any, task: Task) -> Counts:
+        if task.arguments["partition"] == 1:
+            raise HeadwaterError("no")
+        return work(self, task)
+
+    monkeypatch.setattr(kind, "run", fail_once)
+    results = run(tmp_path, cut(near_copies(4, 12), [4]), partitions=3)
+    assert "needs all 3 partitions" in results[waiting].failed[0]["message"]
+    assert not (tmp_path / "duplicates").exists()
 
 
 def test_a_truncated_signature_shard_is_made_again(tmp_path: Path) -> None:
