@@ -64,7 +64,7 @@ def tasks_over(stage: Stage, folder: str, inputs: Sequence[Task], partitions: in
 
 
 def whole(done: Mapping[str, Sequence[Task]], stage: str, parameters: PartitionParameters) -> Sequence[Task]:
-    """All partitions of an earlier stage; raises NotPlanned where one was set aside: its documents would look unique."""
+    """All partitions of an earlier stage; raises NotPlanned where one is missing: its documents would look unique."""
     tasks = done.get(stage, ())
     if len(tasks) != parameters.partitions:
         raise NotPlanned(f"needs all {parameters.partitions} partitions of {stage}, and has {len(tasks)}")
