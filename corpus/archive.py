@@ -15,6 +15,8 @@ from fastwarc.stream_io import Lz4Reader, ZstdReader
 PIECE = 1 << 16  # bytes read, and at most unpacked, at a time
 _GZIP = b"\x1f\x8b\x08"
 _FRAMES = {b"\x04\x22\x4d\x18": Lz4Reader, b"\x28\xb5\x2f\xfd": ZstdReader, b"\x50\x2a\x4d\x18": ZstdReader}
+_PROBE = 1 << 12  # bytes that are unpacked to see whether a member begins with a record
+_SMALLEST = 18  # bytes of a gzip member: 10 of header and 8 of trailer
 _FRAME_PIECE = 1 << 12  # frames are read in small steps, because an error takes its step's bytes with it
 
 
@@ -83,18 +85,36 @@ class _Raw:
         self.window = self.window[count:]
         self.offset += count
 
-    def seek_magic(self) -> int:
-        """Move to the next gzip member; the number of bytes passed over."""
-        start = self.offset
-        while self.fill(len(_GZIP)):
+    def go_to(self, offset: int) -> None:
+        self._stream.seek(offset)
+        self.window, self.offset = b"", offset
+
+    def at_member(self) -> bool:
+        """Whether the window begins with a gzip member."""
+        return self.fill(len(_GZIP)) and self.window.startswith(_GZIP)
+
+    def seek_record(self) -> bool:
+        """Move to the next gzip member that holds a record, by its first bytes; False where there is none."""
+        while self.fill(_PROBE) or len(self.window) >= _SMALLEST:
             at = self.window.find(_GZIP)
-            if at >= 0:
+            if at < 0:
+                self.drop(len(self.window) - len(_GZIP) + 1)
+            elif at > 0:
                 self.drop(at)
-                break
-            self.drop(len(self.window) - len(_GZIP) + 1)
-        else:
-            self.drop(len(self.window))
-        return self.offset - start
+            elif _holds_record(self.window[:_PROBE]):
+                return True
+            else:
+                self.drop(1)
+        self.drop(len(self.window))
+        return False
+
+
+def _holds_record(data: bytes) -> bool:
+    try:
+        first = zlib.decompressobj(31).decompress(data, 16)
+    except zlib.error:
+        return False
+    return first.startswith((b"WARC/", b"http", b"filedesc"))
 
 
 class _Gzip(Member):
@@ -102,7 +122,8 @@ class _Gzip(Member):
         super().__init__(raw.offset, sequential=False)
         self._raw = raw
         self._decoder = zlib.decompressobj(31)
-        self._done = False
+        self._done = self._fed = False
+        self.lost = False  # the next member does not begin where this one was left
 
     def more(self) -> bytes:
         while not self._done:
@@ -110,15 +131,17 @@ class _Gzip(Member):
                 if self._decoder.unconsumed_tail:
                     piece = self._decoder.decompress(self._decoder.unconsumed_tail, PIECE)
                 elif self._raw.fill():
-                    taken = self._raw.window
+                    taken, self._fed = self._raw.window, True
                     self._raw.drop(len(taken))
                     piece = self._decoder.decompress(taken, PIECE)
                 elif not (piece := self._decoder.decompress(b"", PIECE)):
-                    self.problem, self._done = "truncated", True
+                    self.problem, self._done = "truncated" if self._fed else "", True
                     return b""
             except zlib.error:
                 self.problem = "corrupt"
-                self.leave()
+                self._done = self.lost = True
+                # the error shows late, when bytes of the next member may have been taken for this one's
+                self._raw.go_to(self.offset + 1)
                 return b""
             if self._decoder.eof:
                 self._done = True
@@ -129,7 +152,7 @@ class _Gzip(Member):
 
     def leave(self) -> None:
         if not self._done:
-            self._done = True
+            self._done = self.lost = True
             self._give_back(self._decoder.unconsumed_tail)
 
     def _give_back(self, rest: bytes) -> None:
@@ -155,9 +178,13 @@ def members(stream: BinaryIO, start: int = 0) -> Iterator[Member]:
         yield _Plain(stream, start)
     else:
         while raw.fill():
-            skipped = raw.seek_magic()
+            before = raw.offset
+            if not raw.at_member():
+                raw.seek_record()
             member = _Gzip(raw)
-            member.skipped = skipped
+            member.skipped = raw.offset - before
             yield member
             while member.more():
                 pass
+            if member.lost:
+                raw.seek_record()

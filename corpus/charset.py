@@ -25,6 +25,7 @@ _PLAUSIBLE = 0.06
 _JUDGED = 20_000  # characters that are judged
 # Valid UTF-8 with fewer bytes than this beyond ASCII may be a short GBK or Big5 text, where one of them is declared.
 _SURE_UTF8 = 12
+_ZEROS = 6  # zero bytes that tell UTF-16: `<html>`
 _META_SCAN = 4096  # bytes searched for <meta charset>; the standard requires it within 1,024
 _META = re.compile(rb"""<meta[^>]{0,512}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.+-]{2,40})""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,256}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
@@ -191,11 +192,12 @@ def _replacing(data: bytes, name: str) -> Decoded:
 
 
 def _without_mark(data: bytes) -> str | None:
-    """UTF-16 without a byte order mark: of the first 64 bytes every other one is zero, as it must be in markup."""
+    """UTF-16 without a byte order mark: in the first 64 bytes, which are markup mostly, one half of each pair is zero
+    and the other hardly ever is."""
     head = data[:64]
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if odd > len(head) * 0.4 and even == 0:
+    if odd >= _ZEROS and even * 4 <= odd:
         return "utf-16-le"
-    if even > len(head) * 0.4 and odd == 0:
+    if even >= _ZEROS and odd * 4 <= even:
         return "utf-16-be"
     return None

@@ -16,9 +16,9 @@ from corpus.archive import Member, members
 from corpus.warc import WANTED, Damage, Record
 
 MAX_HEADER = 1 << 16  # bytes of a WARC header block; fastwarc stops at 32 KiB
-MAX_MEMBER = 4 << 30  # unpacked bytes of one gzip member; past it the rest of the member is given up
+MAX_PASSED = 1 << 30  # unpacked bytes without the beginning of a record; past it the rest of a gzip member is given up
 _ARC = re.compile(rb"([^\r\n]{1,4096}) (\S+) (\d{8,14}) (\S+) (\d{1,18})\r?\n")
-_NEXT = re.compile(rb"\nWARC/\d|\nhttps?://[^\s]{1,2048} \d+\.\d+\.\d+\.\d+ \d{14} \S+ \d+\r?\n")
+_NEXT_ARC = re.compile(rb"\nhttps?://[^\s]{1,2048} \d+\.\d+\.\d+\.\d+ \d{14} \S+ \d+\r?\n")
 _OVERLAP = 4096  # bytes kept while searching, so that a record's first line is not cut
 _BLANK_LIMIT = 1 << 16  # line ends between records that are passed over without a word
 
@@ -27,8 +27,9 @@ def recover(stream: BinaryIO, start: int, skip: int, max_record: int) -> Iterato
     """Yield the records and damage from `start`, without the first `skip` records, which the caller has."""
     nothing = True
     left = skip
-    for member in members(stream, start):
-        for item in _items(member, max_record):
+    reader = _Reader(members(stream, start))
+    while reader.open_next():
+        for item in _items(reader, max_record):
             nothing = False
             if isinstance(item, Record) and left:
                 left -= 1
@@ -38,25 +39,23 @@ def recover(stream: BinaryIO, start: int, skip: int, max_record: int) -> Iterato
         yield Damage(0, "empty-file", "the file holds nothing")
 
 
-def _items(member: Member, max_record: int) -> Iterator[Record | Damage]:
-    """The records of a member, and the damage in and before it."""
-    if member.skipped:
-        at = member.offset - member.skipped
-        yield Damage(at, "corrupt", f"{member.skipped} bytes that are no gzip member")
-    reader = _Reader(member)
+def _items(reader: "_Reader", max_record: int) -> Iterator[Record | Damage]:
+    """The records of a member (and of those over which its last record goes on), and the damage in and before it."""
+    if skipped := reader.member.skipped:
+        yield Damage(reader.member.offset - skipped, "corrupt", f"{skipped} bytes that are no gzip member")
     whole = 0
     while reader.skip_blank():
         offset = reader.offset
         head = reader.header()
         if head is None:
-            if member.problem:
+            if reader.member.problem:
                 break
             first, passed = bytes(reader.buffer[:40]), reader.resync()
-            if not member.problem or passed > len(first):
+            if not reader.member.problem or passed > len(first):
                 yield Damage(offset, "bad-record", f"{passed} bytes that are no record, from {first!r}")
             continue
         record, length = head
-        record.offset = offset
+        record.offset, reader.last_record = offset, reader.consumed
         if length is None:
             yield Damage(offset, "bad-header", f"a {record.type or 'nameless'} record without a valid Content-Length")
             reader.resync()
@@ -70,7 +69,7 @@ def _items(member: Member, max_record: int) -> Iterator[Record | Damage]:
                 record.problem, record.detail = "too-large", f"{length} bytes of record, the limit is {max_record}"
         if not complete:
             record.content = b""
-            problem = "too-large" if reader.exhausted else member.problem or "truncated"
+            problem = "too-large" if reader.exhausted else reader.member.problem or "truncated"
             if record.type in WANTED and not record.problem:
                 record.problem = problem
                 record.detail = f"the file ends or breaks inside this record of {length} bytes"
@@ -82,35 +81,69 @@ def _items(member: Member, max_record: int) -> Iterator[Record | Damage]:
         whole += 1
         yield record
     if reader.exhausted:
-        yield Damage(member.offset, "too-large", f"a gzip member of more than {MAX_MEMBER} bytes, left at that point")
-    elif member.problem:
-        yield Damage(member.offset, member.problem, f"of the compressed block here {whole} whole record(s) were read")
+        yield Damage(
+            reader.member.offset, "too-large", f"{MAX_PASSED} bytes without the beginning of a record; went on behind"
+        )
+    elif reader.member.problem:
+        detail = f"of the compressed block here {whole} whole record(s) were read"
+        yield Damage(reader.member.offset, reader.member.problem, detail)
 
 
 class _Reader:
-    """A member's bytes with a buffer in front."""
+    """The unpacked bytes of one member after another, with a buffer in front."""
 
-    def __init__(self, member: Member) -> None:
-        self.member = member
+    def __init__(self, found: Iterator[Member]) -> None:
+        self._members = found
+        self._next: Member | None = None  # opened to see how it begins
         self.buffer = bytearray()
+
+    def open_next(self) -> bool:
+        """Go to the next member; False after the last. The current one must be used up."""
+        first = self._peek()
+        if self._next is None:
+            return False
+        self.member, self._next = self._next, None
+        self.buffer = first
         self.consumed = 0  # bytes of the member that have left the buffer
+        self.last_record = 0  # where in the member the last record began
         self.exhausted = False
+        return True
+
+    def _peek(self) -> bytearray:
+        """The first bytes of the next member, which is then `_next`."""
+        if self._next is None:
+            self._next = next(self._members, None)
+            self._first = bytearray(self._next.more() if self._next else b"")
+        return self._first
 
     @property
     def offset(self) -> int:
         """Where the buffer begins: exact in a plain file, else where its member or frame begins."""
         return self.member.offset + (self.consumed if self.member.sequential else 0)
 
-    def fill(self, wanted: int) -> bool:
-        """Have `wanted` bytes in the buffer; False where the member has fewer."""
+    def fill(self, wanted: int, inside: bool = False) -> bool:
+        """Have `wanted` bytes in the buffer; False where the member has fewer. `inside` a record they may come from
+        the next member, where that does not begin with a record of its own."""
         while len(self.buffer) < wanted:
             piece = b"" if self.exhausted else self.member.more()
+            if not piece and inside and not self.exhausted and self._goes_on():
+                continue
             if not piece:
                 return False
             self.buffer += piece
-            if not self.member.sequential and self.consumed > MAX_MEMBER:
+            if not self.member.sequential and self.consumed - self.last_record > MAX_PASSED:
                 self.exhausted = True
                 self.member.leave()
+        return True
+
+    def _goes_on(self) -> bool:
+        if self.member.problem or self.member.sequential:
+            return False
+        first = self._peek()
+        if self._next is None or self._next.skipped or first.startswith(b"WARC/"):
+            return False
+        self.member, self._next = self._next, None
+        self.buffer += first
         return True
 
     def forget(self, count: int) -> None:
@@ -119,7 +152,7 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         """Up to `count` bytes, as many as there are."""
-        self.fill(count)
+        self.fill(count, inside=True)
         data = bytes(self.buffer[:count])
         self.forget(len(data))
         return data
@@ -127,7 +160,7 @@ class _Reader:
     def drop(self, count: int) -> int:
         """Pass over up to `count` bytes; how many there were."""
         left = count
-        while left and self.fill(1):
+        while left and self.fill(1, inside=True):
             step = min(left, len(self.buffer))
             self.forget(step)
             left -= step
@@ -152,7 +185,7 @@ class _Reader:
         size = 0
         while (found := _BLOCK_END.search(self.buffer, max(0, size - 4))) is None:
             size = len(self.buffer)
-            if size > MAX_HEADER or not self.fill(size + 1):
+            if size > MAX_HEADER or not self.fill(size + 1, inside=True):
                 return None
         block = bytes(self.buffer[: found.start()])
         headers = HeaderMap()
@@ -185,9 +218,11 @@ class _Reader:
         """Pass over bytes up to the next line that begins a record, or the end of the member; how many."""
         start = self.consumed
         while True:
-            found = _NEXT.search(self.buffer)
-            if found:
-                self.forget(found.start() + 1)
+            starts = [self.buffer.find(b"\nWARC/"), -1]
+            if self.buffer.find(b"\nhttp") >= 0 and (arc := _NEXT_ARC.search(self.buffer)):
+                starts[1] = arc.start()
+            if found := [start for start in starts if start >= 0]:
+                self.forget(min(found) + 1)
                 break
             self.forget(max(0, len(self.buffer) - _OVERLAP))
             if not self.fill(len(self.buffer) + 1):

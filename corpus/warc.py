@@ -80,9 +80,8 @@ def _plain_record(raw: WarcRecord, max_record: int) -> Record | None:
         record.date = headers.get("WARC-Date") or ""
         record.media_type = headers.get("WARC-Identified-Payload-Type") or ""
         if length > max_record:
-            record.problem, record.detail = "too-large", f"{length} bytes of record, the limit is {max_record}"
-        else:
-            record.content = raw.reader.read(length)
-            if len(record.content) < length:
-                return None
+            return None
+        record.content = raw.reader.read(length)
+        if len(record.content) < length:
+            return None
     return record
