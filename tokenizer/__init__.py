@@ -1,0 +1,1 @@
+import corpus  # noqa: F401  (decides where compiled kernels are kept)
