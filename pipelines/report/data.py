@@ -18,8 +18,8 @@ FLAGGED_SITES = 100  # further sites shown because most of them is removed
 SMALL_SITE = 10  # documents; smaller sites are not flagged
 STEPS = [
     ("extracted", "Extracted"),
-    ("passed", "Passed the filters"),
-    ("unique", "Not a duplicate"),
+    ("unique", "Deduplicated"),
+    ("passed", "Filtered"),
     ("kept", "In a domain"),
     ("training", "Training split"),
 ]

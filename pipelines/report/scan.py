@@ -25,7 +25,7 @@ ANNOTATIONS = {
     "domains": ["id", "domain", "keep", "split"],
 }
 SUMS = [
-    f"{stage}{unit}" for stage in ("extracted", "passed", "unique", "kept", "training") for unit in ("", "_bytes")
+    f"{stage}{unit}" for stage in ("extracted", "unique", "passed", "kept", "training") for unit in ("", "_bytes")
 ] + ["filtered", "duplicate"]
 SAMPLES = {"kept": 4, "filter": 3, "near": 6, "url": 2, "reject": 3}  # how many of each category are shown for reading
 _COMPACT = 200_000  # rows of partial sums that are added up again before going on
@@ -112,7 +112,8 @@ def _scan_shard(root: str, dump: str, name: str, tally: Tally) -> pa.Table:
     everything = np.ones(count, bool)
     passed = _booleans(verdicts, "keep", everything)
     distinct = _booleans(duplicates, "keep", everything)
-    kept = _booleans(domains, "keep", passed & distinct)
+    both = distinct & passed
+    kept = _booleans(domains, "keep", both)
     training = kept & (_strings(domains, "split") == "train") if domains is not None else kept & False
     length = documents["length"].to_numpy()
     columns: dict[str, Any] = {
@@ -120,13 +121,7 @@ def _scan_shard(root: str, dump: str, name: str, tally: Tally) -> pa.Table:
         "language": documents["language"],
         "site": pc.fill_null(documents["site"], f"({dump})"),
     }
-    stages = {
-        "extracted": everything,
-        "passed": passed,
-        "unique": passed & distinct,
-        "kept": kept,
-        "training": training,
-    }
+    stages = {"extracted": everything, "unique": distinct, "passed": both, "kept": kept, "training": training}
     for stage, mask in stages.items():
         columns[stage] = mask.astype(np.int64)
         columns[f"{stage}_bytes"] = np.where(mask, length, 0)

@@ -33,9 +33,9 @@ def test_waterfall_and_extraction_count_every_row(finished: Any) -> None:
     steps = {step["step"]: step for step in report["waterfall"]["steps"]}
     assert steps["extracted"]["documents"] == len(rows)
     assert steps["extracted"]["bytes"] == sum(row["length"] for row in rows)
-    assert steps["passed"]["documents"] == sum(not row["reasons"] for row in rows)
+    assert steps["unique"]["documents"] == sum(row["duplicate_of"] is None for row in rows)
     kept = [row for row in rows if row["keep"]]
-    assert steps["unique"]["documents"] == steps["kept"]["documents"] == len(kept)
+    assert steps["passed"]["documents"] == steps["kept"]["documents"] == len(kept)
     assert steps["training"]["documents"] == sum(row["split"] == "train" for row in kept)
     for language, count in Counter(row["language"] for row in kept).items():
         assert steps["kept"]["languages"][language]["documents"] == count
