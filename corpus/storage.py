@@ -176,7 +176,7 @@ def atomic_output(path: str) -> Iterator[IO[bytes]]:
         os.close(handle)
         beside = Path(name)
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,14 +1,15 @@
 """A table shard: a Parquet file that knows what made it and whether it is whole.
 
 Plain Parquet that any tool opens. Its footer carries one JSON value under the key `headwater` (the task's fingerprint
-and counts) and an xxh3 of every byte before the footer, so that a shard is judged by itself alone: no marker files
-beside it, no database. The bytes depend on the rows only, so the same rows give the same file."""
+and counts) and an xxh3 of the whole file, itself taken as zeros, so that a shard is judged by itself alone: no marker
+files beside it, no database. The bytes depend on the rows only, so the same rows give the same file.
+"""
 
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,8 @@ from corpus.errors import CorruptShard
 
 KEY = b"headwater"
 CHECKSUM = b"headwater.xxh3"
+_UNSET = b"0" * 32  # stands in the footer for the checksum while it is computed
+_TAIL = 1 << 20  # bytes at the end of a file in which the checksum lies; Arrow's schema and the counts precede it
 _READ = 1 << 22  # bytes a read when a checksum is verified
 
 
@@ -46,6 +49,13 @@ class _Hashed:
 
     def close(self) -> None:
         self.closed = True
+
+    def sign(self) -> None:
+        """Put the checksum of all that was written into the place that the footer keeps for it."""
+        at = max(0, self.position - 8 - _TAIL)
+        self.sink.seek(at)
+        self.sink.seek(at + self.sink.read().rindex(_UNSET))
+        self.sink.write(self.digest.hexdigest().encode())
 
     def writable(self) -> bool:
         return True
@@ -93,10 +103,10 @@ class ShardWriter:
                 self._writer.close()
         else:
             try:
-                checksum = f"{self._sink.position}-{self._sink.digest.hexdigest()}"
                 text = json.dumps(self.metadata, sort_keys=True, ensure_ascii=False)
-                self._writer.add_key_value_metadata({KEY: text.encode(), CHECKSUM: checksum.encode()})
+                self._writer.add_key_value_metadata({KEY: text.encode(), CHECKSUM: _UNSET})
                 self._writer.close()
+                self._sink.sign()
             except BaseException as failure:
                 self._stack.__exit__(type(failure), failure, failure.__traceback__)
                 raise
@@ -149,21 +159,29 @@ def read_metadata(path: str) -> dict[str, Any] | None:
 
 
 def is_whole(path: str) -> bool:
-    """Whether every byte before the footer is the byte that was written."""
+    """Whether every byte is the byte that was written."""
     try:
         with open_shard(path) as file:
-            length, _, expected = (file.metadata.metadata or {})[CHECKSUM].decode().partition("-")
-        digest, left = xxhash.xxh3_128(), int(length)
+            expected = (file.metadata.metadata or {})[CHECKSUM]
+        size = storage.size(path)
+        start = max(0, size - 8 - _TAIL)
+        place = start + storage.read_range(path, start, size - start).rindex(expected)
+        digest = xxhash.xxh3_128()
         with storage.open_input(path) as raw:
-            while left:
-                block = raw.read(min(_READ, left))
-                if not block:
-                    return False
-                digest.update(block)
-                left -= len(block)
+            _feed(digest, raw, place)
+            raw.read(len(_UNSET))
+            digest.update(_UNSET)
+            _feed(digest, raw, size)
     except (CorruptShard, OSError, KeyError, ValueError):
         return False
-    return digest.hexdigest() == expected
+    return digest.hexdigest().encode() == expected
+
+
+def _feed(digest: Any, raw: BinaryIO, limit: int) -> None:
+    """Hash at most `limit` bytes of what is left of a file."""
+    while limit and (block := raw.read(min(_READ, limit))):
+        digest.update(block)
+        limit -= len(block)
 
 
 def check_ids(left: pa.Table, right: pa.Table, where: str) -> None:

@@ -88,10 +88,15 @@ def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = 
     """
     for _ in range(REPAIRS):
         try:
-            return _run_once(stages, console, verify, on_ray)
+            results = _run_once(stages, console, verify, on_ray)
+            break
         except _Corrupt as error:
             console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
-    return _run_once(stages, console, True, on_ray)
+    else:
+        results = _run_once(stages, console, True, on_ray)
+    if stages and any(result.seconds for result in results):
+        storage.remove_leftovers(stages[0].root)
+    return results
 
 
 def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool) -> list[StageResult]:
@@ -142,16 +147,10 @@ def _run_stage(
             (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
         result.seconds = time.monotonic() - start
         result.documents, result.bytes = progress.documents, progress.bytes
-        _clean(stage, todo)
     made = [task for task in tasks if counts[task.output] is not None]
     for task in made:
         add_counts(result.counts, counts[task.output] or {})
     return result, made
-
-
-def _clean(stage: Stage, tasks: Sequence[Task]) -> None:
-    for folder in sorted({stage.path(task.output).rsplit("/", 1)[0] for task in tasks}):
-        storage.remove_leftovers(folder)
 
 
 def write_run(root: str, results: Sequence[StageResult]) -> None:
