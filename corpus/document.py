@@ -14,7 +14,9 @@ SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),  # 32 hexadecimal digits
         pa.field("url", pa.string()),
         pa.field("site", pa.string()),  # the registered domain (corpus.site)
-        pa.field("date", pa.timestamp("s", tz="UTC")),  # when it was captured
+        pa.field(
+            "date", pa.timestamp("ms", tz="UTC")
+        ),  # when it was captured, to the second (Parquet knows no coarser unit)
         pa.field("language", pa.string(), nullable=False),  # the most probable one; `und` where there are no letters
         pa.field("language_score", pa.float32(), nullable=False),
         pa.field("lid_en", pa.float32(), nullable=False),
