@@ -79,6 +79,11 @@ class FilterParameters(Section):
             from corpus.linguistic.thresholds import check_rule  # numba is slow to import, and most recipes need it not
 
             for language, rules in self.thresholds.items():
+                tables = sorted({*self.languages, "en", "zh", "default"})
+                if language not in tables:
+                    raise ValueError(
+                        f"thresholds for `{language}` would apply to no document; give {', '.join(tables)}"
+                    )
                 for signal, bounds in rules.items():
                     check_rule(language, signal, *((bounds.min, bounds.max) if bounds else ()))
         return self
@@ -98,6 +103,9 @@ class DedupParameters(Section):
     )  # bands x rows must find pairs at the threshold with this probability
     sketch_size: int = Field(default=0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
     seed: int = Field(default=1, ge=0, lt=2**32)  # of the permutations
+    minima: bool = (
+        False  # store the signatures too, which datasketch.MinHash loads; deduplication needs only their keys
+    )
     keep: tuple[Literal["quality", "date", "length", "dump", "id"], ...] = ("quality", "date", "length", "id")
     date: Literal["newest", "oldest"] = "newest"  # which date the policy prefers
     urls: bool = False  # also remove pages whose canonical URL a keeper has
