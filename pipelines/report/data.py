@@ -12,7 +12,8 @@ from pipelines.report.scan import SUMS, Tally, partitions
 
 PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
 PAPER_TABLE_1 = {1: 22.2, 2: 46.7, 6: 55.7, 12: 69.9, 16: 75.7, 22: 76.3, 41: 81.6, 91: 89.8}  # dumps: dedup rate, %
-LANGUAGES = 4  # shown by name; the rest are "other"
+LANGUAGES = 4  # shown by name at most; the rest are "other"
+SMALL_LANGUAGE = 0.01  # of all bytes; smaller ones are not shown by name
 SITES = 150  # the largest sites shown
 FLAGGED_SITES = 100  # further sites shown because most of them is removed
 SMALL_SITE = 10  # documents; smaller sites are not flagged
@@ -42,7 +43,8 @@ def waterfall(tally: Tally) -> dict[str, Any] | None:
         return None
     by_language = _grouped(tally.sums, "language")
     ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
-    shown = ranked if len(ranked) <= LANGUAGES + 1 else ranked[:LANGUAGES]
+    least = SMALL_LANGUAGE * sum(sums["extracted_bytes"] for sums in by_language.values())
+    shown = [name for name in ranked[:LANGUAGES] if by_language[name]["extracted_bytes"] >= least]
     names = shown if shown == ranked else [*shown, "other"]
     steps = []
     for step, title in STEPS:

@@ -100,10 +100,10 @@ def _tiles(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The headline: (figure, what it is, a detail)."""
     if extraction := report["extraction"]:
         records = sum(row["records"] for row in extraction["dumps"])
-        yield f"{records:,}", "records read", f"{len(extraction['dumps'])} dumps and sources"
+        yield _compact(records), "records read", f"{len(extraction['dumps'])} dumps and sources"
     steps = {step["step"]: step for step in (report["waterfall"] or {"steps": []})["steps"]}
     if "extracted" in steps:
-        yield f"{steps['extracted']['documents']:,}", "documents extracted", human_bytes(steps["extracted"]["bytes"])
+        yield _compact(steps["extracted"]["documents"]), "documents extracted", human_bytes(steps["extracted"]["bytes"])
     if (filtering := report["filtering"]) and filtering["documents"]:
         share = 1 - filtering["dropped"] / filtering["documents"]
         yield f"{share:.1%}", "pass the filters", f"{filtering['dropped']:,} fail"
@@ -111,13 +111,21 @@ def _tiles(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         removed, total = (sum(row[key] for row in dedup["dumps"]) for key in ("duplicates", "documents"))
         yield f"{removed / (total or 1):.1%}", "are duplicates", f"over {len(dedup['dumps'])} dumps and sources"
     if "kept" in steps:
-        yield f"{steps['kept']['documents']:,}", "documents kept", human_bytes(steps["kept"]["bytes"])
+        yield _compact(steps["kept"]["documents"]), "documents kept", human_bytes(steps["kept"]["bytes"])
     tokens = [domain["tokens"] for domain in (report["mixture"] or {"domains": []})["domains"] if "tokens" in domain]
     if tokens:
-        yield f"{sum(tokens):,}", "tokens", f"in {len(tokens)} domains"
+        yield _compact(sum(tokens)), "tokens", f"in {len(tokens)} domains"
     if (training := report["training"]) and training["validation"]:
         final = training["validation"][-1]["bits_per_byte"]
         yield f"{_all(final):.3f}", "bits per byte", f"after {training['steps']:,} steps"
+
+
+def _compact(count: int) -> str:
+    """`1234567` -> `1.23M`; whole up to a hundred thousand."""
+    for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
+        if count >= max(10**power, 100_000):
+            return f"{count / 10**power:.3g}{unit}"
+    return f"{count:,}"
 
 
 def _deduplication(dedup: dict[str, Any] | None) -> dict[str, Any]:

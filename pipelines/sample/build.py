@@ -16,10 +16,10 @@ import xxhash
 from corpus.storage import write_bytes, write_json
 from pipelines.sample.crawl import write_dump
 from pipelines.sample.fetch import fetch
-from pipelines.sample.packages import Plan, load_plan
+from pipelines.sample.packages import PACKAGES, Plan, load_plan
 from pipelines.sample.pages import Page, members, site_pages
 
-VERSION = 1  # of the bytes made; raised when the same packages begin to give other ones
+VERSION = 1  # raised when the same packages begin to give other bytes
 MAX_SOURCE = 40_000  # bytes of a Python file
 CODE_DUMPS = 2  # code is taken from the releases that the last dumps see
 ARTICLES = 1200  # of the segmented corpus; the site grows dump by dump until it has them all
@@ -35,7 +35,7 @@ def build_sample(out: Path, cache: Path, say: Callable[[str], None]) -> dict[str
         say(f"{out}: the sample is already there")
         return made
     archives = fetch(list(plan.releases), cache, say)
-    manifest: dict[str, Any] = {"version": VERSION, "dumps": {}, "files": {}}
+    manifest: dict[str, Any] = {"version": _version(), "dumps": {}, "files": {}}
     files = []
     for dump, start in plan.dumps.items():
         pages = dump_pages(plan, dump, archives)
@@ -100,6 +100,10 @@ def _percentile(text: str) -> int:
     return xxhash.xxh64_intdigest(text.encode()) % 100
 
 
+def _version() -> str:
+    return f"{VERSION}-{hashlib.sha256(PACKAGES.read_bytes()).hexdigest()[:16]}"
+
+
 def _entry(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -111,4 +115,4 @@ def _finished(out: Path) -> dict[str, Any] | None:
         whole = all(_entry(out / name) == entry for name, entry in manifest["files"].items())
     except (OSError, ValueError, KeyError):
         return None
-    return manifest if whole and manifest.get("version") == VERSION else None
+    return manifest if whole and manifest.get("version") == _version() else None

@@ -51,9 +51,12 @@ class Plan:
         return max(out, key=lambda item: item.released, default=None)
 
 
+PACKAGES = Path(__file__).with_name("packages.yaml")
+
+
 def load_plan() -> Plan:
     """Read the plan of the sample."""
-    value: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("packages.yaml").read_text())
+    value: dict[str, Any] = yaml.safe_load(PACKAGES.read_text())
     return Plan(
         {name: datetime.combine(day, time(6), UTC) for name, day in value["dumps"].items()},
         tuple(Site(**item) for item in value["sites"]),
