@@ -96,8 +96,8 @@ def plain_text(body: bytes, declared: str | None = None) -> tuple[str, str]:
 
 
 def main_text(html: str) -> str:
-    """The clean main text of decoded HTML."""
-    return clean(extract_plain_text(html, main_content=True, comments=False))
+    """The clean main text of decoded HTML; of a page in which no main content is found, all of its text."""
+    return clean(extract_plain_text(html, main_content=True, comments=False)) or clean(extract_plain_text(html))
 
 
 def clean(text: str) -> str:
@@ -109,7 +109,7 @@ def clean(text: str) -> str:
 
 def _not_empty(text: str) -> str:
     if not text:
-        raise Refused("empty-text", "no main content")
+        raise Refused("empty-text", "the page has no text")
     return text
 
 

@@ -41,6 +41,11 @@ def test_a_chinese_page_in_gbk_sent_as_gzip():
     assert (found.charset, found.payload) == ("gb18030", body)
 
 
+def test_a_page_without_main_content_gives_all_of_its_text():
+    table = b"<html><body><table><tr><td>retries</td><td>How often to try.</td></tr></table></body></html>"
+    assert "How often to try." in page_of(response(http(table))).text
+
+
 def test_plain_text_is_kept_whole():
     found = page_of(response(http("a\r\nb\r\n\r\n€".encode(), "Content-Type: text/plain; charset=utf-8\r\n")))
     assert found.text == "a\nb\n\n€"
@@ -66,7 +71,7 @@ def test_conversions_of_a_wet_file():
         (response(http(b"{}", "Content-Type: application/json\r\n")), "not-html"),
         (response(http(b"no markup here", "")), "not-html"),
         (response(http(b"")), "empty-text"),
-        (response(http(b"<html><body><nav>menu</nav></body></html>")), "empty-text"),
+        (response(http(b"<html><head><title>Moved</title><script>x()</script></head></html>")), "empty-text"),
         (response(http(bytes(range(256)) * 40)), "undecodable"),
         (response(http(b"<html>" + b"<div>" * 50_000 + b"x")), "too-complex"),
         (response(http(b"<p " + b" ".join(b"a%d" % n for n in range(9000)) + b">x")), "too-complex"),

@@ -1,0 +1,92 @@
+"""What the extract stage costs beyond the libraries it is made of.
+
+    python benchmarks/extract.py --data $HEADWATER_DATA --dumps CC-MAIN-2021-10 --repeat 3
+
+Three loops over the same WARC files, one core, CPU time, the best of the repeats. `bare`: fastwarc reads, the body is
+decoded as UTF-8, resiliparse extracts; nothing is kept, checked or written. `bare + language`: the same, and fastText's
+answer for the same sample of each text. `stage`: `headwater`'s extract stage as the pipeline runs it, writing documents
+and rejects. Overhead is the stage over `bare + language`, which does the same work with nothing around it.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fasttext
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+from resiliparse.extract.html2text import extract_plain_text
+
+from corpus.crawl import dump_files
+from corpus.language import find_model, sample
+from pipelines.recipe import CrawlInput, ExtractParameters
+from pipelines.stages.extract import ExtractStage
+
+
+def bare(files: list[str], identify: Callable[[str], object] | None) -> int:
+    """The loop a person would write; the number of pages."""
+    pages = 0
+    for path in files:
+        with open(path, "rb") as file:
+            for record in ArchiveIterator(file, record_types=WarcRecordType.response):
+                html = record.reader.read().decode("utf-8", "replace")
+                text = extract_plain_text(html, main_content=True, comments=False)
+                if identify:
+                    identify(text)
+                pages += 1
+    return pages
+
+
+def stage(root: str, crawl: CrawlInput) -> dict[str, int]:
+    """The stage, task after task; its counts."""
+    extract = ExtractStage(root, ExtractParameters(), [crawl])
+    total = {"documents": 0, "responses": 0, "html_bytes": 0, "bytes": 0}
+    for task in extract.plan({}):
+        counts = extract.run(task)
+        total = {name: value + counts[name] for name, value in total.items()}
+    return total
+
+
+def best(repeat: int, work: Callable[[], object]) -> float:
+    """The least CPU seconds of some runs."""
+    seconds = []
+    for _ in range(repeat):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of real data (HEADWATER_DATA)")
+    parser.add_argument("--dumps", nargs="+", default=["CC-MAIN-2021-10"])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    crawl = CrawlInput(crawl=str(arguments.data / "dumps"), dumps=arguments.dumps)
+    files = [path for dump in arguments.dumps for path in dump_files(crawl.crawl, dump, "warc")]
+    model = fasttext.load_model(find_model())
+    with tempfile.TemporaryDirectory() as root:
+        counts = stage(root, crawl)  # compiles and warms what the loops share
+        seconds = {
+            "bare": best(arguments.repeat, lambda: bare(files, None)),
+            "bare + language": best(arguments.repeat, lambda: bare(files, lambda t: model.predict(sample(t), k=-1))),
+            "stage": best(arguments.repeat, lambda: stage(root, crawl)),
+        }
+    for name, spent in seconds.items():
+        rates = f"{counts['responses'] / spent:7.0f} pages/s {counts['html_bytes'] / spent / 1e6:6.1f} MB/s of HTML"
+        print(f"{name:16} {spent:7.2f} s {rates} {spent / seconds['bare + language'] - 1:+7.1%}")
+    print(f"stage over bare: {seconds['stage'] / seconds['bare'] - 1:+.1%}; over bare + language: "
+          f"{seconds['stage'] / seconds['bare + language'] - 1:+.1%}")  # fmt: skip
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{counts}; peak memory {peak} MiB")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"seconds": seconds, "counts": counts, "peak_mib": peak}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
