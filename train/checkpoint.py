@@ -149,7 +149,7 @@ class Checkpoints:
         with tempfile.TemporaryDirectory(prefix="headwater-") as name:
             folder = Path(place) if self._local else Path(name)
             for file, expected in files.items():
-                if not self._local:
+                if not self._local and storage.exists(storage.join(place, file)):
                     (folder / file).write_bytes(storage.read_bytes(storage.join(place, file)))
                 found = _entry(folder / file) if (folder / file).exists() else {"bytes": 0}
                 if found != expected:

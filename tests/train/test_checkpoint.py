@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from corpus import storage
 from train.checkpoint import Checkpoints, OtherRun
 
 
@@ -92,3 +93,27 @@ def test_the_manifest_names_every_file(tmp_path: Path) -> None:
     files = {path.name: path.stat().st_size for path in (tmp_path / "step-000000010").iterdir()}
     del files["manifest.json"]
     assert {name: entry["bytes"] for name, entry in manifest["files"].items()} == files
+
+
+def test_in_an_object_store(s3_bucket: str) -> None:
+    """Saved, thinned out, harmed and refused, swept: as on a disk."""
+    folder = f"{s3_bucket}/checkpoints"
+    checkpoints = Checkpoints(folder, run="r", keep=2)
+    for step in (5, 6, 7, 8):
+        checkpoints.save(step, state(step), {"step": step}, permanent=step == 5)
+    assert checkpoints.steps() == [5, 7, 8]
+    assert not [info.path for info in storage.list_files(folder) if "step-000000006" in info.path]
+    assert restored(checkpoints) == ({"step": 8}, 8.0, [])
+    for step, harm in ((8, "altered"), (7, "missing")):
+        path = f"{folder}/step-{step:09d}/__0_0.distcp"
+        data = storage.read_bytes(path)
+        storage.delete(path)
+        if harm == "altered":
+            storage.write_bytes(path, data[:-9] + b"x" + data[-8:])
+    progress, value, notes = restored(checkpoints)
+    assert (progress, value, len(notes)) == ({"step": 5}, 5.0, 2)
+    storage.write_bytes(f"{folder}/step-000000009/__0_0.distcp", b"half")
+    checkpoints.sweep()
+    assert not [info.path for info in storage.list_files(folder) if "step-000000009" in info.path]
+    checkpoints.clear()
+    assert checkpoints.steps() == []

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
 from train.checkpoint import OtherRun
 from train.init import initialise
@@ -153,6 +154,22 @@ def test_a_killed_process_ends_with_the_same_bytes(
     assert without_times(tmp_path) == without_times(straight[0])
     exported = "export/model.safetensors"
     assert (tmp_path / exported).read_bytes() == (straight[0] / exported).read_bytes()
+
+
+def test_a_run_lives_in_an_object_store(
+    straight: tuple[Path, dict, Recorder], text_shards: dict[str, str], s3_bucket: str
+) -> None:
+    """Metrics, checkpoints and export on S3; stopped after the checkpoint of a phase, then to the end."""
+    out = f"{s3_bucket}/run"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(SETTINGS, data(text_shards), out, Recorder(stop_at=25))
+    recorder = Recorder()
+    assert pretrain(SETTINGS, data(text_shards), out, recorder) == straight[1]
+    assert recorder.notes[1] == "resumed at step 24 of 30"
+    records = [record | {"tokens_per_second": 0} for record in read_metrics(f"{out}/metrics.jsonl")]
+    assert records == [record | {"tokens_per_second": 0} for record in without_times(straight[0])]
+    exported = "export/model.safetensors"
+    assert storage.read_bytes(f"{out}/{exported}") == (straight[0] / exported).read_bytes()
 
 
 def test_it_is_the_textbook_loop(straight: tuple[Path, dict, Recorder], text_shards: dict[str, str]) -> None:
