@@ -74,7 +74,7 @@ def whole(done: Mapping[str, Sequence[Task]], stage: str, parameters: PartitionP
 def write_sorted(path: str, schema: pa.Schema, columns: Sequence[pa.Array], task: Task, counts: Counts) -> None:
     """Write columns that are sorted by the first, in row groups that `table.read_between` can pick from."""
     rows = pa.table(list(columns), schema)
-    with table.ShardWriter(path, schema) as writer:
+    with table.ShardWriter(path, schema, dictionary=False) as writer:
         for at in range(0, len(rows), _ROWS_A_GROUP):
             writer.write(rows.slice(at, _ROWS_A_GROUP))
         writer.metadata = task.stamp(counts)

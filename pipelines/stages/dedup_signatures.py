@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import table
 from corpus.dedup.exact import hash_columns, text_hashes, url_hashes
-from corpus.dedup.minhash import Scheme, Signatures, sign
+from corpus.dedup.minhash import Scheme, Signatures, sign_with_minima
+from corpus.document import SCHEMA as DOCUMENT_SCHEMA
 from pipelines.engine.stage import Counts, Stage, Task
 
 _KEYS_A_GROUP = 1 << 15  # rows of a row group of the shuffle: what a range of keys reads too much is at most two
@@ -31,6 +32,7 @@ class SignatureParameters(BaseModel):
     rows: int
     sketch_size: int
     seed: int
+    minima: bool  # also store the signatures themselves
 
     @property
     def scheme(self) -> Scheme:
@@ -45,8 +47,11 @@ class ShuffleParameters(BaseModel):
     urls: bool
 
 
-def signature_schema(bands: int) -> pa.Schema:
+def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
     """The table signatures/dump=D/N.parquet, in the row order of the documents."""
+    bands = scheme.bands
+    values = pa.list_(pa.uint32(), bands * scheme.rows)
+    extra = [pa.field("minima", values, nullable=False)] if minima else []  # `hashvalues` of datasketch, affine32
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -56,9 +61,10 @@ def signature_schema(bands: int) -> pa.Schema:
             ),  # distinct shingle hashes, ascending, the smallest
             pa.field("shingles", pa.int32(), nullable=False),  # distinct shingle hashes; more than the sketch if cut
             pa.field("length", pa.int64(), nullable=False),  # UTF-8 bytes of text
-            pa.field("date", pa.timestamp("s", tz="UTC")),
+            DOCUMENT_SCHEMA.field("date"),
             pa.field("text_hash", pa.binary(16), nullable=False),  # xxh3-128 of the text
             pa.field("url_hash", pa.uint64(), nullable=False),  # xxh3-64 of the canonical URL; 0: none
+            *extra,
         ]
     )
 
@@ -87,33 +93,32 @@ class SignatureStage(Stage[SignatureParameters]):
     def run(self, task: Task) -> Counts:
         """Sign a shard, a row group at a time."""
         counts: Counts = {"documents": 0, "bytes": 0}
-        schema = signature_schema(self.parameters.bands)
+        scheme, minima = self.parameters.scheme, self.parameters.minima
         columns = ["id", "text", "url", "date", "length"]
-        with table.ShardWriter(self.path(task.output), schema) as writer:
+        with table.ShardWriter(self.path(task.output), signature_schema(scheme, minima), dictionary=False) as writer:
             for documents in table.iter_batches(self.path(task.inputs[0]), columns):
-                writer.write(signature_table(documents, self.parameters.scheme))
+                writer.write(signature_table(documents, scheme, minima))
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(documents["length"]).as_py() or 0
             writer.metadata = task.stamp(counts)
         return counts
 
 
-def signature_table(documents: pa.Table, scheme: Scheme) -> pa.Table:
+def signature_table(documents: pa.Table, scheme: Scheme, minima: bool) -> pa.Table:
     """The signature rows of a table of documents."""
-    signatures = sign(documents["text"], scheme)
-    bands = pa.FixedSizeListArray.from_arrays(pa.array(signatures.bands.ravel()), scheme.bands)
-    sketch = pa.ListArray.from_arrays(pa.array(signatures.offsets.astype(np.int32)), pa.array(signatures.values))
+    signatures, values = sign_with_minima(documents["text"], scheme)
     columns = [
         documents["id"],
-        bands,
-        sketch,
+        pa.FixedSizeListArray.from_arrays(pa.array(signatures.bands.ravel()), scheme.bands),
+        pa.ListArray.from_arrays(pa.array(signatures.offsets.astype(np.int32)), pa.array(signatures.values)),
         pa.array(signatures.shingles),
         documents["length"],
         documents["date"],
         text_hashes(documents["text"]),
         pa.array(url_hashes(documents["url"])),
+        *([pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])] if minima else []),
     ]
-    return pa.table(columns, signature_schema(scheme.bands))
+    return pa.table(columns, signature_schema(scheme, minima))
 
 
 def signatures_of(rows: pa.Table) -> Signatures:
@@ -155,7 +160,7 @@ class ShuffleStage(Stage[ShuffleParameters]):
         order = np.lexsort((row, key))
         key, row = key[order], row[order]
         counts: Counts = {"documents": documents, "bytes": 0, "keys": len(key)}
-        with table.ShardWriter(self.path(task.output), SHUFFLE_SCHEMA) as writer:
+        with table.ShardWriter(self.path(task.output), SHUFFLE_SCHEMA, dictionary=False) as writer:
             for at in range(0, len(key), _KEYS_A_GROUP):
                 part = slice(at, at + _KEYS_A_GROUP)
                 writer.write(pa.table([pa.array(key[part]), pa.array(row[part])], SHUFFLE_SCHEMA))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
+from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -297,13 +298,26 @@ def test_urls_of_a_kept_page(tmp_path: Path) -> None:
 
     rows = [page(i, day) for i, day in ((1, 1), (2, 3), (3, 2))]
     for row in rows:
-        row["date"] = int(np.datetime64(row["date"], "s").astype(int))
+        row["date"] = int(np.datetime64(row["date"], "ms").astype(int))
     run(tmp_path, {"A": [rows]}, urls=True)
     got = fates(tmp_path, {"A": [rows]})
     assert got["duplicate_of"].to_pylist() == [f"{2:032x}", None, f"{2:032x}"]
     assert got["level"].to_pylist() == ["url", None, "url"]
     run(tmp_path, {"A": [rows]})
     assert fates(tmp_path, {"A": [rows]})["keep"].to_pylist() == [True] * 3
+
+
+def test_a_stored_signature_loads_into_datasketch(tmp_path: Path) -> None:
+    dumps = {"A": [[{"id": f"{i:032x}", "text": text} for i, text in enumerate(near_copies(6, 12))]]}
+    run(tmp_path, dumps, minima=True)
+    rows = table.read_table(str(tmp_path / "signatures/dump=A/00000.parquet"))
+    stored = rows["minima"].to_pylist()
+    loaded = [MinHash(num_perm=100, seed=1, scheme="affine32", hashvalues=values) for values in stored]
+    for sketch, signature in zip(rows["sketch"].to_pylist(), loaded):
+        again = MinHash(num_perm=100, seed=1, scheme="affine32", hashfunc=lambda value: value)
+        again.update_batch(sketch)
+        assert again == signature
+    assert loaded[0].jaccard(loaded[1]) == np.mean(np.array(stored[0]) == np.array(stored[1]))
 
 
 def test_bands_that_miss_the_recall_are_refused() -> None:
