@@ -1,0 +1,193 @@
+"""Encoding against the library: the same ids on every text; special tokens, long pieces, files and their refusals."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_texts import MIXED, read_texts
+from test_pretokenizer import ALPHABET as LETTERS
+from tokenizers import Tokenizer
+
+from corpus.errors import HeadwaterError
+from tokenizer import encode
+from tokenizer.alphabet import NEVER_IN_UTF8
+from tokenizer.counts import PieceCounter
+from tokenizer.encode import Encoder
+from tokenizer.train import train
+from tokenizer.vocabulary import BOS, EOS, Vocabulary, load_vocabulary
+
+
+def make_vocabulary(texts: list[str], size: int, model_size: int | None = None) -> Vocabulary:
+    counter = PieceCounter()
+    counter.add(pa.array(texts, pa.large_string()))
+    return Vocabulary.from_merges(train(counter.result(), size, 1), model_size)
+
+
+VOCABULARY = make_vocabulary(MIXED, 600)
+ENCODER = Encoder(VOCABULARY, eos=False)
+LIBRARY = VOCABULARY.build_tokenizer()
+LIBRARY.encode_special_tokens = True  # text is text
+
+
+def by_library(text: str) -> list[int]:
+    return LIBRARY.encode(text, add_special_tokens=False).ids
+
+
+def test_mixed_texts() -> None:
+    for text in MIXED:
+        assert ENCODER.encode(text).tolist() == by_library(text), text
+        assert VOCABULARY.decode(ENCODER.encode(text)).decode() == text
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(st.sampled_from([*LETTERS, *MIXED[0], *MIXED[1]]), max_size=80).map("".join) | st.text(max_size=60))
+def test_any_text(text: str) -> None:
+    assert ENCODER.encode(text).tolist() == by_library(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["lid/lingua-testdata", "text/en/c4-demo", "text/zh/oi-wiki", "text/zh/laws-national", "code/go-std"]
+)
+def test_real_text(headwater_data: Path, name: str) -> None:
+    texts = read_texts(headwater_data / f"{name}.jsonl.zst", 500_000)
+    vocabulary = make_vocabulary(texts[::2], 4000)
+    tokens, lengths = Encoder(vocabulary, eos=False).encode_column(pa.array(texts, pa.large_string()))
+    library = vocabulary.build_tokenizer()
+    expected = [item.ids for item in library.encode_batch(texts, add_special_tokens=False)]
+    assert lengths.tolist() == [len(ids) for ids in expected]
+    assert tokens.tolist() == [token for ids in expected for token in ids]
+
+
+def test_documents_end_with_eos_and_may_begin_with_bos() -> None:
+    column = pa.chunked_array([pa.array(["a b", None]), pa.array(["", "中"])])
+    tokens, lengths = Encoder(VOCABULARY, bos=True).encode_column(column)
+    parts = [[VOCABULARY.bos, *by_library(text), VOCABULARY.eos] for text in ("a b", "", "", "中")]
+    assert tokens.tolist() == [token for part in parts for token in part]
+    assert lengths.tolist() == [len(part) for part in parts]
+    assert tokens.dtype == lengths.dtype == np.int32
+
+
+def test_no_text_makes_a_special_token() -> None:
+    text = f"x{EOS}y{BOS}{EOS} øü÷À"
+    ids = ENCODER.encode(text)
+    assert ids.max() < VOCABULARY.bos
+    assert VOCABULARY.decode(ids).decode() == text
+
+
+@pytest.mark.parametrize("unit", ["a", "ab ", " ", "中", "-", "\u0627", "é", "=!", "\u3000"])
+def test_a_megabyte_without_a_cut_takes_no_quadratic_time(unit: str) -> None:
+    text = unit * (1_000_000 // len(unit.encode()))
+    ENCODER.encode(unit * 300)
+    start = time.process_time()
+    ids = ENCODER.encode(text)
+    assert time.process_time() - start < 10
+    assert ids.tolist() == by_library(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="ab中é", min_size=200, max_size=500))
+def test_long_pieces(text: str) -> None:
+    piece = text.replace("é", "e")
+    assert ENCODER.encode(piece).tolist() == by_library(piece)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_any_bytes_come_back(rows: list[bytes]) -> None:
+    tokens, lengths = ENCODER.encode_column(pa.array(rows, pa.large_binary()))
+    bounds = np.cumsum([0, *lengths])
+    assert [VOCABULARY.decode(tokens[a:b]) for a, b in zip(bounds, bounds[1:])] == rows
+
+
+def test_small_blocks_and_a_small_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = pa.array(MIXED * 3, pa.large_string())
+    expected = [array.tolist() for array in Encoder(VOCABULARY, bos=True).encode_column(column)]
+    monkeypatch.setattr(encode, "_BLOCK", 16)
+    monkeypatch.setattr(encode, "_SLOTS", 16)
+    small = Encoder(VOCABULARY, bos=True)
+    for _ in range(2):
+        assert [array.tolist() for array in small.encode_column(column)] == expected
+
+
+def test_the_layout_is_the_papers() -> None:
+    vocabulary = make_vocabulary(MIXED, 500, 1024)
+    assert (vocabulary.size, vocabulary.bos, vocabulary.eos, vocabulary.model_size) == (515, 500, 501, 1024)
+    library = vocabulary.build_tokenizer()
+    names = [library.id_to_token(number) for number in range(500, 515)]
+    assert names == ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", *"øöúÿõ÷ûýÀùÁþü"]
+    assert [vocabulary.decode([number]) for number in range(502, 515)] == [bytes([byte]) for byte in NEVER_IN_UTF8]
+    assert library.encode(EOS).ids == [501]  # the library's own reading, for prompts
+    assert 100_000 + 15 == 100_015 <= 102_400  # the paper's: 243 bytes and 99,757 merges, 15 special, padded
+
+
+def test_files_load_everywhere_with_equal_ids(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    path = tmp_path / "tokenizer.json"
+    VOCABULARY.save(str(path))
+    loaded = load_vocabulary(str(path))
+    assert (loaded.hash, loaded.tokens, loaded.model_size) == (VOCABULARY.hash, VOCABULARY.tokens, VOCABULARY.model_size)
+    auto = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
+    plain = Tokenizer.from_file(str(path))
+    for text in MIXED[:3]:
+        expected = ENCODER.encode(text).tolist()
+        assert plain.encode(text).ids == expected
+        assert auto(text)["input_ids"] == fast(text)["input_ids"] == expected
+        assert auto.decode(expected) == text
+    assert (auto.bos_token_id, auto.eos_token_id, auto.pad_token_id) == (loaded.bos, loaded.eos, loaded.eos)
+    assert len(auto) == VOCABULARY.size
+
+
+def test_saving_twice_gives_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_vocabulary(MIXED, 600).save(str(tmp_path / name / "tokenizer.json"))
+    assert (tmp_path / "a/tokenizer.json").read_bytes() == (tmp_path / "b/tokenizer.json").read_bytes()
+
+
+def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
+    if what == "digits":
+        value["pre_tokenizer"]["pretokenizers"][5]["individual_digits"] = False
+    elif what == "regex":
+        value["pre_tokenizer"]["pretokenizers"][1]["pattern"]["Regex"] = r"\s?\p{L}+"
+    elif what == "model":
+        value["model"]["type"] = "WordPiece"
+    elif what == "added":
+        value["added_tokens"].append(value["added_tokens"][0] | {"id": 614, "content": "<pad>"})
+    elif what == "order":
+        vocab = value["model"]["vocab"]
+        vocab["!"], vocab["#"] = vocab["#"], vocab["!"]
+    elif what == "shape":
+        del value["model"]["vocab"]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("digits", "does not split digits one by one"),
+        ("regex", "pre-tokenizer is not the paper's"),
+        ("model", "not a plain BPE model"),
+        ("added", "added tokens should be"),
+        ("order", "does not begin with the 243 bytes"),
+        ("shape", "not a byte-level BPE tokenizer.json"),
+    ],
+)
+def test_other_tokenizers_are_refused(tmp_path: Path, what: str, message: str) -> None:
+    path = tmp_path / "tokenizer.json"
+    VOCABULARY.save(str(path))
+    value = json.loads(path.read_text())
+    _change(value, what)
+    path.write_text(json.dumps(value))
+    with pytest.raises(HeadwaterError, match=message):
+        load_vocabulary(str(path))
+
+
+def test_a_missing_file_and_a_small_model_are_said(tmp_path: Path) -> None:
+    with pytest.raises(HeadwaterError, match="no such file"):
+        load_vocabulary(str(tmp_path / "x.json"))
+    with pytest.raises(HeadwaterError, match="cannot hold"):
+        make_vocabulary(MIXED, 500, 500)

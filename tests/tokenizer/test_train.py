@@ -1,0 +1,125 @@
+"""Training against the library's `BpeTrainer`: the same merges and the same vocabulary, ties included."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_texts import MIXED, read_texts
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from tokenizer.alphabet import ALPHABET, BYTES, NEVER_IN_UTF8, SYMBOLS, from_symbols, to_symbols
+from tokenizer.counts import SCHEMA, PieceCounter, merge_counts, split_by_hash
+from tokenizer.pretokenizer import build_components, split
+from tokenizer.train import train
+
+
+def count(texts: list[str]) -> pa.Table:
+    counter = PieceCounter()
+    counter.add(pa.array(texts, pa.large_string()))
+    return counter.result()
+
+
+def as_counter(counts: pa.Table) -> Counter[str]:
+    return Counter({row["piece"].decode(): row["count"] for row in counts.to_pylist()})
+
+
+def assert_equal_to_library(texts: list[str], vocab_size: int, min_frequency: int) -> None:
+    ours = train(count(texts), vocab_size, min_frequency)
+    library = Tokenizer(models.BPE())
+    library.pre_tokenizer = build_components()
+    alphabet = [SYMBOLS[byte] for byte in ALPHABET]
+    options = {"vocab_size": vocab_size, "min_frequency": min_frequency, "initial_alphabet": alphabet}
+    library.train_from_iterator(texts, trainers.BpeTrainer(show_progress=False, **options))
+    model = json.loads(library.to_str())["model"]
+    names = [to_symbols(token) for token in ours.tokens]
+    assert [(names[left], names[right]) for left, right in ours.pairs.tolist()] == list(map(tuple, model["merges"]))
+    assert {name: number for number, name in enumerate(names)} == model["vocab"]
+    assert [names[made] for made in ours.made] == ["".join(pair) for pair in model["merges"]]
+
+
+def test_the_alphabet_is_the_librarys() -> None:
+    assert set(SYMBOLS.values()) == set(pre_tokenizers.ByteLevel.alphabet())
+    assert len(ALPHABET) == 256 - len(NEVER_IN_UTF8) == 243
+    assert sorted(NEVER_IN_UTF8) == [0xC0, 0xC1, *range(0xF5, 0x100)]
+    assert bytes(range(256)) == from_symbols(to_symbols(bytes(range(256))))
+    assert len(BYTES) == 256
+
+
+def test_small_texts_with_ties() -> None:
+    assert_equal_to_library(["hello hello world"] * 3, 260, 0)
+    assert_equal_to_library(["aaaaaaaa aaaaa aaa aaaa baaaab abababab abab"], 400, 0)
+    assert_equal_to_library(MIXED, 900, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(alphabet="aab cé中\u3000.1\n", max_size=80), min_size=1, max_size=6),
+    st.integers(243, 330),
+    st.integers(0, 3),
+)
+def test_any_text(texts: list[str], vocab_size: int, min_frequency: int) -> None:
+    assert_equal_to_library(texts, vocab_size, min_frequency)
+
+
+@pytest.mark.parametrize(("vocab_size", "min_frequency"), [(1000, 2), (5000, 2), (60_000, 0)])
+def test_real_text(headwater_data: Path, vocab_size: int, min_frequency: int) -> None:
+    texts = [
+        text
+        for name in ("text/en/c4-demo", "text/zh/cmrc2018-wiki", "code/python-stdlib", "lid/lingua-testdata")
+        for text in read_texts(headwater_data / f"{name}.jsonl.zst", 150_000)
+    ]
+    assert_equal_to_library(texts, vocab_size, min_frequency)
+
+
+def test_counts_beyond_32_bits() -> None:
+    """The library adds up in 32 bits and would take the rarer pair here."""
+    rows = {"piece": [b"ab", b"cd"], "count": [2**33, 2**32 + 5]}
+    merges = train(pa.table(rows, schema=SCHEMA), 245)
+    assert merges.tokens[243:] == [b"ab", b"cd"]
+
+
+def test_counts_are_those_of_the_pieces() -> None:
+    expected = Counter(piece for text in MIXED for piece in split(text))
+    assert as_counter(count(MIXED)) == expected
+
+
+def test_counts_grow_over_many_pieces_and_columns() -> None:
+    chance = random.Random(3)
+    texts = ["".join(chance.choice("abcdefgh ") for _ in range(2000)) for _ in range(300)]
+    counter = PieceCounter()
+    for first in range(0, len(texts), 7):
+        counter.add(pa.chunked_array([pa.array(texts[first : first + 7])]))
+    assert as_counter(counter.result()) == Counter(piece for text in texts for piece in split(text))
+
+
+def test_a_very_long_piece_is_counted() -> None:
+    text = "x" * 3_000_000
+    assert as_counter(count([text, text, "y"])) == Counter({text: 2, "y": 1})
+
+
+def test_counts_add_up_by_shard_and_by_range() -> None:
+    halves = [count(MIXED[::2]), count(MIXED[1::2])]
+    whole = count(MIXED)
+    assert merge_counts(halves).equals(whole)
+    parts = [split_by_hash(half, 5) for half in halves]
+    ranges = [merge_counts(part) for part in zip(*parts, strict=True)]
+    assert pa.concat_tables(ranges).equals(whole)
+    assert as_counter(merge_counts(halves, 2)) == {k: n for k, n in as_counter(whole).items() if n >= 2}
+
+
+def test_a_vocabulary_below_the_alphabet_is_refused() -> None:
+    with pytest.raises(ValueError, match="243"):
+        train(count(["a"]), 100)
+
+
+def test_nothing_to_train_on() -> None:
+    merges = train(count([]), 500)
+    assert len(merges.tokens) == 243
+    assert merges.pairs.shape == (0, 2)
+    assert np.array_equal(merges.made, np.zeros(0, np.int32))
