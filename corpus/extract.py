@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from corpus import structure
 from corpus.charset import decode
 from corpus.document import Refused
 from corpus.http import parse_response
 from corpus.site import clean_uri
+from corpus.structure import too_complex
 from corpus.warc import Record
 
 MAX_HTML = 5 << 20  # bytes: Common Crawl's own limit on a page (1 MiB until 2025, then 5 MiB)
@@ -75,11 +75,8 @@ def html_text(body: bytes, declared: str | None = None) -> tuple[str, str]:
     text, charset = decode(body, declared)
     if text is None:
         raise Refused("undecodable", f"not text in {charset}")
-    if len(body) > structure.SMALL:
-        shape = structure.measure(body)
-        if shape.work > structure.MAX_WORK or shape.attributes > structure.MAX_ATTRIBUTES:
-            raise Refused("too-complex", f"nesting work above {structure.MAX_WORK}" if shape.attributes <=
-                          structure.MAX_ATTRIBUTES else f"more than {structure.MAX_ATTRIBUTES} attributes")  # fmt: skip
+    if complaint := too_complex(body):
+        raise Refused("too-complex", complaint)
     try:
         found = main_text(text)
     except (ValueError, RuntimeError, MemoryError) as error:

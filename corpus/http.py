@@ -64,11 +64,9 @@ def parse_response(content: bytes, max_body: int) -> Response:
 
 def _header_end(content: bytes) -> tuple[int, int]:
     """Where the header block ends and the body begins; lines may end in CR LF or LF."""
-    head = content[:MAX_HEADER]
-    crlf, lf = head.find(b"\r\n\r\n"), head.find(b"\n\n")
-    if crlf >= 0 and (lf < 0 or crlf < lf):
-        return crlf, crlf + 4
-    return lf, lf + 2
+    crlf = content.find(b"\r\n\r\n", 0, MAX_HEADER)
+    lf = content.find(b"\n\n", 0, crlf if crlf >= 0 else MAX_HEADER)
+    return (lf, lf + 2) if lf >= 0 else (crlf, crlf + 4)
 
 
 def dechunk(body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.extract import main_text
-from corpus.structure import MAX_ATTRIBUTES, MAX_WORK, SMALL, measure
+from corpus.structure import _FEW_BYTES, _FEW_TAGS, MAX_ATTRIBUTES, MAX_WORK, measure, too_complex
 
 HARD = {
     "nested": b"<div>" * 100_000 + b"deep",
@@ -58,11 +58,22 @@ def test_any_bytes_are_counted(data):
     assert 0 <= shape.attributes <= len(data)
 
 
-def test_small_pages_cannot_pass_the_limit():
+def test_pages_that_are_not_counted_could_not_pass():
     for seed in range(3):
-        tags = random.Random(seed).choices([b"<a>", b"<b>", b"</a>", b"<i>"], k=SMALL // 3)
-        assert measure(b"".join(tags)[:SMALL]).work < MAX_WORK
-    assert measure(b"<a>" * (SMALL // 3)).work < MAX_WORK
+        tags = random.Random(seed).choices([b"<a>", b"<b>", b"</a>", b"<i>"], k=_FEW_TAGS)
+        assert measure(b"".join(tags)).work < MAX_WORK
+    assert measure(b"<a>" * _FEW_TAGS).work < MAX_WORK
+    assert not too_complex(b"<a>" * _FEW_TAGS)
+    assert too_complex(b"<a>" * (2 * _FEW_TAGS))
+    assert too_complex(b"<p " + b"ab " * _FEW_BYTES + b">")
+
+
+def test_the_most_attributes_that_are_not_counted():
+    html = "<p " + " ".join(f"{number:x}" for number in range(_FEW_BYTES // 5)) + ">text"
+    assert not too_complex(html.encode())
+    start = time.process_time()
+    assert main_text(html) == "text"
+    assert time.process_time() - start < 10
 
 
 def test_real_pages_are_far_below(headwater_data):
