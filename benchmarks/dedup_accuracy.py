@@ -37,7 +37,12 @@ def datatrove(truth: Truth, python: str) -> dict[str, Any]:
         lines = (json.dumps({"id": str(i), "text": text}) for i, text in enumerate(truth.texts))
         source.write_text("\n".join(lines) + "\n")
         script = Path(__file__).parent / "peer_datatrove.py"
-        subprocess.run([python, script, source, truth.language, out], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [python, script, source, truth.language, out],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         result = json.loads(out.read_text())
     kept = np.zeros(len(truth.texts), bool)
     kept[[int(i) for i in result["kept"]]] = True
