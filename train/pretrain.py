@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def pretrain(
     settings that do not fit the machine or the data, OtherRun where `out` holds another run's checkpoints.
     """
     device = choose_device(settings.device)
-    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(settings.threads or available_cpus())
     vocab_size, tokenizer_hash = shared_vocabulary([*data.tokens.values(), *(data.validation or {}).values()])
     stream = TokenStream(
         data.tokens,
@@ -93,6 +94,16 @@ def pretrain(
         "threads": torch.get_num_threads(),
         "device": device.type,
     }
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use: by affinity, and by the quota of its container (Linux, cgroup v2)."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cpus
 
 
 def choose_device(name: str) -> torch.device:
