@@ -1,9 +1,12 @@
 """The extract stage and command: everything that is offered is a document or a counted reject, the same each time."""
 
+import functools
 import gzip
+import http.server
 import io
 import json
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -183,6 +186,23 @@ def test_plans_without_the_list(tmp_path):
         ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x")]).plan({})
     with pytest.raises(UsageError, match="not the name of a dump"):
         ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x", dumps=["2023"])]).plan({})
+
+
+def test_a_dump_on_a_web_server(tmp_path):
+    item = crawl(tmp_path / "web", archives.warc(*CONTENTS))
+    _, _, here = run(tmp_path / "here", item)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        remote = CrawlInput(crawl=f"http://127.0.0.1:{server.server_port}", dumps=[DUMP])
+        stage, tasks, there = run(tmp_path / "there", remote)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert there == here
+    files = read_table(stage.path(tasks[0].output))["file"].unique().to_pylist()
+    assert files == [f"crawl-data/{DUMP}/segments/1.0/warc/CC-MAIN-00000.warc.gz"]
 
 
 def test_one_name_for_two_inputs_is_a_mistake(tmp_path):
