@@ -6,6 +6,7 @@ corrupt file: each is a reject with its offset, and reading goes on as long as t
 """
 
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from backports import zstd
 
 from corpus import storage
 from corpus.errors import UsageError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MAX_LINE = 64 << 20  # bytes of one JSON line
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
