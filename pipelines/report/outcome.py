@@ -39,7 +39,10 @@ def training(root: str) -> dict[str, Any] | None:
         return None
     width = -(-len(records) // CURVE_POINTS)
     groups = [records[start : start + width] for start in range(0, len(records), width)]
-    manifest = _read(root, "train/manifest.json")
+    summary = (_read(root, "train/manifest.json") or {}).get("summary")
+    quick: dict[str, float] = next(
+        (item["bits_per_byte"] for item in reversed(records) if item.get("bits_per_byte")), {}
+    )
     return {
         "loss": [
             {"step": group[-1]["step"], "loss": sum(item["loss"] for item in group) / len(group)} for group in groups
@@ -52,7 +55,8 @@ def training(root: str) -> dict[str, Any] | None:
         "steps": records[-1]["step"],
         "tokens": records[-1].get("tokens"),
         "tokens_per_second": sorted(item.get("tokens_per_second", 0.0) for item in records)[len(records) // 2],
-        "summary": None if manifest is None else manifest.get("summary"),
+        "final": (summary or {}).get("bits_per_byte", quick),
+        "summary": summary,
     }
 
 

@@ -115,9 +115,8 @@ def _tiles(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     tokens = [domain["tokens"] for domain in (report["mixture"] or {"domains": []})["domains"] if "tokens" in domain]
     if tokens:
         yield _compact(sum(tokens)), "tokens", f"in {len(tokens)} domains"
-    if (training := report["training"]) and training["validation"]:
-        final = training["validation"][-1]["bits_per_byte"]
-        yield f"{_all(final):.3f}", "bits per byte", f"after {training['steps']:,} steps"
+    if (training := report["training"]) and training["final"]:
+        yield f"{_all(training['final']):.3f}", "bits per byte", f"after {training['steps']:,} steps"
 
 
 def _compact(count: int) -> str:
@@ -218,7 +217,6 @@ def _training(training: dict[str, Any] | None) -> dict[str, Any]:
     if not names or len(names) > 1:
         overall = [(row["step"], _all(row["bits_per_byte"])) for row in training["validation"]]
         lines.append(Line("all", overall, "tone-0", dashed=bool(names)))
-    last = training["validation"][-1]["bits_per_byte"] if training["validation"] else {}
     return {
         "loss_chart": line_chart(
             [Line("loss", loss, "tone-1", markers=len(loss) <= 20)],
@@ -227,7 +225,7 @@ def _training(training: dict[str, Any] | None) -> dict[str, Any]:
             from_zero=False,
         ),
         "bits_chart": line_chart(lines, label="Bits per byte of held-out text", x_title="step", from_zero=False),
-        "bits_rows": [(name, value, f"{value:.3f}") for name, value in sorted(last.items())],
+        "bits_rows": [(name, value, f"{value:.3f}") for name, value in sorted(training["final"].items())],
     }
 
 
