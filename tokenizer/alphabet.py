@@ -1,7 +1,8 @@
 """The byte-level alphabet: the printable symbol that stands for each byte in `tokenizer.json`.
 
-GPT-2's table: printable Latin-1 bytes stand for themselves, the other 68 for the code points from 256 on. The 13 bytes
-that never occur in UTF-8 are no part of the conventional vocabulary, as in the paper's model; they get ids behind it."""
+GPT-2's table: printable Latin-1 bytes stand for themselves, the other 68 for the code points from 256 on. The 13
+bytes that never occur in UTF-8 are no part of the conventional vocabulary, as in the paper's model; they get ids
+behind it."""
 
 from functools import cache
 

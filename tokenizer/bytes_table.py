@@ -1,10 +1,10 @@
 """A hash table keyed by byte strings, for kernels: the pieces of a text, the tokens of a vocabulary.
 
-Open addressing with linear probing. A slot is four int64 side by side, half a cache line: the hash, where in an arena the
-key's bytes begin, how many there are (0: the slot is empty; no key is), and a value for the owner of the table. A hit is
-confirmed byte by byte, so no two strings are ever taken for one; strings of up to seven bytes need no look into the
-arena, because their hash is a bijection of bytes and length. Arrays are passed one by one: numba counts a reference for
-each field taken out of a tuple, which costs more than the look-up."""
+Open addressing with linear probing. A slot is four int64 side by side, half a cache line: the hash, where in an arena
+the key's bytes begin, how many there are (0: the slot is empty; no key is), and a value for the owner of the table. A
+hit is confirmed byte by byte, so no two strings are ever taken for one; strings of up to seven bytes need no look
+into the arena, because their hash is a bijection of bytes and length. Arrays are passed one by one: numba counts a
+reference for each field taken out of a tuple, which costs more than the look-up."""
 
 from typing import Any
 
@@ -72,13 +72,13 @@ def prefetch(typingctx: Any, data: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _low_bytes(word, count):
+def _low_bytes(word: Any, count: int) -> Any:
     """The first `count` (1 to 8) bytes of a word."""
     return word & (_ALL >> np.uint64(64 - 8 * count))
 
 
 @njit(nogil=True, cache=True)
-def hash_bytes(data, first, last):
+def hash_bytes(data: npt.NDArray[np.uint8], first: int, last: int) -> Any:
     """A 64-bit hash of `data[first:last]`. Reads up to 8 bytes past `last`."""
     length = last - first
     if length < 8:
@@ -99,18 +99,25 @@ def hash_bytes(data, first, last):
 
 
 @njit(nogil=True, cache=True)
-def _same(data, first, arena, start, length):
+def _same(data: npt.NDArray[np.uint8], first: int, arena: npt.NDArray[np.uint8], start: int, length: int) -> bool:
     """Whether two strings of one length, at least 8, are equal."""
     if load64(data, first + length - 8) != load64(arena, start + length - 8):
         return False
-    for at in range(0, length - 8, 8):
+    for at in range(0, length - 8, 8):  # noqa: SIM110
         if load64(data, first + at) != load64(arena, start + at):
             return False
     return True
 
 
 @njit(nogil=True, cache=True)
-def find(slots, arena, hashed, data, first, last):
+def find(
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    hashed: Any,
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> Any:
     """Where the slot of the key `data[first:last]` begins in `slots`, or the empty slot where it belongs."""
     mask = np.uint64(slots.size // FIELDS - 1)
     slot = hashed & mask
@@ -130,7 +137,16 @@ def find(slots, arena, hashed, data, first, last):
 
 
 @njit(nogil=True, cache=True)
-def add(slots, arena, at, hashed, data, first, last, arena_used):
+def add(
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    at: int,
+    hashed: Any,
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+    arena_used: int,
+) -> int:
     """Put a key into the empty slot that `find` gave; return how much of the arena is now used."""
     slots[at + HASH] = np.int64(hashed)
     slots[at + START] = arena_used
@@ -141,7 +157,7 @@ def add(slots, arena, at, hashed, data, first, last, arena_used):
 
 
 @njit(nogil=True, cache=True)
-def move(slots, new_slots):
+def move(slots: npt.NDArray[np.int64], new_slots: npt.NDArray[np.int64]) -> None:
     """Copy the slots of a table into an empty one that has as many or more."""
     mask = new_slots.size // FIELDS - 1
     for old in range(0, slots.size, FIELDS):

@@ -7,6 +7,7 @@ them up in 32 and overflows without a word."""
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +111,7 @@ def split_by_hash(counts: pa.Table, parts: int) -> list[pa.Table]:
 
 
 @njit(nogil=True, cache=True)
-def hash_rows(data, offsets):
+def hash_rows(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each row of `utf8_buffers`: uint64[rows]. It depends on the row's bytes alone."""
     hashes = np.empty(offsets.size - 1, np.uint64)
     for row in range(hashes.size):
@@ -119,7 +120,17 @@ def hash_rows(data, offsets):
 
 
 @njit(nogil=True, cache=True)
-def _count(data, offsets, classes, slots, arena, state, ends, hashes, memo):
+def _count(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    state: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    hashes: npt.NDArray[np.uint64],
+    memo: npt.NDArray[np.int64],
+) -> Any:
     """Count from `state` on; return 0 when all is counted, or the bytes of arena that the next chunk may need."""
     document, at, used, arena_used = state[0], state[1], state[2], state[3]
     mask = np.uint64(slots.size // FIELDS - 1)
@@ -153,7 +164,14 @@ def _count(data, offsets, classes, slots, arena, state, ends, hashes, memo):
 
 
 @njit(nogil=True, cache=True)
-def _add_counts(data, offsets, weights, slots, arena, state):
+def _add_counts(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.int64],
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    state: npt.NDArray[np.int64],
+) -> Any:
     """As `_count`, for rows that are pieces already."""
     row, used, arena_used = state[0], state[2], state[3]
     need = np.int64(0)
@@ -174,7 +192,12 @@ def _add_counts(data, offsets, weights, slots, arena, state):
 
 
 @njit(nogil=True, cache=True)
-def _copy_keys(slots, arena, offsets, data):
+def _copy_keys(
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    data: npt.NDArray[np.uint8],
+) -> None:
     for row in range(slots.shape[0]):
         start = slots[row, START]
         for byte in range(slots[row, LENGTH]):

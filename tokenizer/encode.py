@@ -1,9 +1,11 @@
 """Encoding: a column of documents to token ids, the same ids as the `tokenizers` library's.
 
-Text is ordinary text: `<｜end▁of▁sentence｜>` in a web page is encoded as the characters it is made of, never as the special
-token, so nobody can write a document boundary into the corpus (in the library: `encode_special_tokens = True`). The
-special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pieces repeat, so the ids
-of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`)."""
+Text is ordinary text: `<｜end▁of▁sentence｜>` in a web page is encoded as the characters it is made of, never as the
+special token, so nobody can write a document boundary into the corpus (in the library: `encode_special_tokens =
+True`). The special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pieces
+repeat, so the ids of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`)."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.buffers import utf8_buffers
-from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes, new_table, prefetch
+from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_bytes, new_table, prefetch
 from tokenizer.characters import class_table
 from tokenizer.join import SHORT, join, rank_table
 from tokenizer.pretokenizer import new_memo, scan
@@ -22,8 +24,8 @@ _BLOCK = 1 << 20  # ids that one output block holds
 _SLOTS = 1 << 20  # of the memory of pieces: 32 MiB, half of them used before it is emptied
 _CACHED = 64  # bytes of the longest piece that is remembered; longer ones hardly repeat
 
-# What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are, and whether it
-# is inside a document.
+# What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are, and whether
+# it is inside a document.
 _DOCUMENT, _AT, _WRITTEN, _USED, _ARENA_USED, _STARTED = range(6)
 
 
@@ -57,8 +59,8 @@ class Encoder:
         state = self._state
         state[[_DOCUMENT, _AT, _STARTED]] = 0
         memo, classes = new_memo(), class_table()
-        blocks = []
-        need = 1
+        blocks: list[npt.NDArray[np.int32]] = []
+        need: Any = 1
         while need:
             block = np.empty(max(_BLOCK, need + 2), np.int32)
             state[_WRITTEN] = 0
@@ -80,16 +82,30 @@ class Encoder:
 
 @njit(nogil=True, cache=True)
 def _encode(
-    data, offsets, classes, ranks, byte_ids, before, after,
-    slots, arena, ids, ends, hashes, memo, state, output, lengths,
-):  # fmt: skip
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    ranks: npt.NDArray[np.int64],
+    byte_ids: npt.NDArray[np.int32],
+    before: int,
+    after: int,
+    slots: npt.NDArray[np.int64],
+    arena: npt.NDArray[np.uint8],
+    ids: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int64],
+    hashes: npt.NDArray[np.uint64],
+    memo: npt.NDArray[np.int64],
+    state: npt.NDArray[np.int64],
+    output: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.int32],
+) -> Any:
     """Encode from `state` on until all is done (return 0) or `output` may be too small for what comes next (return the
     room that is needed)."""
     document, at, written = state[_DOCUMENT], state[_AT], state[_WRITTEN]
     used, arena_used = state[_USED], state[_ARENA_USED]
     mask = np.uint64(slots.size // FIELDS - 1)
     work = np.empty((4, SHORT), np.int32)
-    need = np.int64(0)
+    need: Any = np.int64(0)
     while document < lengths.size and need == 0:
         last = offsets[document + 1]
         if written + 2 > output.size:

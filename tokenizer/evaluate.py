@@ -1,7 +1,7 @@
 """How well a tokenizer fits a text: bytes of text that one token stands for, by language and by domain.
 
-More is better: a model sees more text in the same context and the same compute. Sums are kept rather than ratios, so that
-shards add up."""
+More is better: a model sees more text in the same context and the same compute. Sums are kept rather than ratios, so
+that shards add up."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

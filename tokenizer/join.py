@@ -4,6 +4,8 @@ The rule is the library's: as long as some pair of neighbours can be merged, mer
 Pieces of up to SHORT bytes find it by the minimum over all pairs, which is a few vector instructions; longer ones keep
 a heap, because a run of a million characters without a cut would take hours otherwise."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -26,7 +28,7 @@ def rank_table(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32]) -> npt
 
 
 @njit(nogil=True, cache=True)
-def _slot(table, key):
+def _slot(table: npt.NDArray[np.int64], key: Any) -> Any:
     mask = np.uint64(table.size // 2 - 1)
     slot = np.uint64(key) * _MULTIPLIER
     slot = (slot ^ (slot >> np.uint64(29))) & mask
@@ -38,7 +40,7 @@ def _slot(table, key):
 
 
 @njit(nogil=True, cache=True)
-def _fill(pairs, made, table):
+def _fill(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> None:
     for rank in range(made.size):
         key = (np.int64(pairs[rank, 0] + 1) << 32) | np.int64(pairs[rank, 1] + 1)
         at = _slot(table, key)
@@ -47,7 +49,7 @@ def _fill(pairs, made, table):
 
 
 @njit(nogil=True, cache=True)
-def _merge_of(table, left, right):
+def _merge_of(table: npt.NDArray[np.int64], left: int, right: int) -> Any:
     """`rank << 32 | made` of a pair, or _NO_MERGE."""
     key = (np.int64(left + 1) << 32) | np.int64(right + 1)
     at = _slot(table, key)
@@ -55,7 +57,14 @@ def _merge_of(table, left, right):
 
 
 @njit(nogil=True, cache=True)
-def _consider(table, symbols, at, right, best, made):
+def _consider(
+    table: npt.NDArray[np.int64],
+    symbols: npt.NDArray[np.int32],
+    at: int,
+    right: int,
+    best: npt.NDArray[np.int32],
+    made: npt.NDArray[np.int32],
+) -> None:
     """Note the merge of the symbols at two places in `best` (rank << 8 | place) and `made`."""
     merge = _merge_of(table, symbols[at], symbols[right])
     if merge == _NO_MERGE:
@@ -66,7 +75,14 @@ def _consider(table, symbols, at, right, best, made):
 
 
 @njit(nogil=True, cache=True)
-def _join_short(symbols, table, best, made, after, before):
+def _join_short(
+    symbols: npt.NDArray[np.int32],
+    table: npt.NDArray[np.int64],
+    best: npt.NDArray[np.int32],
+    made: npt.NDArray[np.int32],
+    after: npt.NDArray[np.int32],
+    before: npt.NDArray[np.int32],
+) -> None:
     size = symbols.size
     for at in range(size):
         after[at] = at + 1
@@ -75,7 +91,7 @@ def _join_short(symbols, table, best, made, after, before):
     for at in range(size - 1):
         _consider(table, symbols, at, at + 1, best, made)
     while True:
-        lowest = _NEVER
+        lowest: Any = _NEVER
         for at in range(size):
             lowest = min(lowest, best[at])
         if lowest == _NEVER:
@@ -97,7 +113,7 @@ def _join_short(symbols, table, best, made, after, before):
 
 
 @njit(nogil=True, cache=True)
-def _join_long(symbols, table):
+def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> None:
     """As `_join_short`, in O(size log size): a heap of `rank << 32 | place` in which outdated entries are skipped."""
     size = symbols.size
     after = np.arange(1, size + 1)
@@ -127,7 +143,14 @@ def _join_long(symbols, table):
 
 
 @njit(nogil=True, cache=True)
-def _propose(heap, size, table, symbols, left, right):
+def _propose(
+    heap: npt.NDArray[np.int64],
+    size: int,
+    table: npt.NDArray[np.int64],
+    symbols: npt.NDArray[np.int32],
+    left: int,
+    right: int,
+) -> int:
     """Put the merge of the symbols at two places, if there is one, on the heap; return the heap's size."""
     merge = _merge_of(table, symbols[left], symbols[right])
     if merge == _NO_MERGE:
@@ -142,7 +165,7 @@ def _propose(heap, size, table, symbols, left, right):
 
 
 @njit(nogil=True, cache=True)
-def _pop(heap, size):
+def _pop(heap: npt.NDArray[np.int64], size: int) -> int:
     """Take the smallest entry off the heap; return the heap's size."""
     size -= 1
     value = heap[size]
@@ -160,7 +183,16 @@ def _pop(heap, size):
 
 
 @njit(nogil=True, cache=True)
-def join(data, first, last, byte_ids, table, output, written, work):
+def join(
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+    byte_ids: npt.NDArray[np.int32],
+    table: npt.NDArray[np.int64],
+    output: npt.NDArray[np.int32],
+    written: int,
+    work: npt.NDArray[np.int32],
+) -> int:
     """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
     the new `written`. `work` is scratch space, int32[4, SHORT]."""
     symbols = output[written : written + last - first]

@@ -1,7 +1,8 @@
 """The order of documents: a hash of their ids.
 
-A document's place in the corpus is the value of a seeded hash of its id, so the order is shuffled across dumps and sites,
-needs no index, and does not depend on who computes it, how many shards there are, or which other documents exist."""
+A document's place in the corpus is the value of a seeded hash of its id, so the order is shuffled across dumps and
+sites, needs no index, and does not depend on who computes it, how many shards there are, or which other documents
+exist."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def document_hashes(ids: pa.Array | pa.ChunkedArray, seed: int) -> npt.NDArray[np.uint64]:
-    """A uniform 64-bit value for each id (uint64[rows]); another seed gives values that have nothing to do with these."""
+    """A uniform 64-bit value for each id (uint64[rows]); another seed gives values that have nothing to do with
+    these."""
     values = hash_rows(*utf8_buffers(ids)) + np.uint64((seed + 1) * _GOLDEN % 2**64)
     values = (values ^ (values >> np.uint64(30))) * _MIX_1
     values = (values ^ (values >> np.uint64(27))) * _MIX_2

@@ -1,15 +1,20 @@
 """The paper's pre-tokenizer: text is cut into pieces across which no token may reach.
 
-It exists twice. As components of the `tokenizers` library it is what `tokenizer.json` carries: five regexes, then single
-digits, then the byte-level alphabet, each cutting the pieces that the one before left. That runs at about 1 MB/s. `scan`
-is the same function as one pass over UTF-8 bytes, a hundred times faster; the tests hold it equal to the components for
-every code point in every kind of context.
+It exists twice. As components of the `tokenizers` library it is what `tokenizer.json` carries: five regexes, then
+single digits, then the byte-level alphabet, each cutting the pieces that the one before left. That runs at about 1
+MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster; the tests hold it equal to the
+components for every code point in every kind of context.
 
 Because a later step sees only the pieces of the earlier ones, and cuts are never undone, a cut falls between two
 characters exactly if some step puts one there. Newlines stand alone (step 1). Runs of letters, with one space before
 them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word; then
 trailing spaces of a piece are cut off (4), which is where a run of spaces before a word parts from what precedes it;
 then runs inside and outside of the CJK range part (5); and each number character stands alone (6)."""
+
+# numba compiles a chain of comparisons, not a search in a tuple, to plain code:
+# ruff: noqa: SIM109
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +66,7 @@ def split(text: str) -> list[str]:
     ends = np.empty(len(raw), np.int64)
     count, _ = scan(data, 0, len(raw), class_table(), ends, new_memo())
     bounds = [0, *ends[:count].tolist()]
-    return [raw[first:last].decode() for first, last in zip(bounds, bounds[1:])]
+    return [raw[first:last].decode() for first, last in pairwise(bounds)]
 
 
 def new_memo() -> npt.NDArray[np.int64]:
@@ -82,7 +87,7 @@ _INSIDE = 3  # the run is inside a piece
 
 
 @njit(nogil=True, cache=True)
-def _class_at(data, at, end, table):
+def _class_at(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8]) -> Any:
     """The class and the byte length of the character at `at`; (END, 0) at the end."""
     if at >= end:
         return END, 0
@@ -106,12 +111,12 @@ def _class_at(data, at, end, table):
 
 
 @njit(nogil=True, cache=True)
-def _is_letter(kind):
+def _is_letter(kind: int) -> bool:
     return kind == LETTER_PUNCT or kind == LETTER or kind == LETTER_CJK
 
 
 @njit(nogil=True, cache=True)
-def _ascii_letters(data, at, end):
+def _ascii_letters(data: npt.NDArray[np.uint8], at: int, end: int) -> Any:
     """The end of the run of ASCII letters that begins at `at`, found eight bytes at a time."""
     while True:
         word = load64(data, at)
@@ -127,7 +132,7 @@ def _ascii_letters(data, at, end):
 
 
 @njit(nogil=True, cache=True)
-def _run(data, at, end, table, kind):
+def _run(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8], kind: int) -> int:
     """The end of the run of characters of one class that begins at `at`."""
     while True:
         if kind == LETTER_PUNCT:
@@ -139,7 +144,9 @@ def _run(data, at, end, table, kind):
 
 
 @njit(nogil=True, cache=True)
-def _look_through_spaces(data, at, end, table, memo):
+def _look_through_spaces(
+    data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8], memo: npt.NDArray[np.int64]
+) -> None:
     """Store in memo: where the run of spaces at `at` ends, where its last space begins, and what becomes of that."""
     last = at
     while True:
@@ -163,7 +170,7 @@ def _look_through_spaces(data, at, end, table, memo):
 
 
 @njit(nogil=True, cache=True)
-def _wide_punctuation(data, at, end, table):
+def _wide_punctuation(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8]) -> Any:
     """The end of a piece that is, from `at` on, a run of CJK punctuation and U+3000."""
     after_punct = np.int64(-1)
     first = at
@@ -184,7 +191,15 @@ def _wide_punctuation(data, at, end, table):
 
 
 @njit(nogil=True, cache=True)
-def _unclassed(data, at, end, table, plain, space, memo):
+def _unclassed(
+    data: npt.NDArray[np.uint8],
+    at: int,
+    end: int,
+    table: npt.NDArray[np.uint8],
+    plain: int,
+    space: int,
+    memo: npt.NDArray[np.int64],
+) -> Any:
     """The end of a piece of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
     while True:
         if plain == CJK_ONLY:
@@ -202,7 +217,15 @@ def _unclassed(data, at, end, table, plain, space, memo):
 
 
 @njit(nogil=True, cache=True)
-def _from_space(data, at, end, table, kind, length, memo):
+def _from_space(
+    data: npt.NDArray[np.uint8],
+    at: int,
+    end: int,
+    table: npt.NDArray[np.uint8],
+    kind: int,
+    length: int,
+    memo: npt.NDArray[np.int64],
+) -> int:
     """The end of the piece that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
     if memo[0] <= at:
         _look_through_spaces(data, at, end, table, memo)
@@ -229,13 +252,19 @@ def _from_space(data, at, end, table, kind, length, memo):
 
 
 @njit(nogil=True, cache=True)
-def scan(data, at, end, table, ends, memo):
+def scan(
+    data: npt.NDArray[np.uint8],
+    at: int,
+    end: int,
+    table: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+    memo: npt.NDArray[np.int64],
+) -> tuple[int, int]:
     """Cut `data[at:end]` (UTF-8, uint8) into pieces.
 
     Writes the end of each piece to `ends` (int64) until the text or `ends` is used up, and returns how many were
-    written and where to go on. `at` must be the start of a piece; `memo` comes from `new_memo()`, one for each document.
-    Bytes that are not UTF-8 are cut somewhere, but none is lost and none outside of the range is read.
-    """
+    written and where to go on. `at` must be the start of a piece; `memo` comes from `new_memo()`, one for each
+    document. Bytes that are not UTF-8 are cut somewhere, but none is lost and none outside of the range is read."""
     count = 0
     while at < end and count < ends.size:
         kind, length = _class_at(data, at, end, table)

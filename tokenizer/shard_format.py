@@ -61,7 +61,9 @@ def parse_header(header: bytes, path: str) -> int:
     if code != DTYPE_CODE:
         raise CorruptShard(path, f"its tokens are {_DTYPES.get(code, f'of unknown type {code}')}, not {DTYPE}")
     if marks != sequences + 1:
-        raise CorruptShard(path, f"{sequences} sequences but {marks} document marks; one sequence a document is expected")
+        raise CorruptShard(
+            path, f"{sequences} sequences but {marks} document marks; one sequence a document is expected"
+        )
     return int(sequences)
 
 

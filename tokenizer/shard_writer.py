@@ -51,7 +51,7 @@ class TokenShardWriter:
 
     def write(self, tokens: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32], num_bytes: int) -> None:
         """Append documents: their tokens end to end, the tokens of each, and the UTF-8 bytes of their text."""
-        data = memoryview(np.ascontiguousarray(tokens, "<i4")).cast("B")
+        data = np.ascontiguousarray(tokens, "<i4").tobytes()
         self._file.write(data)
         self._digest.update(data)
         self._lengths.append(np.asarray(lengths, np.int32))
@@ -83,7 +83,9 @@ class TokenShardWriter:
         }
 
 
-def build_manifest(vocabulary: Vocabulary, entries: Sequence[dict[str, Any]], domain: str, split: str) -> dict[str, Any]:
+def build_manifest(
+    vocabulary: Vocabulary, entries: Sequence[dict[str, Any]], domain: str, split: str
+) -> dict[str, Any]:
     """The manifest of a folder of shards, from what `TokenShardWriter.entry` said of each, in order."""
     files = {name: entry for shard in entries for name, entry in shard["files"].items()}
     shards = [{key: value for key, value in shard.items() if key != "files"} for shard in entries]

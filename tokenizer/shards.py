@@ -113,9 +113,9 @@ def open_shards(
 ) -> TokenShards:
     """Open a folder of token shards.
 
-    `tokenizer_hash` is the hash the tokens must have been made with (`Vocabulary.hash`), `vocab_size` the number of rows
-    of the model that will read them: both refuse on mismatch. `verify` reads every byte. Raises HeadwaterError for what
-    is not a folder of token shards or does not fit, CorruptShard for files that are cut short or altered.
+    `tokenizer_hash` is the hash the tokens must have been made with (`Vocabulary.hash`), `vocab_size` the number of
+    rows of the model that will read them: both refuse on mismatch. `verify` reads every byte. Raises HeadwaterError
+    for what is not a folder of token shards or does not fit, CorruptShard for files that are cut short or altered.
     """
     path = storage.join(folder, MANIFEST)
     try:

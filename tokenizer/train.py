@@ -1,13 +1,14 @@
 """Byte-pair training: from counts of pieces to merges, the same as the `tokenizers` library's `BpeTrainer`.
 
-Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The library's
-choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with the smaller ids
-wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right, and a token that
-can be made of two different pairs has one id. What is done differently is only how: words lie in one flat array, a
-chain for each pair lists the words it occurs in, and a heap holds counts that are corrected when they come up. Counts are
-64 bits wide."""
+Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The
+library's choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with
+the smaller ids wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right,
+and a token that can be made of two different pairs has one id. What is done differently is only how: words lie in one
+flat array, a chain for each pair lists the words it occurs in, and a heap holds counts that are corrected when they
+come up. Counts are 64 bits wide."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from numba import njit
 
 from corpus.buffers import utf8_buffers
 from tokenizer.alphabet import ALPHABET, byte_ids
-from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, START, VALUE, add, find, hash_bytes, move
+from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 _NONE = -1
@@ -44,14 +45,16 @@ def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     if len(symbols) and symbols.min() < 0:
         raise ValueError("some piece holds a byte that never occurs in UTF-8")
     alphabet = np.array(ALPHABET, np.uint8)
-    pairs, made, starts, arena = _train(symbols, offsets, counts["count"].to_numpy(), alphabet, vocab_size, min_frequency)
+    pairs, made, starts, arena = _train(
+        symbols, offsets, counts["count"].to_numpy(), alphabet, vocab_size, min_frequency
+    )
     raw = arena.tobytes()
     tokens = [raw[first:last] for first, last in zip(starts[:-1].tolist(), starts[1:].tolist())]
     return Merges(tokens, pairs, made)
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys, key):
+def _slot(keys: npt.NDArray[np.uint64], key: Any) -> Any:
     """Where a pair's key lies in the table, or the empty (0) slot where it belongs. Keys are never 0."""
     mask = np.uint64(keys.size - 1)
     slot = key * _MULTIPLIER
@@ -62,18 +65,26 @@ def _slot(keys, key):
 
 
 @njit(nogil=True, cache=True)
-def _key(left, right):
+def _key(left: int, right: int) -> Any:
     """A pair as one number, ordered as the pair is."""
     return (np.uint64(left + 1) << np.uint64(32)) | np.uint64(right + 1)
 
 
 @njit(nogil=True, cache=True)
-def _before(count, key, other_count, other_key):
+def _before(count: int, key: Any, other_count: int, other_key: Any) -> bool:
     return count > other_count or (count == other_count and key < other_key)
 
 
 @njit(nogil=True, cache=True)
-def _push(counts, keys, chains, size, count, key, chain):
+def _push(
+    counts: npt.NDArray[np.int64],
+    keys: npt.NDArray[np.uint64],
+    chains: npt.NDArray[np.int64],
+    size: int,
+    count: int,
+    key: Any,
+    chain: int,
+) -> int:
     """Put an entry on the heap; return its new size."""
     at = size
     while at > 0:
@@ -87,7 +98,15 @@ def _push(counts, keys, chains, size, count, key, chain):
 
 
 @njit(nogil=True, cache=True)
-def _sink(counts, keys, chains, size, count, key, chain):
+def _sink(
+    counts: npt.NDArray[np.int64],
+    keys: npt.NDArray[np.uint64],
+    chains: npt.NDArray[np.int64],
+    size: int,
+    count: int,
+    key: Any,
+    chain: int,
+) -> None:
     """Put an entry in the place of the heap's top."""
     at = 0
     while True:
@@ -104,7 +123,7 @@ def _sink(counts, keys, chains, size, count, key, chain):
 
 
 @njit(nogil=True, cache=True)
-def _grown(array, needed):
+def _grown(array: Any, needed: int) -> Any:
     """The array, or a copy with room for `needed` entries."""
     if array.size >= needed:
         return array
@@ -114,7 +133,9 @@ def _grown(array, needed):
 
 
 @njit(nogil=True, cache=True)
-def _grow_pairs(keys, counts, heads):
+def _grow_pairs(
+    keys: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], heads: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The table of pairs with twice the slots."""
     new_keys = np.zeros(2 * keys.size, np.uint64)
     new_counts = np.zeros(2 * keys.size, np.int64)
@@ -127,7 +148,9 @@ def _grow_pairs(keys, counts, heads):
 
 
 @njit(nogil=True, cache=True)
-def _token_id(slots, arena, starts, tokens):
+def _token_id(
+    slots: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], tokens: int
+) -> int:
     """The id of the token whose bytes lie after the last one's in the arena; a new id where it is not known."""
     first, last = starts[tokens], starts[tokens + 1]
     hashed = hash_bytes(arena, first, last)
@@ -139,7 +162,14 @@ def _token_id(slots, arena, starts, tokens):
 
 
 @njit(nogil=True, cache=True)
-def _train(symbols, offsets, weights, alphabet, vocab_size, min_frequency):
+def _train(
+    symbols: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.int64],
+    alphabet: npt.NDArray[np.uint8],
+    vocab_size: int,
+    min_frequency: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     words = offsets.size - 1
     lengths = np.empty(words, np.int64)
     # Tokens: their bytes end to end, and a table that finds one by its bytes.

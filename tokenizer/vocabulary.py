@@ -1,13 +1,13 @@
 """A vocabulary: tokens, merges and special tokens, as `tokenizer.json` holds them.
 
 Ids are laid out as in the paper's model. First the N conventional tokens: 243 bytes and N - 243 merges. Then 15 special
-ones: N is begin-of-sentence, N + 1 end-of-sentence, and N + 2 to N + 14 are the bytes that never occur in UTF-8, so that
-any bytes at all can be encoded. N = 100,000 gives the paper's 100,015. The model may have more rows than that (the paper:
-102,400), so that its embedding divides evenly.
+ones: N is begin-of-sentence, N + 1 end-of-sentence, and N + 2 to N + 14 are the bytes that never occur in UTF-8, so
+that any bytes at all can be encoded. N = 100,000 gives the paper's 100,015. The model may have more rows than that
+(the paper: 102,400), so that its embedding divides evenly.
 
-The 13 bytes are ordinary entries of the vocabulary here. In the paper's model they are `added_tokens`, which the library
-looks for in the text before anything else, so that a German "ü" in a page becomes the token of the byte FC and decodes to
-garbage. The ids are the same; only that fault is left out."""
+The 13 bytes are ordinary entries of the vocabulary here. In the paper's model they are `added_tokens`, which the
+library looks for in the text before anything else, so that a German "ü" in a page becomes the token of the byte FC and
+decodes to garbage. The ids are the same; only that fault is left out."""
 
 import json
 from dataclasses import dataclass
@@ -124,8 +124,8 @@ class Vocabulary:
 def load_vocabulary(path: str, model_size: int | None = None) -> Vocabulary:
     """Read a `tokenizer.json` of the layout above.
 
-    `model_size` defaults to what `tokenizer_config.json` beside it says. Raises HeadwaterError, saying what does not fit,
-    for a file that is missing, is no byte-level BPE, cuts text in another way, or does not split digits one by one.
+    `model_size` defaults to what `tokenizer_config.json` beside it says. Raises HeadwaterError, saying what does not
+    fit, for a file that is missing, is no byte-level BPE, cuts text in another way, or does not split digits singly.
     """
     try:
         value = storage.read_json(path)
@@ -158,11 +158,18 @@ def _parse(value: dict[str, Any], path: str) -> Vocabulary:
     by_id = sorted(ids, key=ids.__getitem__)
     expected = [BOS, EOS, *(SYMBOLS[byte] for byte in NEVER_IN_UTF8)]
     start = [SYMBOLS[byte] for byte in ALPHABET]
-    if [ids[name] for name in by_id] != list(range(len(ids))) or by_id[count:] != expected or names != {
-        BOS: count,
-        EOS: count + 1,
-    }:
-        raise HeadwaterError(f"{path}: its ids are not conventional tokens followed by the {SPECIAL_TOKENS} special ones")
+    if (
+        [ids[name] for name in by_id] != list(range(len(ids)))
+        or by_id[count:] != expected
+        or names
+        != {
+            BOS: count,
+            EOS: count + 1,
+        }
+    ):
+        raise HeadwaterError(
+            f"{path}: its ids are not conventional tokens followed by the {SPECIAL_TOKENS} special ones"
+        )
     if by_id[: len(start)] != start:
         raise HeadwaterError(f"{path}: its vocabulary does not begin with the {len(start)} bytes of UTF-8")
     merges = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]

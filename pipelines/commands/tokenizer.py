@@ -39,8 +39,12 @@ def register(subparsers: Any) -> None:
         metavar="N",
         help=f"conventional tokens, at least {len(ALPHABET)}; {SPECIAL_TOKENS} special ones are added behind them",
     )
-    action.add_argument("--model-vocab-size", type=int, metavar="N", help="rows of the model (default: a multiple of 128)")
-    action.add_argument("--min-frequency", type=int, default=2, metavar="N", help="a rarer pair is not merged (default: 2)")
+    action.add_argument(
+        "--model-vocab-size", type=int, metavar="N", help="rows of the model (default: a multiple of 128)"
+    )
+    action.add_argument(
+        "--min-frequency", type=int, default=2, metavar="N", help="a rarer pair is not merged (default: 2)"
+    )
     action.add_argument("--min-count", type=int, default=1, metavar="N", help="rarer pieces are left out (default: 1)")
     action.add_argument("--out", required=True, metavar="FILE", help="where tokenizer.json is written")
     action.set_defaults(run=run)

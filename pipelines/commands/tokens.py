@@ -39,7 +39,11 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="receives the shards")
     parser.add_argument("--bos", action="store_true", help="begin-of-sentence before each document, too")
     parser.add_argument(
-        "--shard-bytes", type=int, default=1 << 30, metavar="N", help="text after which a new shard begins (default: 1 GiB)"
+        "--shard-bytes",
+        type=int,
+        default=1 << 30,
+        metavar="N",
+        help="text after which a new shard begins (default: 1 GiB)",
     )
     parser.set_defaults(run=run)
 

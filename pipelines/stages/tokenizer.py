@@ -71,7 +71,8 @@ def tokenizer_stages(root: str, recipe: Recipe) -> list[Stage]:
 
 
 def shards_with(done: Mapping[str, Sequence[Task]], *kinds: str) -> Iterator[tuple[str, list[Task]]]:
-    """The shards (`dump=D/N.parquet`) for which every kind of output is planned, with their tasks in the given order."""
+    """The shards (`dump=D/N.parquet`) for which every kind of output is planned, with their tasks in the given
+    order."""
     known = {task.output: task for tasks in done.values() for task in tasks}
     for output in known:
         if output.startswith(f"{kinds[0]}/"):

@@ -13,7 +13,14 @@ from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.recipe import Recipe
 from pipelines.stages.remix import TOKEN_PLAN, write_token_plan
-from pipelines.stages.tokens_shards import FOLDERS, EncodeParameters, EncodeStage, ShardParameters, ShardStage, read_stamp
+from pipelines.stages.tokens_shards import (
+    FOLDERS,
+    EncodeParameters,
+    EncodeStage,
+    ShardParameters,
+    ShardStage,
+    read_stamp,
+)
 from tokenizer.evaluate import fertility
 from tokenizer.shard_writer import build_manifest
 from tokenizer.shards import MANIFEST

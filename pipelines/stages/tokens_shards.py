@@ -6,6 +6,7 @@ others as they are. `token_shards` gathers one output shard, a range of places o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,7 +111,7 @@ def _groups(rows: pa.Table, indices: pa.Array) -> Iterator[tuple[int, int]]:
     blocks = np.cumsum(pc.binary_length(rows["tokens"]).take(indices).to_numpy()) // _GROUP_BYTES
     changes = np.flatnonzero((codes[1:] != codes[:-1]) | (blocks[1:] != blocks[:-1])) + 1
     bounds = [0, *changes.tolist(), len(codes)]
-    return zip(bounds[:-1], bounds[1:], strict=True)
+    return pairwise(bounds)
 
 
 class ShardStage(Stage[ShardParameters]):
@@ -121,20 +122,18 @@ class ShardStage(Stage[ShardParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard; how many a domain has follows from its bytes in the mixture's plan."""
-        tasks = []
-        for split, domain, shards in self.layout():
-            for number in range(shards):
-                tasks.append(
-                    self.task(
-                        f"{FOLDERS[split]}/domain={domain}/{number:05d}.parquet",
-                        done["encoded"],
-                        split=split,
-                        domain=domain,
-                        shard=number,
-                        shards=shards,
-                    )
-                )
-        return tasks
+        return [
+            self.task(
+                f"{FOLDERS[split]}/domain={domain}/{number:05d}.parquet",
+                done["encoded"],
+                split=split,
+                domain=domain,
+                shard=number,
+                shards=shards,
+            )
+            for split, domain, shards in self.layout()
+            for number in range(shards)
+        ]
 
     def layout(self) -> list[tuple[str, str, int]]:
         """(split, domain, shards) of every folder that has documents; raise NotPlanned where there is no plan yet."""

@@ -141,5 +141,5 @@ def test_bos_begins_each_document(tmp_path: Path) -> None:
 
 def test_shards_are_not_planned_without_a_mixture(tmp_path: Path) -> None:
     stages = tokens_stages(str(tmp_path), token_recipe(tmp_path))
-    with pytest.raises(NotPlanned, match="mixture/plan.json"):
+    with pytest.raises(NotPlanned, match=r"mixture/plan\.json"):
         stages[1].plan({"encoded": []})

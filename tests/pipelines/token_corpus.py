@@ -1,4 +1,5 @@
-"""A small corpus as the earlier stages leave it: documents, domains and a mixture, with the tasks that stand for them."""
+"""A small corpus as the earlier stages leave it: documents, domains and a mixture, with the tasks that stand for
+them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,25 @@ from pipelines.stages.remix import SCHEMA as DOMAIN_SCHEMA
 from pipelines.stages.tokenizer import tokenizer_stages
 from pipelines.stages.tokens import tokens_stages
 
-WORDS = "the quick brown fox jumps over a lazy dog while seven wizards box, café naïve 2024 don't".split()
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "seven",
+    "wizards",
+    "box,",
+    "café",
+    "naïve",
+    "2024",
+    "don't",
+]
 CHINESE = "数据工程师的工作是让每一个字节都有来历去重是最重要的步骤之一北京的秋天很短但是天空非常蓝。"
 DUMPS = ("CC-MAIN-2019-43", "CC-MAIN-2020-40")
 SHARDS, ROWS = 2, 30

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from backports import zstd
 
+# ruff: noqa: E501
 MIXED = [
     "Hello, world! It's 2024-01-02; call f(x) := 3.14e-10 -- or don't.\n\n\tdef naïve_café(x):\r\n        return x**2\n",
     "数据工程师的工作，是让每一个“字节”都有来历。《红楼梦》第1回（２０２４年）\u3000\u3000完——北京：100%。\n",

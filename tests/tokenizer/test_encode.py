@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_long_pieces(text: str) -> None:
 def test_any_bytes_come_back(rows: list[bytes]) -> None:
     tokens, lengths = ENCODER.encode_column(pa.array(rows, pa.large_binary()))
     bounds = np.cumsum([0, *lengths])
-    assert [VOCABULARY.decode(tokens[a:b]) for a, b in zip(bounds, bounds[1:])] == rows
+    assert [VOCABULARY.decode(tokens[a:b]) for a, b in pairwise(bounds)] == rows
 
 
 def test_small_blocks_and_a_small_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,11 @@ def test_files_load_everywhere_with_equal_ids(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     VOCABULARY.save(str(path))
     loaded = load_vocabulary(str(path))
-    assert (loaded.hash, loaded.tokens, loaded.model_size) == (VOCABULARY.hash, VOCABULARY.tokens, VOCABULARY.model_size)
+    assert (loaded.hash, loaded.tokens, loaded.model_size) == (
+        VOCABULARY.hash,
+        VOCABULARY.tokens,
+        VOCABULARY.model_size,
+    )
     auto = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
     plain = Tokenizer.from_file(str(path))

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_what_is_written_is_read(folder: str) -> None:
         tokens, offsets = shards.tokens(number), shards.document_offsets(number)
         assert tokens.dtype == np.int32
         assert offsets.dtype == np.int64
-        assert [tokens[a:b].tolist() for a, b in zip(offsets, offsets[1:])] == [part.tolist() for part in documents]
+        assert [tokens[a:b].tolist() for a, b in pairwise(offsets)] == [part.tolist() for part in documents]
     assert np.fromfile(f"{folder}/00000.bin", "<u4").tolist() == shards.tokens(0).tolist()
     assert pickle.loads(pickle.dumps(shards)).num_tokens == 310
 
