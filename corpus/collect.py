@@ -165,10 +165,12 @@ class Collector:
         if not group.texts:
             return
         found = self._identifier.identify(group.texts)
-        named = [given or known for given, known in zip(group.rows["language"], found.language, strict=True)]
+        given = group.rows["language"]
+        named = [said or known for said, known in zip(given, found.language, strict=True)]
+        score = [1.0 if said else known for said, known in zip(given, found.score.tolist(), strict=True)]
         columns = group.rows | {
             "language": named,
-            "language_score": found.score,
+            "language_score": score,
             "lid_en": found.english,
             "lid_zh": found.chinese,
         }

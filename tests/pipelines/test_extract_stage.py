@@ -116,6 +116,7 @@ def test_plain_sources_and_their_columns(tmp_path):
     assert counts[0]["rejects"] == {"empty-text": 1, "no-text": 1, "bad-line": 1}
     assert (counts[0]["responses"], counts[0]["documents"]) == (5, 2)
     assert list(counts[1]["languages"]) == ["python"]
+    assert read_table(stage.path(tasks[1].output))["language_score"].to_pylist() == [1.0, 1.0]
     documents = read_table(stage.path(tasks[0].output)).to_pylist()
     assert documents[0]["date"].isoformat() == "2020-01-02T00:00:00+00:00"
     assert [len(row["id"]) for row in documents] == [32, 32]
