@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from corpus import storage
 from corpus.collect import Collector, Limits, collect_archive, collect_source
-from corpus.crawl import check_dump, dump_files, paths_file
+from corpus.crawl import check_dump, dump_files
 from corpus.document import REJECTS, SCHEMA
 from corpus.errors import HeadwaterError, UsageError
 from corpus.extract import EXTRACTOR
@@ -40,17 +40,14 @@ class ExtractStage(Stage[ExtractParameters]):
     group: ClassVar[str] = "extract"
     version: ClassVar[int] = 1
 
-    def __init__(
-        self, root: str, parameters: ExtractParameters, inputs: Sequence[Input], offline: bool = False
-    ) -> None:
+    def __init__(self, root: str, parameters: ExtractParameters, inputs: Sequence[Input]) -> None:
         super().__init__(root, parameters.model_copy(update={"language_model": None}))  # its hash counts, not its path
         self.language_model = parameters.language_model
         self.inputs = tuple(inputs)
-        self.offline = offline  # do not ask for a list that is not on this machine where `expected_files` says its size
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task for each file of each input; raises NotPlanned where the language model is not there, and
-        HeadwaterError where a dump's list is not."""
+        """A task for each file of each input; raises NotPlanned where the language model or a dump's list is not to be
+        had."""
         try:
             model = model_fingerprint(find_model(self.language_model))
         except UsageError as error:
@@ -107,18 +104,11 @@ class ExtractStage(Stage[ExtractParameters]):
         remote = storage.scheme(item.crawl) != "file"
         found = {}
         for dump in item.dumps:
-            if (
-                self.offline
-                and item.expected_files
-                and (remote or not storage.exists(paths_file(item.crawl, dump, item.format)))
-            ):
-                count = min(item.expected_files, item.files or item.expected_files)
-                files = [
-                    storage.join(item.crawl, f"crawl-data/{check_dump(dump)}/not-listed-{n:05d}") for n in range(count)
-                ]
-            else:
-                listing = _remote_files if remote else dump_files
-                files = listing(item.crawl, dump, item.format, item.files)
+            check_dump(dump)
+            try:
+                files = (_remote_files if remote else dump_files)(item.crawl, dump, item.format, item.files)
+            except HeadwaterError as error:
+                raise NotPlanned(str(error)) from None
             found[dump] = [
                 Source(path, f"{dump}/{item.format}/{index}" if remote else _identify(path))
                 for index, path in enumerate(files)

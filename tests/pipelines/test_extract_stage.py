@@ -176,13 +176,10 @@ def test_a_listed_file_that_is_not_there(tmp_path):
     assert not Path(stage.path(second.output)).exists()
 
 
-def test_plans_without_the_list(tmp_path):
-    item = CrawlInput(crawl="s3://commoncrawl", dumps=[DUMP], expected_files=80_000, files=30)
-    tasks = ExtractStage(str(tmp_path), ExtractParameters(), [item], offline=True).plan({})
-    assert len(tasks) == 30
-    gone = CrawlInput(crawl=str(tmp_path), dumps=[DUMP])
-    with pytest.raises(HeadwaterError, match=r"cannot read the list"):
-        ExtractStage(str(tmp_path), ExtractParameters(), [gone], offline=True).plan({})
+def test_dumps_that_cannot_be_planned(tmp_path):
+    gone = CrawlInput(crawl=str(tmp_path), dumps=[DUMP], expected_files=80_000)
+    with pytest.raises(NotPlanned, match=r"cannot read the list"):
+        ExtractStage(str(tmp_path), ExtractParameters(), [gone]).plan({})
     with pytest.raises(UsageError, match="names no dumps"):
         ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x")]).plan({})
     with pytest.raises(UsageError, match="not the name of a dump"):
