@@ -11,7 +11,7 @@ from tokenizer.shard_format import build_index
 
 
 def write_shards(
-    folder: Path,
+    folder: Path | str,
     shards: Sequence[Sequence[np.ndarray]],
     *,
     vocab_size: int = 256,
@@ -25,7 +25,7 @@ def write_shards(
         lengths = np.array([len(document) for document in documents], np.int32)
         tokens = np.concatenate([*documents, np.zeros(0)]).astype("<i4")
         for suffix, data in (("bin", tokens.tobytes()), ("idx", build_index(lengths))):
-            storage.write_bytes(str(folder / f"{name}.{suffix}"), data)
+            storage.write_bytes(f"{folder}/{name}.{suffix}", data)
             files[f"{name}.{suffix}"] = {"bytes": len(data), "xxh3": xxhash.xxh3_128_hexdigest(data)}
         entries.append(
             {"name": name, "tokens": len(tokens), "documents": len(documents), "bytes": text_bytes or len(tokens)}
@@ -41,5 +41,5 @@ def write_shards(
         "shards": entries,
         "files": files,
     }
-    storage.write_json(str(folder / "manifest.json"), manifest)
+    storage.write_json(f"{folder}/manifest.json", manifest)
     return str(folder)

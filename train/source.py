@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from corpus.errors import UsageError
 from tokenizer.shards import TokenShards
+from train.local import local_tokens
 
 
 @intrinsic
@@ -61,13 +62,13 @@ def _copy_windows(
 
 
 class DomainTokens:
-    """The circle of a domain's tokens. Shards must be memory-mapped int32, as `tokenizer.shards` gives them."""
+    """The circle of a domain's tokens. Those of an object store are fetched first."""
 
     def __init__(self, name: str, shards: TokenShards) -> None:
         """Raise UsageError for a domain without tokens."""
         self.name = name
         self.shards = shards
-        self._tokens = [shards.tokens(i) for i in range(len(shards.shards))]  # keeps the mappings alive
+        self._tokens = [local_tokens(shards, i) for i in range(len(shards.shards))]  # keeps the mappings alive
         self._bounds = np.cumsum([0, *(len(tokens) for tokens in self._tokens)], dtype=np.int64)
         self._addresses = np.array([tokens.ctypes.data for tokens in self._tokens], np.int64)
         self.num_tokens = int(self._bounds[-1])

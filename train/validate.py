@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenizer.shards import TokenShards
+from train.local import local_tokens
 from train.loss import token_losses
 
 
@@ -79,5 +80,5 @@ def _head(shards: TokenShards, limit: int | None) -> np.ndarray:
     wanted = shards.num_tokens if limit is None else min(limit, shards.num_tokens)
     parts: list[np.ndarray] = []
     for index in range(len(shards.shards)):
-        parts.append(shards.tokens(index)[: max(0, wanted - sum(map(len, parts)))])
+        parts.append(local_tokens(shards, index)[: max(0, wanted - sum(map(len, parts)))])
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)

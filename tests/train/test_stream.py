@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_folders import write_shards
 
+from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
 from train.stream import StreamMismatch, TokenStream, micro_batches
 
@@ -190,3 +191,28 @@ def test_altered_shards_are_found(tmp_path: Path) -> None:
     path.write_bytes(data[:-4])
     with pytest.raises(CorruptShard, match="396"):
         TokenStream({"x": folder}, sequence_length=8)
+
+
+def test_shards_in_an_object_store(
+    s3_bucket: str, folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are fetched once, checked, and give the same samples; an altered one is refused and not kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for info in storage.list_files(folders["a"]):
+        storage.write_bytes(f"{s3_bucket}/a/{info.path.rsplit('/', 1)[1]}", storage.read_bytes(info.path))
+    here = TokenStream({"a": folders["a"]}, sequence_length=16)
+    there = TokenStream({"a": f"{s3_bucket}/a"}, sequence_length=16)
+    assert there.fingerprint == here.fingerprint
+    assert np.array_equal(there.batch(0, 50), here.batch(0, 50))
+    assert np.array_equal(there.documents(0, 50), here.documents(0, 50))
+    kept = sorted((tmp_path / "headwater/tokens").iterdir())
+    assert len(kept) == 2  # of three shards one is empty
+    data = storage.read_bytes(f"{s3_bucket}/a/00000.bin")
+    storage.write_bytes(f"{s3_bucket}/a/00000.bin", data[:-1] + bytes([data[-1] ^ 1]))
+    again = TokenStream({"a": f"{s3_bucket}/a"}, sequence_length=16)  # from the copy
+    assert np.array_equal(again.batch(0, 50), here.batch(0, 50))
+    for path in kept:
+        path.unlink()
+    with pytest.raises(CorruptShard, match=r"00000\.bin"):
+        TokenStream({"a": f"{s3_bucket}/a"}, sequence_length=16)
+    assert list((tmp_path / "headwater/tokens").iterdir()) == []
