@@ -19,7 +19,7 @@ from pipelines.sample.fetch import fetch
 from pipelines.sample.packages import PACKAGES, Plan, load_plan
 from pipelines.sample.pages import Page, members, site_pages
 
-VERSION = 1  # raised when the same packages begin to give other bytes
+VERSION = 2  # raised when the same packages begin to give other bytes
 MAX_SOURCE = 40_000  # bytes of a Python file
 CODE_DUMPS = 2  # code is taken from the releases that the last dumps see
 ARTICLES = 1200  # of the segmented corpus; the site grows dump by dump until it has them all
@@ -85,6 +85,7 @@ def code_lines(plan: Plan, archives: dict[str, Path]) -> list[str]:
                 if not 0 < len(body) <= MAX_SOURCE or _percentile(member) >= site.seen:
                     continue
                 record = {
+                    "id": f"{release.name}/{member}",
                     "text": body.decode("utf-8", "replace"),
                     "url": f"pkg:pypi/{release.package.lower()}@{release.version}#{member}",
                     "date": f"{release.released}T00:00:00Z",
