@@ -37,6 +37,7 @@ class CrawlInput(Section):
     format: Literal["warc", "wet"] = "warc"
     files: int | None = Field(None, ge=1)  # at most this many files of each dump, the first of its list
     expected_files: int | None = Field(None, ge=1)  # what `plan` counts for a dump whose list is out of reach
+    files_per_shard: int = Field(default=1, ge=1)  # files that become one shard, so that whole dumps are not millions
     rules: Literal["auto", "en", "zh", "none"] = "auto"  # which table of filter thresholds applies; auto: by language
 
 

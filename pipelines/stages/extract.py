@@ -1,9 +1,9 @@
 """`extract`: a WARC, WET or plain file to a shard of documents and a shard of rejects.
 
-One input file is one shard, in the order of the dump's list; the text that it writes is never written again by a later
-stage. What decides the bytes is in the fingerprint: the limits, the language model's hash, the versions of the
-libraries that extract and identify, and the input itself. A file that Common Crawl published never changes under its
-place in its dump's list, so remote ones are known by that place and need not be asked for one by one.
+One input file, or `files_per_shard` of them, is one shard, in the order of the dump's list; the text that it writes is
+never written again by a later stage. What decides the bytes is in the fingerprint: the limits, the language model's hash,
+the versions of the libraries that extract and identify, and the input itself. A file that Common Crawl published never
+changes under its place in its dump's list, so remote ones are known by that place and need not be asked for one by one.
 """
 
 import posixpath
@@ -21,6 +21,7 @@ from corpus.extract import EXTRACTOR
 from corpus.language import LanguageIdentifier, find_model, model_fingerprint
 from corpus.sources import SUFFIXES
 from corpus.table import ShardWriter
+from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
 from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
 
@@ -38,6 +39,7 @@ class ExtractStage(Stage[ExtractParameters]):
 
     name: ClassVar[str] = "extract"
     group: ClassVar[str] = "extract"
+    folder: ClassVar[str] = "documents"
     version: ClassVar[int] = 1
 
     def __init__(self, root: str, parameters: ExtractParameters, inputs: Sequence[Input]) -> None:
@@ -62,41 +64,45 @@ class ExtractStage(Stage[ExtractParameters]):
                         f"{dump}: named by two inputs of the recipe; a name is a partition, and needs to be one input's"
                     )
                 names.add(dump)
-                for index, source in enumerate(files):
+                size = item.files_per_shard if isinstance(item, CrawlInput) else 1
+                for index, first in enumerate(range(0, len(files), size)):
                     arguments = _arguments(item) | {
                         "dump": dump,
                         "model": f"{IDENTIFIER} {model}",
                         "extractor": EXTRACTOR,
                     }
-                    tasks.append(self.task(f"documents/dump={dump}/{index:05d}.parquet", [source], **arguments))
+                    output = f"documents/dump={dump}/{index:05d}.parquet"
+                    tasks.append(self.task(output, files[first : first + size], **arguments))
         return tasks
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """A task a shard of documents."""
+        return document_shards
+
     def run(self, task: Task) -> Counts:
-        """Extract one file."""
-        (path,) = task.inputs
-        dump = task.arguments["dump"]
-        limits = Limits(
-            self.parameters.max_html_bytes, self.parameters.max_record_bytes, self.parameters.max_text_bytes
-        )
-        identifier = _identifier(self.language_model)
+        """Extract the shard's files, one after the other."""
+        counts: Counts = {}
         with (
             ShardWriter(self.path(task.output), SCHEMA) as documents,
             ShardWriter(self.path(rejects_of(task.output)), REJECTS) as rejects,
         ):
-            collector = Collector(
-                dump, _name(path), identifier, documents.write, rejects.write, task.arguments.get("language")
-            )
-            try:
-                if task.arguments["format"] == "files":
-                    counts = collect_source(path, task.arguments["columns"], collector, limits)
-                else:
-                    counts = collect_archive(path, collector, limits)
-            except FileNotFoundError:
-                raise HeadwaterError(
-                    f"{path}: no such file; the list of {dump} names it, fetch it and run again"
-                ) from None
+            for path in task.inputs:
+                add_counts(counts, self._extract(path, task, documents, rejects))
             documents.metadata = rejects.metadata = task.stamp(counts)
         return counts
+
+    def _extract(self, path: str, task: Task, documents: ShardWriter, rejects: ShardWriter) -> Counts:
+        dump, section = task.arguments["dump"], self.parameters
+        limits = Limits(section.max_html_bytes, section.max_record_bytes, section.max_text_bytes)
+        identifier, language = _identifier(self.language_model), task.arguments.get("language")
+        collector = Collector(dump, _name(path), identifier, documents.write, rejects.write, language)
+        try:
+            if task.arguments["format"] == "files":
+                return collect_source(path, task.arguments["columns"], collector, limits)
+            return collect_archive(path, collector, limits)
+        except FileNotFoundError:
+            missing = f"{path}: no such file; the list of {dump} names it, fetch it and run again"
+            raise HeadwaterError(missing) from None
 
     def _crawl(self, item: CrawlInput) -> dict[str, list[Source]]:
         if not item.dumps:

@@ -164,6 +164,17 @@ def test_row_groups_are_bounded(tmp_path, monkeypatch):
     assert pq.ParquetFile(stage.path(tasks[0].output).replace("documents", "rejects")).metadata.num_rows == 10
 
 
+def test_several_files_in_a_shard(tmp_path):
+    item = crawl(tmp_path, *[archives.warc(*CONTENTS)] * 5)
+    _, _, single = run(tmp_path / "single", item)
+    stage, tasks, counts = run(tmp_path / "joined", item.model_copy(update={"files_per_shard": 2}))
+    assert [len(task.inputs) for task in tasks] == [2, 2, 1]
+    assert sum(count["documents"] for count in counts) == sum(count["documents"] for count in single) == 10
+    assert counts[0]["rejects"] == {reason: 2 * number for reason, number in single[0]["rejects"].items()}
+    files = [path.removeprefix(f"{tmp_path}/") for path in tasks[0].inputs]
+    assert read_table(stage.path(tasks[0].output))["file"].to_pylist() == [files[0]] * 2 + [files[1]] * 2
+
+
 def test_a_listed_file_that_is_not_there(tmp_path):
     item = crawl(tmp_path, archives.warc(*CONTENTS), archives.warc(*CONTENTS))
     stage = ExtractStage(str(tmp_path / "out"), ExtractParameters(), [item])
