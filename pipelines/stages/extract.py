@@ -1,9 +1,9 @@
 """`extract`: a WARC, WET or plain file to a shard of documents and a shard of rejects.
 
 One input file, or `files_per_shard` of them, is one shard, in the order of the dump's list; the text that it writes is
-never written again by a later stage. What decides the bytes is in the fingerprint: the limits, the language model's hash,
-the versions of the libraries that extract and identify, and the input itself. A file that Common Crawl published never
-changes under its place in its dump's list, so remote ones are known by that place and need not be asked for one by one.
+never written again by a later stage. What decides the bytes is in the fingerprint: the limits, the language model's
+hash, the versions of the libraries that extract and identify, and the input itself. A file that Common Crawl published
+never changes under its place in its dump's list, so remote ones are known by that place, and not asked for one by one.
 """
 
 import posixpath
