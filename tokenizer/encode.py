@@ -15,6 +15,7 @@ from numba import njit
 from corpus.buffers import utf8_buffers
 from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_bytes, new_table, prefetch
 from tokenizer.characters import class_table
+from tokenizer.first_symbols import first_symbols
 from tokenizer.join import SHORT, join, rank_table
 from tokenizer.pretokenizer import new_memo, scan
 from tokenizer.vocabulary import Vocabulary
@@ -39,6 +40,7 @@ class Encoder:
         self._after = vocabulary.eos if eos else -1
         self._ranks = rank_table(vocabulary.pairs, vocabulary.made)
         self._byte_ids = vocabulary.byte_ids
+        self._characters = first_symbols(vocabulary.tokens, self._byte_ids, vocabulary.pairs, vocabulary.made)
         self._slots, self._arena = new_table(_SLOTS, _SLOTS // 2 * _CACHED)
         self._ids = np.empty(_SLOTS // 2 * _CACHED, np.int32)
         self._ends = np.empty(_CHUNK, np.int64)
@@ -65,7 +67,7 @@ class Encoder:
             block = np.empty(max(_BLOCK, need + 2), np.int32)
             state[_WRITTEN] = 0
             need = _encode(
-                data, offsets, classes, self._ranks, self._byte_ids, self._before, self._after,
+                data, offsets, classes, self._ranks, self._byte_ids, self._characters, self._before, self._after,
                 self._slots, self._arena, self._ids, self._ends, self._hashes, memo, state, block, lengths,
             )  # fmt: skip
             blocks.append(block[: state[_WRITTEN]])
@@ -87,6 +89,7 @@ def _encode(
     classes: npt.NDArray[np.uint8],
     ranks: npt.NDArray[np.int64],
     byte_ids: npt.NDArray[np.int32],
+    characters: npt.NDArray[np.int32],
     before: int,
     after: int,
     slots: npt.NDArray[np.int64],
@@ -142,7 +145,7 @@ def _encode(
                 memo[0] = 0
                 break
             if size > _CACHED:
-                written = join(data, at, end, byte_ids, ranks, output, written, work)
+                written = join(data, at, end, byte_ids, characters, ranks, output, written, work)
                 at = end
                 continue
             slot = find(slots, arena, hashes[piece], data, at, end)
@@ -153,7 +156,7 @@ def _encode(
                     output[written + index] = ids[from_ + index]
                 written += length
             else:
-                joined = join(data, at, end, byte_ids, ranks, output, written, work)
+                joined = join(data, at, end, byte_ids, characters, ranks, output, written, work)
                 if 2 * (used + 1) * FIELDS > slots.size:
                     slots[:] = 0
                     used, arena_used = 0, 0

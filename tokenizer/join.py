@@ -1,8 +1,8 @@
 """Joining the bytes of one piece into tokens by the ranks of merges.
 
-The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest rank.
-Pieces of up to SHORT bytes find it by the minimum over all pairs, which is a few vector instructions; longer ones keep
-a heap, because a run of a million characters without a cut would take hours otherwise."""
+The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
+rank. Pieces of up to SHORT symbols find it by the minimum over all pairs, which is a few vector instructions; longer
+ones keep a heap, because a run of a million characters without a cut would take hours otherwise."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-SHORT = 256  # bytes: a place and a rank share 32 bits, 8 for the place
+SHORT = 256  # symbols: a place and a rank share 32 bits, 8 for the place
 MAX_MERGES = 1 << 23  # what is left for the rank, but for the sign
 _NEVER = np.int32(2**31 - 1)
 _NO_MERGE = np.int64(-1)
@@ -183,11 +183,47 @@ def _pop(heap: npt.NDArray[np.int64], size: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _start(
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+    byte_ids: npt.NDArray[np.int32],
+    characters: npt.NDArray[np.int32],
+    output: npt.NDArray[np.int32],
+    written: int,
+) -> int:
+    """Write the ids to start from: of characters (`first_symbols`) where there is one, else of bytes; return the new
+    `written`. Bytes that are not UTF-8 are taken one by one."""
+    at = first
+    while at < last:
+        lead = np.int64(data[at])
+        if 0xE0 <= lead < 0xF0 and at + 2 < last and data[at + 1] & 0xC0 == 0x80 and data[at + 2] & 0xC0 == 0x80:
+            code = (lead & 15) << 12 | np.int64(data[at + 1] & 63) << 6 | np.int64(data[at + 2] & 63)
+            if code >= 0x800 and characters[code] >= 0:
+                output[written] = characters[code]
+                written += 1
+                at += 3
+                continue
+        elif 0xC2 <= lead < 0xE0 and at + 1 < last and data[at + 1] & 0xC0 == 0x80:
+            code = (lead & 31) << 6 | np.int64(data[at + 1] & 63)
+            if characters[code] >= 0:
+                output[written] = characters[code]
+                written += 1
+                at += 2
+                continue
+        output[written] = byte_ids[lead]
+        written += 1
+        at += 1
+    return written
+
+
+@njit(nogil=True, cache=True)
 def join(
     data: npt.NDArray[np.uint8],
     first: int,
     last: int,
     byte_ids: npt.NDArray[np.int32],
+    characters: npt.NDArray[np.int32],
     table: npt.NDArray[np.int64],
     output: npt.NDArray[np.int32],
     written: int,
@@ -195,9 +231,7 @@ def join(
 ) -> int:
     """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
     the new `written`. `work` is scratch space, int32[4, SHORT]."""
-    symbols = output[written : written + last - first]
-    for at in range(symbols.size):
-        symbols[at] = byte_ids[data[first + at]]
+    symbols = output[written : _start(data, first, last, byte_ids, characters, output, written)]
     if symbols.size <= SHORT:
         _join_short(symbols, table, work[0], work[1], work[2], work[3])
     else:

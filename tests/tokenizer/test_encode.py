@@ -19,6 +19,7 @@ from tokenizer import encode
 from tokenizer.alphabet import NEVER_IN_UTF8
 from tokenizer.counts import PieceCounter
 from tokenizer.encode import Encoder
+from tokenizer.first_symbols import first_symbols
 from tokenizer.train import train
 from tokenizer.vocabulary import BOS, EOS, Vocabulary, load_vocabulary
 
@@ -95,6 +96,34 @@ def test_a_megabyte_without_a_cut_takes_no_quadratic_time(unit: str) -> None:
 def test_long_pieces(text: str) -> None:
     piece = text.replace("é", "e")
     assert ENCODER.encode(piece).tolist() == by_library(piece)
+
+
+# Few characters that share bytes, so that merges across the borders of characters come early and often.
+SHARING = st.text(alphabet="中丮串么éèÃ，ề a", max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SHARING, min_size=1, max_size=5), st.integers(243, 290), st.lists(SHARING, max_size=5))
+def test_starting_from_characters_changes_nothing(training: list[str], size: int, texts: list[str]) -> None:
+    vocabulary = make_vocabulary(training, size)
+    library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
+    for text in [*training, *texts]:
+        assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
+
+
+def test_characters_are_started_from_only_where_nothing_interferes() -> None:
+    plain = make_vocabulary(["中 中 中"], 300)
+    assert first_symbols(plain.tokens, plain.byte_ids, plain.pairs, plain.made)[ord("中")] >= 0
+    left = VOCABULARY.byte_ids[0x61]  # "a" takes the first byte of 中 before its own bytes are joined
+    lead, middle, last = (int(plain.byte_ids[byte]) for byte in "中".encode())
+    tokens = (*plain.tokens[:243], b"a\xe4", b"\xe4\xb8", "中".encode())
+    pairs = np.array([[left, lead], [lead, middle], [244, last]], np.int32)
+    made = np.array([243, 244, 245], np.int32)
+    assert first_symbols(tokens, plain.byte_ids, pairs, made)[ord("中")] == -1
+    vocabulary = Vocabulary(tokens, pairs, made)
+    library = vocabulary.build_tokenizer()
+    for text in ("中", "中中", "中a", " 中"):
+        assert Encoder(vocabulary, eos=False).encode(text).tolist() == library.encode(text).ids
 
 
 @settings(max_examples=200, deadline=None)
