@@ -19,9 +19,8 @@ class TrainSettings(BaseModel):
     model: Literal["nano", "micro", "mini", "small", "medium", "large", "7b", "67b"] = "nano"
     steps: int = Field(default=400, ge=1)  # optimizer steps; the paper's 2T tokens are 211,928
     batch_size: int = Field(default=8, ge=1)  # sequences a step, all ranks together; the paper: 2304
-    micro_batch_size: int | None = Field(
-        default=None, ge=1
-    )  # sequences that pass through at once; none: the whole batch
+    # sequences that pass through at once; none: the whole batch
+    micro_batch_size: int | None = Field(default=None, ge=1)
     sequence_length: int = Field(default=256, ge=2)  # tokens; the paper: 4096
     learning_rate: float = Field(default=3e-3, gt=0)  # the peak; the paper: 4.2e-4
     schedule: Literal["multi_step", "cosine", "wsd"] = "multi_step"
@@ -38,13 +37,11 @@ class TrainSettings(BaseModel):
     threads: int = Field(default=0, ge=0)
 
     validate_every: int = Field(default=100, ge=1)  # steps between measurements of bits per byte
-    validation_tokens: int = Field(
-        default=65_536, ge=1
-    )  # of each domain while training; the last measurement reads everything
+    # of each domain while training; the last measurement reads everything
+    validation_tokens: int = Field(default=65_536, ge=1)
     checkpoint_seconds: float = Field(default=300.0, ge=0)  # of wall clock; the paper: every 5 minutes
-    keep_checkpoints: int = Field(
-        default=2, ge=1
-    )  # the newest; those at the ends of the schedule's phases stay for ever
+    # the newest; those at the ends of the schedule's phases stay for ever
+    keep_checkpoints: int = Field(default=2, ge=1)
 
     @property
     def micro_batch(self) -> int:
