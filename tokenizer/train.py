@@ -124,9 +124,8 @@ def _sink(
 
 @njit(nogil=True, cache=True)
 def _grown(array: Any, needed: int) -> Any:
-    """The array, or a copy with room for `needed` entries."""
-    if array.size >= needed:
-        return array
+    """A copy of the array with room for `needed` entries at least. Called only where there is none: passing arrays
+    through a function for each word would count references most of the time."""
     larger = np.zeros(max(needed, 2 * array.size), array.dtype)
     larger[: array.size] = array
     return larger
@@ -196,8 +195,10 @@ def _train(
     for word in range(words):
         first, last = offsets[word], offsets[word + 1]
         lengths[word] = last - first
-        chain_word = _grown(chain_word, links + last - first)
-        chain_next = _grown(chain_next, links + last - first)
+        if chain_word.size < links + last - first:
+            chain_word = _grown(chain_word, links + last - first)
+        if chain_next.size < links + last - first:
+            chain_next = _grown(chain_next, links + last - first)
         while 2 * (pairs + last - first) > keys.size:
             keys, counts, heads = _grow_pairs(keys, counts, heads)
         for at in range(first, last - 1):
@@ -238,7 +239,8 @@ def _train(
         # The new token's bytes go behind the last token's; where it is known already, they are forgotten again.
         left_bytes, right_bytes = starts[left + 1] - starts[left], starts[right + 1] - starts[right]
         end = starts[tokens]
-        arena = _grown(arena, end + left_bytes + right_bytes + SPARE)
+        if arena.size < end + left_bytes + right_bytes + SPARE:
+            arena = _grown(arena, end + left_bytes + right_bytes + SPARE)
         arena[end : end + left_bytes] = arena[starts[left] : starts[left + 1]]
         arena[end + left_bytes : end + left_bytes + right_bytes] = arena[starts[right] : starts[right + 1]]
         starts[tokens + 1] = end + left_bytes + right_bytes
@@ -246,7 +248,8 @@ def _train(
         if new == tokens:
             tokens += 1
         if ranks == made.size:
-            made = _grown(made, 2 * ranks)
+            if made.size < 2 * ranks:
+                made = _grown(made, 2 * ranks)
             larger = np.empty((2 * ranks, 2), np.int32)
             larger[:ranks] = merged
             merged = larger
@@ -259,9 +262,12 @@ def _train(
         while chain != _NONE:
             word, chain = chain_word[chain], chain_next[chain]
             first, length, weight = offsets[word], lengths[word], weights[word]
-            chain_word = _grown(chain_word, links + 2 * length)
-            chain_next = _grown(chain_next, links + 2 * length)
-            touched = _grown(touched, news + 2 * length)
+            if chain_word.size < links + 2 * length:
+                chain_word = _grown(chain_word, links + 2 * length)
+            if chain_next.size < links + 2 * length:
+                chain_next = _grown(chain_next, links + 2 * length)
+            if touched.size < news + 2 * length:
+                touched = _grown(touched, news + 2 * length)
             at = first
             to = first
             last = first + length
@@ -304,9 +310,12 @@ def _train(
         for at in range(news):
             slot = _slot(keys, touched[at])
             if counts[slot] > 0:
-                heap_counts = _grown(heap_counts, heap + 1)
-                heap_keys = _grown(heap_keys, heap + 1)
-                heap_chains = _grown(heap_chains, heap + 1)
+                if heap_counts.size < heap + 1:
+                    heap_counts = _grown(heap_counts, heap + 1)
+                if heap_keys.size < heap + 1:
+                    heap_keys = _grown(heap_keys, heap + 1)
+                if heap_chains.size < heap + 1:
+                    heap_chains = _grown(heap_chains, heap + 1)
                 heap = _push(heap_counts, heap_keys, heap_chains, heap, counts[slot], touched[at], heads[slot])
             heads[slot] = _NONE
     return merged[:ranks].copy(), made[:ranks].copy(), starts[: tokens + 1].copy(), arena[: starts[tokens]].copy()
