@@ -1,7 +1,7 @@
 """`headwater`: the command line.
 
-One file per command in pipelines/commands; only the one that is called is imported, so that `headwater --help` does not wait
-for numba or torch. Exit status: 0 done, 1 some input was set aside or the work failed, 2 wrong usage.
+One file per command in pipelines/commands; only the one that is called is imported, so that `headwater --help` does not
+wait for numba or torch. Exit status: 0 done, 1 some input was set aside or the work failed, 2 wrong usage.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""What the rest of a run will cost: core-hours a stage, from what its finished shards cost here, or from the benchmarks.
+"""What the rest of a run will cost: core-hours a stage, from what its finished shards cost here, or from the
+benchmarks.
 
-A root that has run something knows best: runs/*.json say what each shard took. Before the first run the rates of
-docs/benchmarks.md stand in, times the pages of a typical crawl file.
+A root that has run something knows best: runs/*.json say what each shard took. Before the first run the rates
+of docs/benchmarks.md stand in, times the pages of a typical crawl file.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def cost(stage: str, to_do: int, runs: dict[str, tuple[float, int]]) -> Cost | N
     """The cost of so many shards of a stage; None where neither a run nor a benchmark tells."""
     seconds, shards = runs.get(stage, (0.0, 0))
     if shards:
-        return Cost(seconds / shards * to_do, f"{shards:,} shards run here")
+        return Cost(seconds / shards * to_do, "what shards took here")
     if stage in MILLISECONDS:
         return Cost(MILLISECONDS[stage] / 1000 * PAGES_PER_FILE * to_do, "docs/benchmarks.md")
     return None

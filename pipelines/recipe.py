@@ -136,7 +136,7 @@ class RemixParameters(Section):
     weights: dict[Name, float] = {}  # domain: share of the training tokens; the other domains share the rest by size
     temperature: float = Field(default=1.0, gt=0)
     epoch_cap: float = Field(default=4.0, gt=0)  # how often a domain may be seen at most
-    budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: one pass over what there is
+    budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: what `train` reads, else one pass
     bytes_per_token: float = Field(default=4.0, gt=0)  # how the budget is met in bytes, until tokens are counted
     validation: float = Field(default=0.01, ge=0, lt=1)  # share of clusters of near-duplicates held out
 
@@ -189,6 +189,11 @@ class Recipe(Section):
     tokenizer: TokenizerParameters = TokenizerParameters()
     tokens: TokensParameters = TokensParameters()
     train: TrainParameters | None = TrainParameters()  # null: the run ends with token shards
+
+    @property
+    def budget(self) -> int | None:
+        """Tokens that the mixture is planned for; None: one pass over what there is."""
+        return self.remix.budget or (self.train.steps * self.train.tokens_per_step if self.train else None)
 
 
 def load_recipe(path: str) -> Recipe:

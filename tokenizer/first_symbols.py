@@ -24,7 +24,7 @@ def first_symbols(
     """The id to start from for each character of two or three bytes, by code point; -1: start from its bytes.
 
     `tokens` are the conventional tokens, `byte_ids` int32[256], `pairs` (int32[merges, 2]) and `made` the merges by
-    rank. Returns int32[CODES]. """
+    rank. Returns int32[CODES]."""
     symbols = np.full(CODES, -1, np.int32)
     if not len(made):
         return symbols

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -33,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
     recipe = recipe_from(arguments)
     runs = measured(recipe.root)
-    table = Table(title=f"{recipe.name}: {recipe.root}", title_justify="left")
-    for heading in ("stage", "shards", "done", "to do", "documents done", "cost of the rest"):
+    table = Table(title=f"{recipe.name}: {recipe.root}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("stage", "shards", "done", "to do", "documents", "text", "cost"):
         table.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=True)
     costs: list[Cost | None] = []
     notes: list[str] = []
@@ -47,8 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         shards: int | None = len(planned.tasks)
         if planned.why_not:
             shards = planned.stage.expected_tasks(expected)
-            finished = len(storage.list_files(planned.stage.path(planned.stage.folder), ".parquet"))
-            notes.append(f"{planned.stage.name}: {planned.why_not}")
+            folder = planned.stage.folder
+            finished = len(storage.list_files(planned.stage.path(folder), ".parquet")) if folder else 0
+            if not planned.why_not.startswith("needs the shards"):
+                notes.append(f"{planned.stage.name}: {planned.why_not}")
         to_do = None if shards is None else max(0, shards - finished)
         costs.append(cost(planned.stage.name, to_do, runs) if to_do else None)
         table.add_row(
@@ -56,13 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
             "?" if shards is None else f"{'~' if planned.why_not else ''}{shards:,}",
             f"{finished:,}",
             "?" if to_do is None else f"{to_do:,}",
-            f"{done.get('documents', 0):,} ({human_bytes(done.get('bytes', 0))})" if done else "",
-            f"{human_hours(costs[-1].core_seconds)} ({costs[-1].basis})" if costs[-1] else "",
+            f"{done['documents']:,}" if done.get("documents") else "",
+            human_bytes(done["bytes"]) if done.get("bytes") else "",
+            human_hours(costs[-1].core_seconds) if costs[-1] else "",
         )
     console = Console(soft_wrap=True)
     console.print(table)
     if total(costs):
-        console.print(f"to do, as far as it can be said: {human_hours(total(costs))}", highlight=False)
+        bases = ", ".join(sorted({item.basis for item in costs if item}))
+        console.print(f"to do, as far as it can be said: {human_hours(total(costs))} (by {bases})", highlight=False)
     for note in notes:
         console.print(note, highlight=False)
     return 0

@@ -69,10 +69,13 @@ def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | No
 def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     """Plan all stages without running any."""
     done = _Done()
-    plans = []
+    plans: list[StagePlan] = []
     for stage in stages:
+        unknown = next((earlier.stage.name for earlier in plans if earlier.why_not), "")
         try:
             tasks = stage.plan(done)
+            if not tasks and unknown:
+                raise NotPlanned(f"needs the shards of {unknown}")
         except NotPlanned as error:
             plans.append(StagePlan(stage, [], [], str(error)))
         else:
@@ -93,13 +96,15 @@ def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = 
         except _Corrupt as error:
             console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
     else:
-        results = _run_once(stages, console, True, on_ray)
+        results = _run_once(stages, console, True, on_ray, repair=False)
     if stages and any(result.seconds for result in results):
         storage.remove_leftovers(stages[0].root)
     return results
 
 
-def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool) -> list[StageResult]:
+def _run_once(
+    stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool, repair: bool = True
+) -> list[StageResult]:
     done = _Done()
     results = []
     for stage in stages:
@@ -109,7 +114,7 @@ def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: b
             failure = {"output": stage.name, "message": f"not started: {error}"}
             results.append(StageResult(stage.name, stage.group, 0, 0, failed=[failure]))
             break
-        result, made = _run_stage(stage, tasks, console, verify, on_ray)
+        result, made = _run_stage(stage, tasks, console, verify, on_ray, repair)
         results.append(result)
         done[stage.name] = made
         if not made and tasks:
@@ -118,7 +123,7 @@ def _run_once(stages: Sequence[Stage], console: Console, verify: bool, on_ray: b
 
 
 def _run_stage(
-    stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool
+    stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool, repair: bool
 ) -> tuple[StageResult, list[Task]]:
     counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
     todo = [task for task in tasks if counts[task.output] is None]
@@ -133,7 +138,7 @@ def _run_stage(
                 progress.advance(outcome.counts, bool(outcome.message))
                 result.cpu_seconds += outcome.seconds
                 result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
-                if outcome.corrupt and outcome.corrupt.startswith(stage.root):
+                if repair and outcome.corrupt and outcome.corrupt.startswith(stage.root):
                     storage.delete(outcome.corrupt)
                     raise _Corrupt(outcome.message.split(";")[0])
                 if outcome.message:

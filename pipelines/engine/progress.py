@@ -61,13 +61,17 @@ class StageProgress:
         elif now - self._printed >= LINE_EVERY:
             self._printed = now
             left = (now - self._start) / self.done * (self.total - self.done)
-            print(f"{self.name}: {self.done}/{self.total} shards, {self._rates()}, {left:.0f} s left", flush=True)
+            print(f"{self.name}: {self.done}/{self.total} shards, {left:.0f} s left, {self._rates()}", flush=True)
 
     def _rates(self) -> str:
         seconds = max(1e-9, time.monotonic() - self._start)
-        text = f"{self.documents / seconds:,.0f} docs/s, {human_bytes(self.bytes / seconds)}/s"
-        text += f", {self.rejects} rejects" if self.rejects else ""
-        return text + (f", {self.failed} failed" if self.failed else "")
+        rates = [
+            f"{self.documents / seconds:,.0f} docs/s" if self.documents else "",
+            f"{human_bytes(self.bytes / seconds)}/s" if self.bytes else "",
+            f"{self.rejects:,} rejects" if self.rejects else "",
+            f"{self.failed:,} failed" if self.failed else "",
+        ]
+        return ", ".join(rate for rate in rates if rate)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,5 +81,5 @@ class StageProgress:
         if error is None:
             seconds = time.monotonic() - self._start
             line = f"{self.name}: {self.done}/{self.total} shards in {seconds:.1f} s, {self._rates()}"
-            self.console.print(line, highlight=False)
+            self.console.print(line.rstrip(", "), highlight=False)
             sys.stdout.flush()

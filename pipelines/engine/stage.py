@@ -55,12 +55,17 @@ class Task:
         return {"stage": self.stage, "fingerprint": self.fingerprint, "counts": counts}
 
 
+class NoParameters(BaseModel):
+    """The parameters of a stage that has nothing to choose."""
+
+
 class Stage(ABC, Generic[P]):
     """A step of the pipeline. Instances travel to the workers, so they hold the root and the parameters and no more."""
 
     name: ClassVar[str]
     group: ClassVar[str]  # the command line's name for the stages that belong together, e.g. dedup
     version: ClassVar[int] = 1  # raised when the same parameters begin to give other bytes
+    folder: ClassVar[str] = ""  # where its outputs are, if it makes one for each document shard
     num_cpus: ClassVar[float] = 1
     num_gpus: ClassVar[float] = 0
 
@@ -94,7 +99,7 @@ class Stage(ABC, Generic[P]):
 
     def expected_tasks(self, document_shards: int) -> int | None:
         """How many tasks there will be for so many document shards, where `plan` cannot say; None where nobody can."""
-        return None
+        return document_shards if self.folder else None
 
     @abstractmethod
     def run(self, task: Task) -> Counts:

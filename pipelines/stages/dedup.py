@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.engine.stage import Stage
+from pipelines.engine.stage import NoParameters, Stage
 from pipelines.recipe import DedupParameters
-from pipelines.stages.dedup_candidates import CandidateStage, ComponentStage, NoParameters, PartitionParameters
+from pipelines.stages.dedup_candidates import CandidateStage, ComponentStage, PartitionParameters
 from pipelines.stages.dedup_clusters import ClusterParameters, ClusterStage
 from pipelines.stages.dedup_duplicates import CurveStage, DuplicateStage
 from pipelines.stages.dedup_signatures import ShuffleParameters, ShuffleStage, SignatureParameters, SignatureStage

@@ -35,10 +35,6 @@ class PartitionParameters(BaseModel):
     partitions: int
 
 
-class NoParameters(BaseModel):
-    """Nothing to choose."""
-
-
 def dump_positions(paths: Sequence[str]) -> dict[str, int]:
     """The position of each dump in the order in which the shards name them."""
     return {dump: place for place, dump in enumerate(dict.fromkeys(shard_of(path)[0] for path in paths))}
@@ -86,6 +82,10 @@ class CandidateStage(Stage[PartitionParameters]):
     name: ClassVar[str] = "candidates"
     group: ClassVar[str] = "dedup"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range of keys, over the shards of all dumps."""
         return tasks_over(self, "dedup/candidates", done["shuffle"], self.parameters.partitions)
@@ -109,6 +109,10 @@ class ComponentStage(Stage[PartitionParameters]):
 
     name: ClassVar[str] = "components"
     group: ClassVar[str] = "dedup"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all edges."""

@@ -57,6 +57,10 @@ class ClusterStage(Stage[ClusterParameters]):
     name: ClassVar[str] = "clusters"
     group: ClassVar[str] = "dedup"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per part of the components."""
         verdicts = with_prefix(done, "verdicts/") if "quality" in self.parameters.keep else []

@@ -16,8 +16,8 @@ from corpus import storage, table
 from corpus.dedup.keep import LEVELS
 from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
 from corpus.errors import CorruptShard
-from pipelines.engine.stage import Counts, Source, Stage, Task, fingerprint
-from pipelines.stages.dedup_candidates import NoParameters, PartitionParameters, dump_positions, whole
+from pipelines.engine.stage import Counts, NoParameters, Source, Stage, Task, fingerprint
+from pipelines.stages.dedup_candidates import PartitionParameters, dump_positions, whole
 from pipelines.stages.dedup_signatures import with_prefix
 
 SITES_SHOWN = 200
@@ -72,6 +72,7 @@ class DuplicateStage(Stage[PartitionParameters]):
     """dedup/clusters/** + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
+    folder: ClassVar[str] = "duplicates"
     group: ClassVar[str] = "dedup"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -134,6 +135,10 @@ class CurveStage(Stage[NoParameters]):
 
     name: ClassVar[str] = "curve"
     group: ClassVar[str] = "dedup"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all shards."""

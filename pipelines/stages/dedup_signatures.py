@@ -81,6 +81,7 @@ class SignatureStage(Stage[SignatureParameters]):
     """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
 
     name: ClassVar[str] = "signatures"
+    folder: ClassVar[str] = "signatures"
     group: ClassVar[str] = "dedup"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -139,6 +140,7 @@ class ShuffleStage(Stage[ShuffleParameters]):
     """signatures/dump=D/N.parquet -> dedup/shuffle/dump=D/N.parquet: (key, row), sorted"""
 
     name: ClassVar[str] = "shuffle"
+    folder: ClassVar[str] = "dedup/shuffle"
     group: ClassVar[str] = "dedup"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:

@@ -75,10 +75,6 @@ class ExtractStage(Stage[ExtractParameters]):
                     tasks.append(self.task(output, files[first : first + size], **arguments))
         return tasks
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """A task a shard of documents."""
-        return document_shards
-
     def run(self, task: Task) -> Counts:
         """Extract the shard's files, one after the other."""
         counts: Counts = {}

@@ -15,16 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from corpus import table
 from corpus.linguistic import measure, verdict
 from corpus.linguistic.thresholds import Bounds, override
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task
 from pipelines.recipe import CrawlInput, FilterParameters, Recipe
 
 QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
-
-
-class MeasureParameters(BaseModel):
-    """Nothing decides a measurement but the text."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class VerdictParameters(BaseModel):
@@ -42,7 +36,7 @@ def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
     for item in recipe.inputs:
         for name in item.dumps if isinstance(item, CrawlInput) else [item.name]:
             rules[name] = item.rules
-    return [MeasureStage(root, MeasureParameters()), VerdictStage(root, verdict_parameters(recipe.filter), rules)]
+    return [MeasureStage(root, NoParameters()), VerdictStage(root, verdict_parameters(recipe.filter), rules)]
 
 
 def verdict_parameters(section: FilterParameters) -> VerdictParameters:
@@ -55,10 +49,11 @@ def verdict_parameters(section: FilterParameters) -> VerdictParameters:
     return VerdictParameters(languages=section.languages, language_score=section.language_score, tables=tables)
 
 
-class MeasureStage(Stage[MeasureParameters]):
+class MeasureStage(Stage[NoParameters]):
     """documents/dump=D/N.parquet -> quality/dump=D/N.parquet: id and a column a signal"""
 
     name: ClassVar[str] = "measure"
+    folder: ClassVar[str] = "quality"
     group: ClassVar[str] = "filter"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -88,6 +83,7 @@ class VerdictStage(Stage[VerdictParameters]):
     """quality/dump=D/N.parquet + columns of documents -> verdicts/dump=D/N.parquet: id, keep, reasons"""
 
     name: ClassVar[str] = "verdict"
+    folder: ClassVar[str] = "verdicts"
     group: ClassVar[str] = "filter"
 
     def __init__(self, root: str, parameters: VerdictParameters, rules: Mapping[str, str]) -> None:

@@ -69,6 +69,7 @@ class DomainStage(Stage[DomainParameters]):
     """documents + duplicates + verdicts of dump=D/N.parquet -> domains/dump=D/N.parquet: id, domain, keep, split"""
 
     name: ClassVar[str] = "domains"
+    folder: ClassVar[str] = "domains"
     group: ClassVar[str] = "remix"
 
     def __init__(self, root: str, parameters: DomainParameters, plain: Sequence[str]) -> None:
@@ -119,6 +120,10 @@ class MixtureStage(Stage[MixtureParameters]):
 
     name: ClassVar[str] = "mixture"
     group: ClassVar[str] = "remix"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all shards."""

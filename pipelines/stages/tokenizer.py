@@ -97,6 +97,7 @@ class PieceCountStage(Stage[SampleParameters]):
     """documents + domains of dump=D/N.parquet + the plan -> tokenizer/counts/dump=D/N.parquet, sorted by hash"""
 
     name: ClassVar[str] = "piece_counts"
+    folder: ClassVar[str] = "tokenizer/counts"
     group: ClassVar[str] = "tokenizer"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -129,6 +130,10 @@ class PieceStage(Stage[PieceParameters]):
     name: ClassVar[str] = "pieces"
     group: ClassVar[str] = "tokenizer"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range."""
         return [
@@ -152,6 +157,10 @@ class TokenizerStage(Stage[TrainingParameters]):
 
     name: ClassVar[str] = "tokenizer"
     group: ClassVar[str] = "tokenizer"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all pieces."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import storage
 from pipelines.engine.outputs import add_counts
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task
 from pipelines.recipe import Recipe
 from pipelines.stages.remix import TOKEN_PLAN, write_token_plan
 from pipelines.stages.tokens_shards import (
@@ -29,10 +29,6 @@ from tokenizer.vocabulary import load_vocabulary
 SPLITS = {folder: split for split, folder in FOLDERS.items()}
 
 
-class NoParameters(BaseModel):
-    """Nothing to choose."""
-
-
 class BudgetParameters(BaseModel):
     """How many tokens the training is planned for; None: one pass over what there is."""
 
@@ -48,7 +44,7 @@ def tokens_stages(root: str, recipe: Recipe) -> list[Stage]:
         ShardStage(root, ShardParameters(shard_bytes=section.shard_bytes)),
         ManifestStage(root, NoParameters()),
         FertilityStage(root, NoParameters()),
-        TokensStage(root, BudgetParameters(budget=recipe.remix.budget)),
+        TokensStage(root, BudgetParameters(budget=recipe.budget)),
     ]
 
 
@@ -82,6 +78,10 @@ class FertilityStage(Stage[NoParameters]):
     name: ClassVar[str] = "fertility"
     group: ClassVar[str] = "tokens"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all shards."""
         return [self.task("tokenizer/report.json", [*done["tokenizer"], *done["encoded"]])]
@@ -108,6 +108,10 @@ class TokensStage(Stage[BudgetParameters]):
 
     name: ClassVar[str] = "tokens"
     group: ClassVar[str] = "tokens"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task, which stands for all shards."""

@@ -61,6 +61,7 @@ class EncodeStage(Stage[EncodeParameters]):
     """documents + domains of dump=D/N.parquet + the tokenizer -> tokens/encoded/dump=D/N.parquet"""
 
     name: ClassVar[str] = "encoded"
+    folder: ClassVar[str] = "tokens/encoded"
     group: ClassVar[str] = "tokens"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:

@@ -25,6 +25,10 @@ class TrainStage(Stage[TrainParameters]):
     name: ClassVar[str] = "train"
     group: ClassVar[str] = "train"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task, of all that the tokenizer and tokens stages made."""
         inputs = [*done.get("tokenizer", ()), *done.get("tokens", ())]

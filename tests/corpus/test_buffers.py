@@ -1,5 +1,7 @@
 """The kernels' view of a column equals the column, however Arrow holds it."""
 
+import itertools
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ TYPES = [pa.string(), pa.large_string()]
 def test_equals_the_column(chunks: list[list[str | None]], kind: pa.DataType) -> None:
     column = pa.chunked_array([pa.array(chunk, kind) for chunk in chunks], kind)
     data, offsets = utf8_buffers(column)
-    documents = [bytes(data[a:b]).decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    documents = [bytes(data[a:b]).decode() for a, b in itertools.pairwise(offsets)]
     assert documents == [text or "" for chunk in chunks for text in chunk]
     assert len(data) == offsets[-1] + PADDING
     assert not data[offsets[-1] :].any()
