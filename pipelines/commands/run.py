@@ -10,6 +10,7 @@ from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import cluster, pipeline
 from pipelines.report.page import draw_report
 from pipelines.stages import stages_of
+from pipelines.summary import summary
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     failed = [failure for result in results for failure in result.failed]
     for failure in failed:
         console.print(f"set aside: {failure['output']}: {failure['message']}", style="red", highlight=False)
+    for line in summary(recipe):
+        console.print(line, highlight=False)
     if not arguments.no_report:
         page = draw_report(recipe)
         shown = page if storage.scheme(page) == "s3" else os.path.abspath(page)

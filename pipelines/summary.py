@@ -1,0 +1,35 @@
+"""What a run says at its end, in a few lines: the deduplication rate by number of dumps, and what is left of it all."""
+
+from typing import Any
+
+from corpus import storage
+from pipelines.recipe import FilesInput, Recipe
+from pipelines.report.data import PAPER_TABLE_1
+
+
+def summary(recipe: Recipe) -> list[str]:
+    """The lines for what the recipe's root has; nothing for what it has not. A plain source is no point of the curve."""
+    lines = []
+    root = recipe.root
+    plain = {item.name for item in recipe.inputs if isinstance(item, FilesInput)}
+    if curve := _json(root, "dedup/curve.json"):
+        points = [point for point in curve["curve"] if point["dump"] not in plain]
+        lines.append("removed as duplicates, by number of dumps (the paper's Table 1 in brackets):")
+        lines += ["  " + "  ".join(_point(point) for point in points[at : at + 6]) for at in range(0, len(points), 6)]
+    if plan := _json(root, "mixture/tokens.json"):
+        parts = [f"{d['domain']} {d['tokens']:,} ({d['weight']:.1%})" for d in plan["domains"]]
+        lines.append(f"tokens by domain (weight in training): {', '.join(parts)}")
+    if model := _json(root, "train/manifest.json"):
+        final = model["summary"]["bits_per_byte"]
+        lines.append("bits per byte: " + ", ".join(f"{name} {value:.3f}" for name, value in sorted(final.items())))
+    return lines
+
+
+def _point(point: dict[str, Any]) -> str:
+    paper = PAPER_TABLE_1.get(point["dumps"])
+    return f"{point['dumps']}: {point['rate']:.1%}" + (f" ({paper}%)" if paper else "")
+
+
+def _json(root: str, name: str) -> Any:
+    path = storage.join(root, name)
+    return storage.read_json(path) if storage.exists(path) else None
