@@ -8,7 +8,7 @@ from pipelines.report.data import PAPER_TABLE_1
 
 
 def summary(recipe: Recipe) -> list[str]:
-    """The lines for what the recipe's root has; nothing for what it has not. A plain source is no point of the curve."""
+    """The lines for what the root has, nothing for what it has not; a plain source is no point of the curve."""
     lines = []
     root = recipe.root
     plain = {item.name for item in recipe.inputs if isinstance(item, FilesInput)}

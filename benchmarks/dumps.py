@@ -1,0 +1,61 @@
+"""The nine real dumps through every stage: wall time, documents/s, MB/s of text, core-seconds and peak memory, by stage.
+
+    HEADWATER_DATA=... python benchmarks/dumps.py [--runs 3] [--until tokens]
+
+Runs recipes/dumps.yaml from nothing on an embedded Ray, several times, and prints the medians as a table. The first run,
+which may compile kernels, is not counted.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from corpus import storage
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_once(until: str) -> list[dict[str, Any]]:
+    """One run in a fresh root; its stages as runs/00000.json has them."""
+    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
+        command = [sys.executable, "-m", "pipelines", "run", str(ROOT / "recipes/dumps.yaml"), "--no-report"]
+        options = ["--set", f"root={folder}", "--until", until]
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+        stages: list[dict[str, Any]] = storage.read_json(f"{folder}/runs/00000.json")
+        return stages
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--until", default="tokens")
+    arguments = parser.parse_args()
+    run_once(arguments.until)
+    figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for _ in range(arguments.runs):
+        for stage in run_once(arguments.until):
+            figures[stage["stage"]].append(stage)
+    print("| stage | shards | s | core-s | documents/s | MB/s of text | core-ms/document | peak MB |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    total = 0.0
+    for name, runs in figures.items():
+        seconds = statistics.median(run["seconds"] for run in runs)
+        core = statistics.median(run["cpu_seconds"] for run in runs)
+        peak = max(run["peak_rss_bytes"] for run in runs) / 1e6
+        documents, size = runs[0]["documents"], runs[0]["bytes"]
+        total += seconds
+        rates = f"{documents / seconds:,.0f} | {size / seconds / 1e6:,.1f} | {core / documents * 1e3:.3f}"
+        print(
+            f"| {name} | {runs[0]['tasks']} | {seconds:.2f} | {core:.2f} | {rates if documents else ' | | '} | {peak:,.0f} |"
+        )
+    print(f"| all | | {total:.1f} | | | | | |")
+
+
+if __name__ == "__main__":
+    main()
