@@ -1,9 +1,10 @@
-"""The nine real dumps through every stage: wall time, documents/s, MB/s of text, core-seconds and peak memory, by stage.
+"""The nine real dumps through every stage: wall time, documents/s, MB/s of text, core-seconds and peak
+memory, by stage.
 
     HEADWATER_DATA=... python benchmarks/dumps.py [--runs 3] [--until tokens]
 
-Runs recipes/dumps.yaml from nothing on an embedded Ray, several times, and prints the medians as a table. The first run,
-which may compile kernels, is not counted.
+Runs recipes/dumps.yaml from nothing on an embedded Ray, several times, and prints the medians as a table. The
+first run, which may compile kernels, is not counted.
 """
 
 import argparse
@@ -50,10 +51,10 @@ def main() -> None:
         peak = max(run["peak_rss_bytes"] for run in runs) / 1e6
         documents, size = runs[0]["documents"], runs[0]["bytes"]
         total += seconds
-        rates = f"{documents / seconds:,.0f} | {size / seconds / 1e6:,.1f} | {core / documents * 1e3:.3f}"
-        print(
-            f"| {name} | {runs[0]['tasks']} | {seconds:.2f} | {core:.2f} | {rates if documents else ' | | '} | {peak:,.0f} |"
-        )
+        rates = " | | "
+        if documents:
+            rates = f"{documents / seconds:,.0f} | {size / seconds / 1e6:,.1f} | {core / documents * 1e3:.3f}"
+        print(f"| {name} | {runs[0]['tasks']} | {seconds:.2f} | {core:.2f} | {rates} | {peak:,.0f} |")
     print(f"| all | | {total:.1f} | | | | | |")
 
 
