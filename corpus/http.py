@@ -15,6 +15,7 @@ from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import HeaderMap
 
 from corpus.document import Refused
+from corpus.unpack import Inflate
 
 MAX_HEADER = 1 << 16  # bytes of an HTTP header block; servers stop at 8 to 64 KiB
 _MAX_CODINGS = 4  # codings on top of one another
@@ -124,27 +125,11 @@ def _inflate(body: bytes, coding: str, limit: int) -> bytes:
     else:
         modes = []
     for mode in modes:
-        decoder = zlib.decompressobj(mode)
         try:
-            return decoder.decompress(body, limit + 1)
+            return Inflate(mode).decompress(body, limit + 1)
         except zlib.error:
-            if partial := _inflate_stepwise(body, mode, limit):
-                return partial
+            pass
     return b""
-
-
-def _inflate_stepwise(body: bytes, mode: int, limit: int) -> bytes:
-    """What precedes the error in a broken body."""
-    decoder, parts, size = zlib.decompressobj(mode), [], 0
-    try:
-        for at in range(0, len(body), 512):
-            parts.append(decoder.decompress(body[at : at + 512], limit + 1 - size))
-            size += len(parts[-1])
-            if size > limit:
-                break
-    except zlib.error:
-        pass
-    return b"".join(parts)
 
 
 def _brotli(body: bytes, limit: int) -> bytes:

@@ -33,6 +33,8 @@ def recover(stream: BinaryIO, start: int, skip: int, max_record: int) -> Iterato
             nothing = False
             if isinstance(item, Record) and left:
                 left -= 1
+                if item.problem:  # the caller's reader got more out of it; what is wrong here must be told all the same
+                    yield Damage(item.offset, item.problem, item.detail)
             else:
                 yield item
     if nothing and start == 0:
@@ -44,6 +46,7 @@ def _items(reader: "_Reader", max_record: int) -> Iterator[Record | Damage]:
     if skipped := reader.member.skipped:
         yield Damage(reader.member.offset - skipped, "corrupt", f"{skipped} bytes that are no gzip member")
     whole = 0
+    held: Record | None = None  # the last whole one, given once what follows shows that the damage is not in it
     while reader.skip_blank():
         offset = reader.offset
         head = reader.header()
@@ -51,9 +54,15 @@ def _items(reader: "_Reader", max_record: int) -> Iterator[Record | Damage]:
             if reader.member.problem:
                 break
             first, passed = bytes(reader.buffer[:40]), reader.resync()
+            if held and not reader.corrupt:
+                yield held
+                held = None
             if not reader.member.problem or passed > len(first):
                 yield Damage(offset, "bad-record", f"{passed} bytes that are no record, from {first!r}")
             continue
+        if held:
+            yield held
+        held = None
         record, length = head
         record.offset, reader.last_record = offset, reader.consumed
         if length is None:
@@ -79,7 +88,17 @@ def _items(reader: "_Reader", max_record: int) -> Iterator[Record | Damage]:
                 yield Damage(offset, problem, f"inside a {record.type} record of {length} bytes")
             return
         whole += 1
-        yield record
+        held = record
+    if held and held.content and reader.corrupt:
+        held.content, held.problem, held.detail = (
+            b"",
+            "corrupt",
+            "the compressed block that holds this record is damaged",
+        )
+        yield held
+        return
+    if held:
+        yield held
     if reader.exhausted:
         yield Damage(
             reader.member.offset, "too-large", f"{MAX_PASSED} bytes without the beginning of a record; went on behind"
@@ -115,6 +134,11 @@ class _Reader:
             self._next = next(self._members, None)
             self._first = bytearray(self._next.more() if self._next else b"")
         return self._first
+
+    @property
+    def corrupt(self) -> bool:
+        """Whether the member has broken off with an error."""
+        return self.member.problem == "corrupt"
 
     @property
     def offset(self) -> int:

@@ -6,9 +6,7 @@ corrupt file: each is a reject with its offset, and reading goes on as long as t
 """
 
 import json
-import sys
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO, cast
@@ -18,14 +16,12 @@ import pyarrow.parquet as pq
 
 from corpus import storage
 from corpus.errors import UsageError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from corpus.unpack import ERRORS, Decoder, Inflate, unzstd
 
 MAX_LINE = 64 << 20  # bytes of one JSON line
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
+PACKED: Mapping[str, Callable[[], Decoder]] = {"gz": Inflate, "zst": unzstd}
+_PIECE = 1 << 16  # bytes unpacked at a time
 _BATCH_ROWS = 1024  # rows of Parquet that are turned into Python at a time
 
 
@@ -74,11 +70,10 @@ class _Unpacker(RawIOBase):
 
     problem = ""
 
-    def __init__(self, raw: BinaryIO, suffix: str) -> None:
+    def __init__(self, raw: BinaryIO, new: Callable[[], Decoder]) -> None:
         self._raw = raw
-        self._gzip = suffix == ".gz"
-        self._decoder: Any = None
-        self._input = b""
+        self._new = new
+        self._decoder: Decoder | None = None
 
     def readable(self) -> bool:
         return True
@@ -86,41 +81,30 @@ class _Unpacker(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         while not self.problem:
+            data = b""
             if self._decoder is None or self._decoder.eof:
-                self._input = self._decoder.unused_data if self._decoder is not None else b""
-                if not self._more():
+                data = (self._decoder.unused_data if self._decoder else b"") or self._raw.read(_PIECE)
+                if not data:
                     return 0
-                self._decoder = zlib.decompressobj(31) if self._gzip else zstd.ZstdDecompressor(options=_WINDOW)
-            ended = not self._more()
+                self._decoder = self._new()
+            elif self._decoder.needs_input:
+                data = self._raw.read(_PIECE)
             try:
-                piece = self._decoder.decompress(self._input, len(view))
-            except (zlib.error, zstd.ZstdError) as error:
+                piece = self._decoder.decompress(data, len(view))
+            except ERRORS as error:
                 self.problem = f"corrupt: {error}"
                 return 0
-            self._input = self._decoder.unconsumed_tail if self._gzip else b""
             if piece:
                 view[: len(piece)] = piece
                 return len(piece)
-            if ended and not self._decoder.eof:
+            if not data and not self._decoder.eof:
                 self.problem = "truncated"
         return 0
 
-    def _more(self) -> bool:
-        """Have input where the decoder can take some; False at the end of the file."""
-        if not self._input and (self._decoder is None or self._gzip or self._decoder.eof or self._decoder.needs_input):
-            self._input = self._raw.read(1 << 16)
-            return bool(self._input)
-        return True
-
-
-_WINDOW = {int(zstd.DecompressionParameter.window_log_max): 31}  # files packed with `zstd --long=31` at most
-
 
 def _unpacked(raw: BinaryIO, path: str) -> BinaryIO:
-    for suffix in (".gz", ".zst"):
-        if path.lower().endswith(suffix):
-            return cast(BinaryIO, BufferedReader(_Unpacker(raw, suffix), 1 << 16))
-    return raw
+    new = PACKED.get(path.lower().rpartition(".")[2])
+    return cast(BinaryIO, BufferedReader(_Unpacker(raw, new), _PIECE)) if new else raw
 
 
 def _problem(stream: BinaryIO) -> str:

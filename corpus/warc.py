@@ -47,24 +47,25 @@ def read_records(stream: BinaryIO, max_record: int = MAX_RECORD) -> Iterator[Rec
     """
     from corpus.recover import recover
 
-    last, good = 0, 0
+    read: Record | None = None  # the last one, given once what follows shows that its checksum was right
+    good = 0
     end = stream.seek(0, 2)
     stream.seek(0)
     try:
         for raw in ArchiveIterator(stream, parse_http=False):
             record = _plain_record(raw, max_record)
-            if record is None or record.offset >= end or (good and record.offset <= last):
+            if record is None or record.offset >= end or (read and record.offset <= read.offset):
                 break
-            last, good = record.offset, good + 1
-            yield record
+            if read:
+                good += 1
+                yield read
+            read = record
         else:
-            stream.seek(last)
-            yield from recover(stream, last, min(good, 1), max_record)
+            yield from recover(stream, read.offset if read else 0, 0, max_record)
             return
     except OSError:
         pass
     # A record that fastwarc placed wrongly can stand before the odd one: read all again, and pass over what was given.
-    stream.seek(0)
     yield from recover(stream, 0, good, max_record)
 
 

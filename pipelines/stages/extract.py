@@ -21,7 +21,7 @@ from corpus.extract import EXTRACTOR
 from corpus.language import LanguageIdentifier, find_model, model_fingerprint
 from corpus.sources import SUFFIXES
 from corpus.table import ShardWriter
-from pipelines.engine.outputs import add_counts
+from pipelines.engine.outputs import add_counts, file_entry
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
 from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
 
@@ -40,7 +40,7 @@ class ExtractStage(Stage[ExtractParameters]):
     name: ClassVar[str] = "extract"
     group: ClassVar[str] = "extract"
     folder: ClassVar[str] = "documents"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, root: str, parameters: ExtractParameters, inputs: Sequence[Input]) -> None:
         super().__init__(root, parameters.model_copy(update={"language_model": None}))  # its hash counts, not its path
@@ -78,13 +78,13 @@ class ExtractStage(Stage[ExtractParameters]):
     def run(self, task: Task) -> Counts:
         """Extract the shard's files, one after the other."""
         counts: Counts = {}
-        with (
-            ShardWriter(self.path(task.output), SCHEMA) as documents,
-            ShardWriter(self.path(rejects_of(task.output)), REJECTS) as rejects,
-        ):
-            for path in task.inputs:
-                add_counts(counts, self._extract(path, task, documents, rejects))
-            documents.metadata = rejects.metadata = task.stamp(counts)
+        beside = rejects_of(task.output)
+        with ShardWriter(self.path(task.output), SCHEMA) as documents:
+            with ShardWriter(self.path(beside), REJECTS) as rejects:
+                for path in task.inputs:
+                    add_counts(counts, self._extract(path, task, documents, rejects))
+                rejects.metadata = task.stamp(counts)
+            documents.metadata = task.stamp(counts) | {"files": {beside: file_entry(self.path(beside))}}
         return counts
 
     def _extract(self, path: str, task: Task, documents: ShardWriter, rejects: ShardWriter) -> Counts:

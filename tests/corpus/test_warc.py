@@ -102,8 +102,9 @@ def test_what_follows_damage_is_found_again(junk):
     found = [item.content for item in records if not item.problem]
     assert [content for content in found if content in FOUR[:2]][:2] == FOUR[:2]
     assert found[-2:] == FOUR[2:]
-    assert damage
-    assert damage[0].offset in (len(good[0] + good[1]), len(good[0] + good[1] + junk))
+    told = damage + [item for item in records if item.problem]
+    assert told
+    assert told[0].offset in (len(good[0] + good[1]), len(good[0] + good[1] + junk))
 
 
 def test_plain_files_are_taken_up_at_the_next_record():
@@ -159,6 +160,58 @@ def test_lz4_and_zstd_containers():
         records, damage = read(data[: len(data) - 40])
         assert [item.content for item in records if not item.problem] == FOUR[:3]
         assert [item.problem for item in records if item.problem] + [item.reason for item in damage]
+
+
+def frames(parts: list[bytes]) -> bytes:
+    """An LZ4 frame a part."""
+    import lz4.frame
+
+    return b"".join(lz4.frame.compress(part, content_checksum=True) for part in parts)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("pack", [lambda parts: b"".join(map(member, parts)), frames], ids=["gzip", "lz4"])
+def test_a_flipped_bit_costs_the_record_it_is_in(pack):
+    pages = [http(page(str(number), " ".join(f"{number}:{word * word}" for word in range(900)))) for number in range(6)]
+    parts = [record(content) for content in pages]
+    data = pack(parts)
+    ends = [len(pack(parts[: count + 1])) for count in range(6)]
+    for at in range(40, len(data), 97):
+        records, damage = read(flipped(data, at))
+        hit = sum(end <= at for end in ends)
+        whole = [item.content for item in records if not item.problem]
+        if whole == pages:  # a bit that means nothing, such as one of the time in a header
+            continue
+        assert whole == pages[:hit] + pages[hit + 1 :], at
+        told = [item.offset for item in records if item.problem] + [item.offset for item in damage]
+        assert ([0, *ends])[hit] in told, at
+
+
+def test_in_a_member_of_many_records_all_that_precedes_the_error_is_read():
+    parts = [record(http(page(str(number), f"{number:x} " * number))) for number in range(200)]
+    packed = member(b"".join(parts))
+    ends = [sum(map(len, parts[: count + 1])) for count in range(200)]
+    for at in range(100, len(packed) - 8, 171):
+        records, damage = read(packed[:at] + b"\xff" * 40 + packed[at + 40 :])
+        whole = len([item for item in records if not item.problem])
+        came_out = len(zlib.decompressobj(31).decompress(packed[:at]))
+        assert whole >= sum(end <= came_out for end in ends) - 1, at
+        assert [item for item in records if item.problem] or damage
+
+
+def test_a_real_lz4_file_cut_anywhere_tells_so(headwater_data):
+    data = (headwater_data / "warc/malformed/warcfile.warc.lz4").read_bytes()
+    every = read(data)[0]
+    offsets = {item.offset for item in every} | {len(data)}
+    for cut in range(700, len(data), 4093):
+        records, damage = read(data[:cut])
+        whole = [(item.offset, item.content) for item in records if not item.problem]
+        assert whole == [(item.offset, item.content) for item in every][: len(whole)]
+        assert len(whole) >= sum(offset < cut for offset in offsets) - 1
+        assert cut in offsets or damage or records[-1].problem
 
 
 def test_an_empty_file_is_reported():
