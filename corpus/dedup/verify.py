@@ -46,4 +46,4 @@ def similarity(values, offsets, shingles, a, b):  # type: ignore[no-untyped-def]
 def may_reach(shingles, a, b, threshold):  # type: ignore[no-untyped-def]
     """Whether the sizes of the two sets allow a Jaccard similarity of `threshold` at all."""
     small, large = min(shingles[a], shingles[b]), max(shingles[a], shingles[b])
-    return small >= threshold * large
+    return large > 0 and small / large >= threshold  # divided as `similarity` is, so that they round alike

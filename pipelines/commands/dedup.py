@@ -107,7 +107,8 @@ def _scheme(arguments: argparse.Namespace) -> Scheme:
         raise UsageError(f"--sketch-size {arguments.sketch_size}: 0 for all hashes, or how many")
     if (arguments.bands is None) != (arguments.rows is None):
         raise UsageError("--bands and --rows go together; without them they follow from the threshold")
-    bands, rows = (arguments.bands, arguments.rows) if arguments.bands else choose_bands(arguments.threshold, RECALL)
+    given = arguments.bands is not None
+    bands, rows = (arguments.bands, arguments.rows) if given else choose_bands(arguments.threshold, RECALL)
     if bands < 1 or rows < 1:
         raise UsageError(f"--bands {bands} --rows {rows}: both are 1 or more")
     return Scheme(arguments.shingle, bands, rows, arguments.sketch_size)

@@ -55,6 +55,7 @@ class ClusterStage(Stage[ClusterParameters]):
     """dedup/components + signatures (+ verdicts) -> dedup/clusters/NNNNN.parquet, sorted by ordinal"""
 
     name: ClassVar[str] = "clusters"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "dedup"
 
     def expected_tasks(self, document_shards: int) -> int:

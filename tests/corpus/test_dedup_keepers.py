@@ -12,7 +12,7 @@ from corpus.dedup.components import components
 from corpus.dedup.exact import canonical_urls, hash_columns, text_hashes, url_hashes
 from corpus.dedup.keep import LEVELS, NO_DATE, Members, cluster_sizes, elect, policy_order
 from corpus.dedup.minhash import Scheme, Signatures, sign
-from corpus.dedup.verify import similarity
+from corpus.dedup.verify import may_reach, similarity
 
 DOCUMENTS = st.builds(
     lambda count, random: [" ".join(random.choices("abcd", k=random.randint(0, 14))) for _ in range(count)],
@@ -121,6 +121,17 @@ def test_similarity_of_sketches(one: np.ndarray, other: np.ndarray, cut: int) ->
     expected = jaccard(a, b) if len(one) and len(other) else 0.0
     got = similarity(np.concatenate(kept).astype(np.uint32), offsets, shingles, 0, 1)
     assert np.isclose(got, expected)
+
+
+def test_sizes_never_exclude_what_reaches_the_threshold() -> None:
+    """A part of a document has the similarity small / large, also where threshold * large rounds up: 0.55 * 20 > 11."""
+    for large in range(1, 200):
+        for small in range(1, large + 1):
+            sizes = np.array([small, large], np.int32)
+            values = np.r_[np.arange(small), np.arange(large)].astype(np.uint32)
+            reached = similarity(values, np.array([0, small, small + large]), sizes, 0, 1)
+            assert may_reach(sizes, 0, 1, round(small / large, 2)) == (reached >= round(small / large, 2))
+    assert not may_reach(np.zeros(2, np.int32), 0, 1, 0.5)
 
 
 def test_a_cut_sketch_estimates_within_its_stated_error() -> None:

@@ -75,6 +75,7 @@ def test_curve(capsys: pytest.CaptureFixture[str]) -> None:
         (["--keep", "date", "--out", "unused"], "plain files can be chosen by length, id, order"),
         (["--threshold", "1.5"], "above 0, up to 1"),
         (["--bands", "4"], "--bands and --rows go together"),
+        (["--bands", "0", "--rows", "5"], "both are 1 or more"),
         (["--threshold", "0.01"], "higher threshold"),
         ([], "say with --out"),
     ],
