@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import CorruptShard
-from corpus.table import ShardWriter, check_ids, is_whole, iter_batches, num_rows, read_metadata, read_table
+from corpus.table import (
+    ShardWriter,
+    check_ids,
+    is_whole,
+    iter_batches,
+    num_rows,
+    read_between,
+    read_metadata,
+    read_table,
+)
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string())])
 
@@ -73,3 +82,17 @@ def test_joins_check_ids() -> None:
     check_ids(left, pa.table({"id": pa.chunked_array([["a"], ["b"]])}), "here")
     with pytest.raises(CorruptShard, match="here"):
         check_ids(left, pa.table({"id": ["b", "a"]}), "here")
+
+
+@pytest.mark.parametrize("shift", [0, 2**64 - 40])
+def test_a_range_is_read_from_the_groups_that_hold_it(tmp_path: Path, shift: int) -> None:
+    """Every range of a shard of groups of ten, so that first and last are once the edge of each group."""
+    keys = [shift + 3 * (row // 3) for row in range(40)]
+    path, schema = str(tmp_path / "a.parquet"), pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
+    with ShardWriter(path, schema, dictionary=False) as writer:
+        for at in range(0, 40, 10):
+            writer.write(pa.table({"key": keys[at : at + 10], "row": range(at, at + 10)}, schema))
+    for first in range(shift, shift + 40, 2):
+        for last in range(first, shift + 40):
+            got = read_between(path, "key", first, last, ["row"])["row"].to_pylist()
+            assert got == [row for row, key in enumerate(keys) if first <= key <= last]
