@@ -101,7 +101,8 @@ def make_plan(
 
     For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is
     (before); `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1);
-    `epochs`, how often it is seen; `capped`. `shortfall` is how much of the budget cannot be met at `epoch_cap`.
+    `epochs`, how often it is seen; `capped`, whether the cap gives it less than others get for the same target.
+    `shortfall` is how much of the budget cannot be met at `epoch_cap`.
     """
     shares = targets(sizes, method, weights, temperature)
     natural = _normalised({name: Fraction(sizes.get(name, 0)) for name in shares})
@@ -109,6 +110,7 @@ def make_plan(
     cap = Fraction(str(epoch_cap))
     given = allocate(sizes, shares, wanted, cap)
     total = sum(given.values(), Fraction(0))
+    level = max((given[name] / share for name, share in shares.items() if share), default=Fraction(0))
     domains = [
         {
             "domain": name,
@@ -118,7 +120,7 @@ def make_plan(
             "target": float(share),
             "weight": float(given[name] / total) if total else 0.0,
             "epochs": float(given[name] / sizes[name]) if sizes.get(name) else 0.0,
-            "capped": share > 0 and given[name] == cap * sizes.get(name, 0) and given[name] < wanted * share,
+            "capped": share > 0 and (total < wanted or given[name] < level * share),
         }
         for name, share in sorted(shares.items())
     ]

@@ -119,6 +119,7 @@ class MixtureStage(Stage[MixtureParameters]):
     """The counts of domains/** -> mixture/plan.json"""
 
     name: ClassVar[str] = "mixture"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "remix"
 
     def expected_tasks(self, document_shards: int) -> int:
