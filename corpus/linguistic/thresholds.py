@@ -13,6 +13,7 @@ A recipe changes bounds, drops rules and adds rules on any other signal, by lang
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -129,6 +130,8 @@ def check_rule(language: str, signal: str, *bounds: float | None) -> None:
         raise ValueError(f"{language}: there is no signal `{signal}`; {mend}")
     if bounds:
         low, high = bounds
+        if any(bound is not None and math.isnan(bound) for bound in bounds):
+            raise ValueError(f"{language}.{signal}: a bound is a number, and nan is not one")
         if low is None and high is None:
             raise ValueError(f"{language}.{signal}: give `min`, `max` or both, or `off` to drop the rule")
         if low is not None and high is not None and low > high:

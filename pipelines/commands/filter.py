@@ -15,6 +15,8 @@ from corpus.linguistic.thresholds import Bounds, override
 from corpus.linguistic.verdict import judge
 from corpus.table import ShardWriter
 from pipelines.commands.inputs import add_input_arguments, inputs_from
+from pipelines.engine.outputs import add_counts
+from pipelines.engine.stage import Counts
 from pipelines.recipe import FilterParameters
 from pipelines.stages.filter import count_verdicts
 
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = inputs_from(arguments)
     identifier = LanguageIdentifier() if arguments.language == "auto" else None
     out = storage.join(arguments.out, "quality.parquet")
-    judged, languages, lengths = [], [], []
+    counts: Counts = {}
     with ShardWriter(out, OUTPUT) as writer:
         for documents in inputs.batches():
             signals = measure(documents["text"])
@@ -85,11 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
             verdicts = judge(named, language, score, tables, "auto", _DEFAULTS.languages, _DEFAULTS.language_score)
             columns = [documents["id"], pa.array(language, pa.string()), verdicts["keep"], verdicts["reasons"]]
             writer.write(pa.Table.from_arrays([*columns, *signals.columns], schema=OUTPUT))
-            judged.append(verdicts.select(["keep", "reasons"]))
-            languages += language
-            lengths.append(pc.binary_length(documents["text"]).to_numpy())
-    if judged:
-        _summarise(pa.concat_tables(judged), languages, np.concatenate(lengths).astype(np.int64))
+            lengths = pc.binary_length(documents["text"]).to_numpy()
+            add_counts(counts, count_verdicts(verdicts, language, lengths))
+    if counts:
+        _summarise(counts)
     print(f"written: {out}")
     return inputs.report()
 
@@ -115,14 +116,13 @@ def _threshold(text: str) -> tuple[str, Bounds | None]:
     return signal, Bounds(low, high)
 
 
-def _summarise(verdicts: pa.Table, languages: list[str], lengths: npt.NDArray[np.int64]) -> None:
-    counts = count_verdicts(verdicts, languages, lengths)
+def _summarise(counts: Counts) -> None:
     print(f"kept {counts['kept']:,} of {counts['documents']:,} documents ({_share(counts)} of bytes)")
-    for name, part in counts["languages"].items():
+    for name, part in sorted(counts["languages"].items()):
         print(f"  {name:8} kept {part['kept']:,} of {part['documents']:,} ({_share(part)} of bytes)")
     for signal, number in sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0])):
         print(f"  {signal:32} {number:,} documents")
 
 
-def _share(counts: dict[str, int]) -> str:
+def _share(counts: Counts) -> str:
     return f"{counts['kept_bytes'] / counts['bytes']:.1%}" if counts["bytes"] else "0%"

@@ -85,6 +85,8 @@ def test_mistakes_in_rules_are_explained() -> None:
         check_rule("en", "words", 3, 2)
     with pytest.raises(ValueError, match="`off` to drop the rule"):
         check_rule("en", "words", None, None)
+    with pytest.raises(ValueError, match="nan is not one"):
+        check_rule("en", "words", None, float("nan"))
 
 
 def test_english_thresholds_are_those_of_gopher() -> None:

@@ -54,7 +54,7 @@ def test_thresholds_of_the_command_line(pages: Path, tmp_path: Path) -> None:
     assert [row["keep"] for row in rows_of(tmp_path / "out")][:2] == [True, True]
 
 
-@pytest.mark.parametrize("rule", ["words", "words:a:b", "words::", "words:3:2", "wrds:1:2"])
+@pytest.mark.parametrize("rule", ["words", "words:a:b", "words::", "words:3:2", "words:nan:", "wrds:1:2"])
 def test_wrong_thresholds_are_refused(
     pages: Path, tmp_path: Path, rule: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
