@@ -88,7 +88,7 @@ def test_the_excess_of_a_capped_domain_goes_to_the_others_in_proportion() -> Non
 
 
 def test_a_domain_that_fills_up_with_the_excess_of_another_is_capped() -> None:
-    """b's own target would fit, but not with its part of what a cannot take. To be at the cap and not over is not capped."""
+    """b's own target would fit, but not with its part of what a cannot take. At the cap and not over is not capped."""
     result = plan({"a": 10, "b": 90, "c": 1000}, weights={"a": 0.5, "b": 0.3, "c": 0.2}, budget=1000)
     assert column(result, "epochs") == {"a": 4.0, "b": 4.0, "c": 0.6}
     assert column(result, "capped") == {"a": True, "b": True, "c": False}
