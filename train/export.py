@@ -3,8 +3,8 @@
 The weights are the same numbers under other names: the rotary convention is Hugging Face's already, so
 nothing is permuted. The folder holds config.json, generation_config.json, safetensors (in several files with
 an index when large) and the tokenizer, and is loaded by `transformers.AutoModelForCausalLM` and by servers
-that read the same format, such as vLLM. Everything is written atomically and config.json last, so a folder
-that has one is whole.
+that read the same format, such as vLLM. An earlier model is removed first, everything is written atomically and
+config.json last, so a folder that has one is whole.
 """
 
 import json
@@ -93,6 +93,7 @@ def export_model(
     `weights` are by the names of `train.model.Transformer`. Of `tokenizer_folder`, the files of a Hugging
     Face tokenizer that are there are copied.
     """
+    _remove_model(folder)
     dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
     names = []
 
@@ -116,13 +117,32 @@ def export_model(
     return sorted(names)
 
 
+def _remove_model(folder: str) -> None:
+    """Remove config.json, then whatever a loader could take for a part of the model that is to come."""
+    inside = [info.path for info in storage.list_files(folder)]
+    for path in [storage.join(folder, "config.json"), *inside]:
+        name = path.rsplit("/", 1)[1]
+        if name.startswith("model") or name in ("config.json", *TOKENIZER_FILES):
+            storage.delete(path)
+
+
 def import_model(folder: str) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Read a Llama folder back: the model's shape, and its weights by the names of `train.model.Transformer`.
 
     Raises UsageError for a folder whose architecture this model does not have.
     """
     found = storage.read_json(storage.join(folder, "config.json"))
-    rope = found.get("rope_parameters") or {"rope_theta": found.get("rope_theta", 10_000.0)}
+    theta = found.get("rope_theta", 10_000.0)  # transformers 4 has it here, and its scaling in rope_scaling
+    rope = {"rope_theta": theta} | (found.get("rope_parameters") or found.get("rope_scaling") or {})
+    if (
+        found.get("model_type") != "llama"
+        or found.get("tie_word_embeddings")
+        or found.get("hidden_act", "silu") != "silu"
+        or rope.get("rope_type", rope.get("type", "default")) != "default"
+    ):
+        raise UsageError(
+            f"{folder}: only plain Llama models with untied embeddings, SiLU and unscaled RoPE can be read"
+        )
     config = ModelConfig(
         vocab_size=found["vocab_size"],
         dim=found["hidden_size"],
@@ -135,12 +155,6 @@ def import_model(folder: str) -> tuple[ModelConfig, dict[str, Tensor]]:
         norm_eps=found["rms_norm_eps"],
         init_std=found["initializer_range"],
     )
-    if (
-        found["model_type"] != "llama"
-        or found.get("tie_word_embeddings")
-        or rope.get("rope_type", "default") != "default"
-    ):
-        raise UsageError(f"{folder}: only plain Llama models with untied embeddings and unscaled RoPE can be read")
     if config.ffn_dim != found["intermediate_size"] or found.get("head_dim", config.head_dim) != config.head_dim:
         raise UsageError(f"{folder}: its feed-forward or heads have a width that this model cannot have")
     ours = {hugging_face_name(name): name for name in _parameter_names(config)}

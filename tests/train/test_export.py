@@ -105,6 +105,8 @@ def test_transformers_own_models_are_read(tmp_path: Path) -> None:
         ({"model_type": "mistral"}, "Llama"),
         ({"head_dim": 24}, "width"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "unscaled"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "unscaled"),
+        ({"hidden_act": "gelu"}, "SiLU"),
         ({"num_hidden_layers": 4}, "lack"),
         ({"num_hidden_layers": 2}, "no place"),
     ],
@@ -136,3 +138,22 @@ def test_the_tokenizer_comes_along(tmp_path: Path) -> None:
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
     assert (theirs.bos_token, theirs.eos_token) == ("<begin>", "<end>")
     assert theirs.encode("ab") == [4]
+
+
+def test_of_an_earlier_model_nothing_is_left(tmp_path: Path) -> None:
+    """A loader prefers one file of weights to an index, so an old one beside new parts would win."""
+    (tmp_path / "README.md").write_text("mine")
+    for seed, limit in ((1, 10**9), (2, 100_000), (3, 10**9)):
+        model = make(2)
+        with torch.no_grad():
+            model.output.weight.fill_(seed)
+        names = export(model, tmp_path, max_file_bytes=limit)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["README.md", *names])
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+        assert theirs.lm_head.weight.unique().tolist() == [seed]
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 768}))
+    with pytest.raises(UsageError, match="plain Llama"):
+        import_model(str(tmp_path))
