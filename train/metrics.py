@@ -22,9 +22,12 @@ class MetricsLog:
         self._lines: list[bytes] = []
         self._file: Any = None
 
-    def start(self, step: int) -> None:
-        """Keep what was logged up to and including `step`, drop the rest, and be ready for the next."""
-        self._lines = [line for line in self._read() if json.loads(line)["step"] <= step]
+    def start(self, step: int, source: str | None = None) -> None:
+        """Keep what was logged up to and including `step`, drop the rest, and be ready for the next.
+
+        `source` is the metrics of another run that this one goes on from (default: its own).
+        """
+        self._lines = _lines_until(step, source or self.path)
         storage.write_bytes(self.path, b"".join(self._lines))
         if self._local:
             self._lines = []
@@ -52,11 +55,19 @@ class MetricsLog:
         if self._file is not None:
             self._file.close()
 
-    def _read(self) -> list[bytes]:
-        """The whole lines of the file; one that was being written at a crash has no end and is left out."""
-        if not storage.exists(self.path):
-            return []
-        return [line for line in storage.read_bytes(self.path).splitlines(keepends=True) if line.endswith(b"\n")]
+
+def _lines_until(step: int, path: str) -> list[bytes]:
+    """The lines up to a step. After it a crash of the machine may have left anything: half a line, or zeros."""
+    lines: list[bytes] = []
+    if storage.exists(path):
+        for line in storage.read_bytes(path).splitlines(keepends=True):
+            try:
+                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            lines.append(line)
+    return lines
 
 
 def read_metrics(path: str) -> list[dict[str, Any]]:

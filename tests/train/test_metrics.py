@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from train.metrics import MetricsLog, read_metrics
 
 
@@ -30,3 +32,14 @@ def test_a_new_run_begins_empty(tmp_path: Path) -> None:
     log.start(0)
     log.close()
     assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("end", [b"\0" * 40 + b"\n", b"\xff\xfe\n", b"{}\n", b"7\n"])
+def test_what_a_crash_of_the_machine_left_is_dropped(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + end)
+    log = MetricsLog(str(path))
+    log.start(2)
+    log.append({"step": 3})
+    log.close()
+    assert [record["step"] for record in read_metrics(str(path))] == [1, 2, 3]
