@@ -7,6 +7,7 @@ manifest is one that was being written when the process died; it is swept away. 
 checked, and a checkpoint that is cut short or altered is refused by name in favour of the one before it.
 """
 
+import errno
 import json
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 import xxhash
+from torch.distributed.checkpoint.api import CheckpointException
 
 from corpus import storage
 from corpus.errors import HeadwaterError
@@ -44,19 +46,20 @@ class Checkpoints:
         """Write a checkpoint and then delete those that it makes superfluous.
 
         `state` is what DCP takes (tensors by name), `progress` JSON-able; a permanent one is never thinned
-        out.
+        out. Raises OSError where the place cannot be written or is full.
         """
         place = storage.join(self.folder, f"step-{step:09d}")
         self._remove(place)
         with self._folder_to_write(place) as folder:
-            with _quiet():
-                dcp.save(state, storage_writer=dcp.FileSystemWriter(folder))
+            _dcp_save(state, folder)
             files = {path.name: _entry(path) for path in sorted(folder.iterdir()) if path.is_file()}
         manifest = {"run": self.run, "step": step, "permanent": permanent, "progress": progress, "files": files}
         storage.write_json(storage.join(place, MANIFEST), manifest | {"checksum": _seal(manifest)})
-        temporary = [found for found in self.steps() if not self._is_permanent(found)]
-        for old in temporary[: -self.keep]:
-            self._remove(storage.join(self.folder, f"step-{old:09d}"))
+        found = self.steps()
+        later = [other for other in found if other > step]  # refused at loading, or the run would not be here
+        temporary = [other for other in found if other <= step and not self._is_permanent(other)]
+        for superfluous in later + temporary[: -self.keep]:
+            self._remove(storage.join(self.folder, f"step-{superfluous:09d}"))
 
     def steps(self) -> list[int]:
         """The steps of all finished checkpoints, ascending."""
@@ -72,20 +75,36 @@ class Checkpoints:
         """
         self.sweep()
         for step in reversed(self.steps()):
-            place = storage.join(self.folder, f"step-{step:09d}")
             try:
                 manifest = self._manifest(step)
-                self._check_run(manifest, place)
-                with self._folder_to_read(place, manifest["files"]) as folder, _quiet():
-                    dcp.load(state, storage_reader=dcp.FileSystemReader(folder))
+                self._check_run(manifest, storage.join(self.folder, f"step-{step:09d}"))
+                return self._load(manifest, state)
             except OtherRun:
                 raise
             except HeadwaterError as error:
                 report(f"refused a checkpoint: {error}")
-                continue
-            progress: dict[str, Any] = manifest["progress"]
-            return progress
         return None
+
+    def borrow(self, state: dict[str, Any], stage_one: str, last: int) -> dict[str, Any]:
+        """Fill `state` from the newest checkpoint up to step `last` of a run with the same first phase.
+
+        For the folder of another run, which is left as it is. `stage_one` is the hash of what decides the
+        weights while the rate is constant. Returns its progress; raises HeadwaterError where there is none.
+        """
+        found = [step for step in self.steps() if step <= last]
+        for step in reversed(found):
+            manifest = self._manifest(step)
+            if manifest["progress"].get("stage_one") == stage_one:
+                return self._load(manifest, state)
+        if not found:
+            raise HeadwaterError(
+                f"{self.folder} has no checkpoint up to step {last:,}, where the first phase of this run ends; give "
+                "the output folder of a shorter run, or more steps"
+            )
+        raise HeadwaterError(
+            f"{self.folder} has checkpoints up to step {found[-1]:,}, but none of a first phase with these settings, "
+            "tokens and weights; only the number of steps may differ"
+        )
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
@@ -101,6 +120,13 @@ class Checkpoints:
         for step in self.steps():
             self._remove(storage.join(self.folder, f"step-{step:09d}"))
         self.sweep()
+
+    def _load(self, manifest: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        place = storage.join(self.folder, f"step-{manifest['step']:09d}")
+        with self._folder_to_read(place, manifest["files"]) as folder, _quiet():
+            dcp.load(state, storage_reader=dcp.FileSystemReader(folder))
+        progress: dict[str, Any] = manifest["progress"]
+        return progress
 
     def _manifest(self, step: int) -> dict[str, Any]:
         path = storage.join(self.folder, f"step-{step:09d}", MANIFEST)
@@ -160,6 +186,16 @@ class Checkpoints:
 
 def _seal(manifest: Any) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps(manifest, sort_keys=True).encode())
+
+
+def _dcp_save(state: dict[str, Any], folder: Path) -> None:
+    """DCP wraps whatever stops it, a full disk too, in an exception of its own that is no Exception."""
+    try:
+        with _quiet():
+            dcp.save(state, storage_writer=dcp.FileSystemWriter(folder))
+    except CheckpointException as error:
+        cause, _ = next(iter(error.failures.values()))
+        raise OSError(errno.EIO, f"no room or no permission to write ({cause})", str(folder)) from None
 
 
 def _entry(path: Path) -> dict[str, Any]:

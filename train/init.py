@@ -8,7 +8,7 @@ configured deviation (0.006 in the paper's section 2.3), the gains of the norms 
 
 import torch
 import xxhash
-from torch import Tensor, nn
+from torch import Tensor
 
 from train.model import Transformer
 
@@ -28,8 +28,3 @@ def initialise(model: Transformer, seed: int) -> None:
     """Fill every parameter of a model, in place."""
     for name, parameter in model.named_parameters():
         parameter.copy_(initial_value(name, parameter.shape, model.config.init_std, seed))
-
-
-def build(model: nn.Module, device: torch.device) -> nn.Module:
-    """Give memory on `device` to a model that was made on the meta device."""
-    return model.to_empty(device=device)

@@ -6,11 +6,10 @@ the global batch, so the size of the micro-batches does not change it. The state
 AdamW's moments and the number of steps: the stream's position follows from it, nothing else is random. A run
 that is killed and started again goes on from its newest intact checkpoint and, on the same device with the
 same number of threads, ends with the same bytes.
-
-`Shard` says which part of each global batch this process takes; one process takes all of it.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from corpus import storage
 from corpus.errors import HeadwaterError
 from tokenizer.shards import TokenShards
 from train.checkpoint import Checkpoints
@@ -33,20 +33,12 @@ from train.loss import cross_entropy_sum
 from train.metrics import MetricsLog
 from train.model import Transformer
 from train.optimizer import build_optimizer
-from train.schedule import SCHEDULES, phase_ends
+from train.schedule import SCHEDULES, last_constant_step, phase_ends
 from train.settings import TrainSettings
 from train.stream import TokenStream, micro_batches
 from train.validate import BitsPerByte, measure
 
 _FLAT = StateDictOptions(flatten_optimizer_state_dict=True)  # keyed by parameter name: any layout can read it
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The data-parallel part of a process."""
-
-    rank: int = 0
-    ranks: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +69,11 @@ class Display:
 
 
 class Trainer:
-    """A run. `run` brings it to its last step from wherever its checkpoints left it."""
+    """A run. `run` brings it to its last step from wherever its checkpoints left it.
+
+    `stage_one` is the hash of what decides the weights while the learning rate is constant: runs of other
+    lengths that have the same may go on from each other's checkpoints of that phase.
+    """
 
     def __init__(
         self,
@@ -89,7 +85,8 @@ class Trainer:
         metrics: MetricsLog,
         display: Display,
         device: torch.device,
-        shard: Shard = Shard(),
+        *,
+        stage_one: str,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -99,7 +96,7 @@ class Trainer:
         self.metrics = metrics
         self.display = display
         self.device = device
-        self.shard = shard
+        self.stage_one = stage_one
         self.optimizer = build_optimizer(model, settings.learning_rate, settings.weight_decay)
         self.step = 0
         self.last_loss = float("nan")
@@ -153,13 +150,23 @@ class Trainer:
 
     def _start(self) -> None:
         initialise(self.model, self.settings.seed)
-        progress = self._restore()
-        if progress is not None:
+        state, lender = self._state(), self.settings.reuse_stage_one
+        progress = self.checkpoints.restore(state, self.display.note)
+        if borrowed := progress is None and lender is not None:
+            steps = last_constant_step(self.settings.steps, self.settings.tokens_per_step)
+            others = Checkpoints(storage.join(lender, "checkpoints"), run="", keep=0)
+            progress = others.borrow(state, self.stage_one, steps)
+        if progress is None:
+            self.optimizer.state.clear()  # asking for its state made torch take a step of nothing
+        else:
+            set_model_state_dict(self.model, state["model"])
+            set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_FLAT)
             self.step, self.last_loss = progress["step"], progress["loss"]
-            self._saved_step = self.step
+            self._saved_step = None if borrowed else self.step
             self.stream.load_state_dict(progress["stream"])
-            self.display.note(f"resumed at step {self.step:,} of {self.settings.steps:,}")
-        self.metrics.start(self.step)
+            how = f"goes on from {lender}" if borrowed else "resumed"
+            self.display.note(f"{how} at step {self.step:,} of {self.settings.steps:,}")
+        self.metrics.start(self.step, storage.join(lender, "metrics.jsonl") if borrowed and lender else None)
         self._saved_at = time.monotonic()
 
     def _train_step(self) -> dict[str, Any]:
@@ -172,16 +179,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = torch.zeros((), device=self.device)
-        parts = micro_batches(
-            self.stream.samples, settings.batch_size, settings.micro_batch, rank=self.shard.rank, ranks=self.shard.ranks
-        )
-        for first, count in parts:
+        for first, count in micro_batches(self.stream.samples, settings.batch_size, settings.micro_batch):
             loss += self._forward_backward(first, count, 1.0 / settings.tokens_per_step)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         value = float(loss)
-        if value != value or float(norm) != float(norm):
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise HeadwaterError(
-                f"the loss is not a number at step {step} (gradient norm {float(norm):g}); lower learning_rate "
+                f"the loss is not a finite number at step {step} (gradient norm {float(norm):g}); lower learning_rate "
                 f"(now {settings.learning_rate:g}) or lengthen warmup_steps, and start the run anew"
             )
         self.optimizer.step()
@@ -209,8 +213,8 @@ class Trainer:
 
     def _quick_validation(self) -> dict[str, float]:
         found = self.validate(self.settings.validation_tokens)
-        figures = {name: value.bits_per_byte for name, value in found.items()}
-        if found:
+        figures = {name: value.bits_per_byte for name, value in found.items() if value.bytes}
+        if figures:
             figures["all"] = sum(found.values(), start=BitsPerByte(0.0, 0, 0.0)).bits_per_byte
         return figures
 
@@ -222,6 +226,8 @@ class Trainer:
         if self.step == steps or self.step in ends or overdue:
             self.metrics.sync()
             progress = {"step": self.step, "loss": self.last_loss, "stream": self.stream.state_dict()}
+            if self.step <= last_constant_step(steps, batch):
+                progress["stage_one"] = self.stage_one
             self.checkpoints.save(self.step, self._state(), progress, permanent=self.step in ends)
             self._saved_step, self._saved_at = self.step, time.monotonic()
 
@@ -230,13 +236,3 @@ class Trainer:
             "model": get_model_state_dict(self.model),
             "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_FLAT),
         }
-
-    def _restore(self) -> dict[str, Any] | None:
-        state = self._state()
-        progress = self.checkpoints.restore(state, self.display.note)
-        if progress is None:
-            self.optimizer.state.clear()  # asking for its state made torch take a step of nothing
-            return None
-        set_model_state_dict(self.model, state["model"])
-        set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_FLAT)
-        return progress

@@ -8,7 +8,8 @@ OUT/export/            the model for Hugging Face
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 import xxhash
 
 from corpus import storage
-from corpus.errors import UsageError
+from corpus.errors import HeadwaterError, UsageError
 from tokenizer.shards import TokenShards, open_shards
 from train.checkpoint import Checkpoints, OtherRun
 from train.export import export_model
@@ -48,8 +49,15 @@ def pretrain(
 
     The summary holds no times: on the same device and number of threads it is the same for every run of the
     same settings and data, interrupted or not. `restart` discards checkpoints first. Raises UsageError for
-    settings that do not fit the machine or the data, OtherRun where `out` holds another run's checkpoints.
+    settings that do not fit the machine or the data, OtherRun where `out` holds another run's checkpoints,
+    HeadwaterError where a place cannot be written.
     """
+    if storage.scheme(out) == "https":
+        raise UsageError(f"{out}: a web address can be read but not written; give a folder or s3://")
+    if settings.reuse_stage_one and os.path.abspath(settings.reuse_stage_one) == os.path.abspath(out):
+        raise UsageError(f"reuse_stage_one: {out} is this run's own folder; write the longer run to another one")
+    if data.tokenizer_folder and not storage.exists(storage.join(data.tokenizer_folder, "tokenizer.json")):
+        raise UsageError(f"{data.tokenizer_folder}: no tokenizer.json there to export with the model")
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads or available_cpus())
     vocab_size, tokenizer_hash = shared_vocabulary([*data.tokens.values(), *(data.validation or {}).values()])
@@ -65,35 +73,48 @@ def pretrain(
     config = settings.build_model_config(vocab_size)
     with torch.device(device):
         model = Transformer(config)
-    checkpoints = Checkpoints(
-        storage.join(out, "checkpoints"), run=run_hash(settings, stream, validation), keep=settings.keep_checkpoints
-    )
-    if restart:
-        checkpoints.clear()
+    run = run_hash(settings, stream, validation)
+    checkpoints = Checkpoints(storage.join(out, "checkpoints"), run=run, keep=settings.keep_checkpoints)
     metrics = MetricsLog(storage.join(out, "metrics.jsonl"))
-    trainer = Trainer(settings, model, stream, validation, checkpoints, metrics, display, device)
+    stage_one = run_hash(settings, stream, validation, "steps")
+    trainer = Trainer(settings, model, stream, validation, checkpoints, metrics, display, device, stage_one=stage_one)
     display.note(
         f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
         f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"
     )
-    trainer.run()
-    metrics.close()
-    bits = trainer.validate()
     manifest = stream.sources[0].shards.manifest
-    files = export_model(
-        storage.join(out, "export"),
-        config,
-        {name: value.detach().cpu() for name, value in model.named_parameters()},
-        bos=manifest.get("bos"),
-        eos=manifest.get("eos"),
-        tokenizer_folder=data.tokenizer_folder,
-    )
+    with _said(out):
+        if restart:
+            checkpoints.clear()
+        trainer.run()
+        metrics.close()
+        bits = trainer.validate()
+        files = export_model(
+            storage.join(out, "export"),
+            config,
+            {name: value.detach().cpu() for name, value in model.named_parameters()},
+            bos=manifest.get("bos"),
+            eos=manifest.get("eos"),
+            tokenizer_folder=data.tokenizer_folder,
+        )
     return summarise(settings, config.num_parameters, stream, trainer.last_loss, bits) | {
         "model": config.to_dict(),
         "export": files,
         "threads": torch.get_num_threads(),
         "device": device.type,
     }
+
+
+@contextmanager
+def _said(out: str) -> Iterator[None]:
+    """A disk that is full, away or not to be written is a message with the mend."""
+    try:
+        yield
+    except OSError as error:
+        raise HeadwaterError(
+            f"{error.filename or out}: {error.strerror or error}; mend that and give the same command again: it goes "
+            "on from the last checkpoint"
+        ) from error
 
 
 def available_cpus() -> int:
@@ -124,9 +145,9 @@ def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
     return int(vocab_size), str(tokenizer_hash)
 
 
-def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards]) -> str:
+def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards], *without: str) -> str:
     """The hash of what decides a run's weights and measurements: which checkpoints it may go on from."""
-    chosen = settings.model_dump(mode="json", exclude=set(OPERATIONAL))
+    chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, *without})
     held_out = {name: shards.manifest["files"] for name, shards in validation.items()}
     return xxhash.xxh3_128_hexdigest(json.dumps([chosen, stream.fingerprint, held_out], sort_keys=True).encode())
 

@@ -25,6 +25,11 @@ def phase_ends(total_tokens: int) -> tuple[int, ...]:
     return tuple(round(end * total_tokens) for end in PHASE_ENDS)
 
 
+def last_constant_step(steps: int, tokens_per_step: int) -> int:
+    """The last step at the peak rate of `multi_step` and `wsd`: so far, runs of any length are the same run."""
+    return phase_ends(steps * tokens_per_step)[0] // tokens_per_step
+
+
 def multi_step(tokens: int, total_tokens: int, warmup_tokens: int) -> float:
     """The paper's three steps."""
     passed = sum(tokens > end for end in phase_ends(total_tokens))

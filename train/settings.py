@@ -6,9 +6,9 @@ says.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from train.config import ModelConfig, named_model
+from train.config import MODELS, ModelConfig, named_model
 
 
 class TrainSettings(BaseModel):
@@ -42,6 +42,31 @@ class TrainSettings(BaseModel):
     checkpoint_seconds: float = Field(default=300.0, ge=0)  # of wall clock; the paper: every 5 minutes
     # the newest; those at the ends of the schedule's phases stay for ever
     keep_checkpoints: int = Field(default=2, ge=1)
+    # the output folder of a shorter run, whose first phase (80% of its tokens at a constant rate) is not trained again
+    reuse_stage_one: str | None = None
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _divides_the_batch(cls, value: int | None, info: ValidationInfo) -> int | None:
+        batch = info.data.get("batch_size")
+        if value and batch and batch % value:
+            raise ValueError(f"a batch of {batch} cannot be cut into micro-batches of {value}; choose a divisor")
+        return value
+
+    @field_validator("num_kv_heads")
+    @classmethod
+    def _divides_the_heads(cls, value: int | None, info: ValidationInfo) -> int | None:
+        heads = MODELS[info.data["model"]].num_heads if "model" in info.data else 0
+        if value and heads % value:
+            raise ValueError(f"{heads} heads do not divide among {value} key-value heads; choose a divisor")
+        return value
+
+    @field_validator("reuse_stage_one")
+    @classmethod
+    def _has_a_constant_phase(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and info.data.get("schedule") == "cosine":
+            raise ValueError("a cosine schedule has no constant phase to reuse; use multi_step or wsd")
+        return value
 
     @property
     def micro_batch(self) -> int:
@@ -65,4 +90,4 @@ class TrainSettings(BaseModel):
         )
 
 
-OPERATIONAL = ("checkpoint_seconds", "keep_checkpoints")  # what has no effect on the weights
+OPERATIONAL = ("checkpoint_seconds", "keep_checkpoints", "reuse_stage_one")  # what has no effect on the weights

@@ -11,6 +11,7 @@ from rich.console import Console
 from corpus import storage
 from corpus.errors import UsageError
 from pipelines.stages.train import require_torch
+from train.config import MODELS
 from train.settings import TrainSettings
 
 EXAMPLE = """\
@@ -19,13 +20,14 @@ examples:
   headwater train --tokens tokens/domain=web tokens/domain=code --weights web=0.8 code=0.2 \\
       --validation validation/domain=web validation/domain=code --model mini --steps 20000 \\
       --batch-size 64 --sequence-length 1024 --learning-rate 1e-3 --out runs/mini
+  headwater train --tokens tokens --model nano --steps 1200 --reuse-stage-one runs/nano --out runs/nano-longer
 
 The same command goes on where it was stopped. OUT/export is a model that transformers loads.
 """
 
 # the settings that have an option, with what --help says of them; types and limits are those of TrainSettings
 OPTIONS = {
-    "model": "named size",
+    "model": f"named size: {', '.join(MODELS)}",
     "steps": "optimizer steps",
     "batch_size": "sequences a step",
     "micro_batch_size": "sequences at once (memory)",
@@ -44,6 +46,7 @@ OPTIONS = {
     "validation_tokens": "of each domain at each validation but the last, which reads all",
     "checkpoint_seconds": "seconds between checkpoints",
     "keep_checkpoints": "checkpoints to keep",
+    "reuse_stage_one": "OUT of a shorter run with the same settings, to go on from the end of its constant rate",
 }
 
 
@@ -106,7 +109,10 @@ def build_settings(args: argparse.Namespace) -> TrainSettings:
     try:
         return TrainSettings.model_validate(given | {"document_mask": args.document_mask})
     except ValidationError as error:
-        wrong = (f"--{str(e['loc'][0]).replace('_', '-')} {e['input']}: {e['msg']}" for e in error.errors())
+        wrong = (
+            f"--{str(e['loc'][0]).replace('_', '-')} {e['input']}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise UsageError("\n".join(wrong)) from None
 
 
@@ -123,8 +129,11 @@ def by_domain(folders: list[str]) -> dict[str, str]:
 def parse_weights(words: list[str]) -> dict[str, float]:
     """`web=0.8 code=0.2` as a mapping; raise UsageError for anything else."""
     try:
-        return {name: float(share) for name, share in (word.split("=") for word in words)}
+        shares = {name: float(share) for name, share in (word.split("=") for word in words)}
+        if len(shares) < len(words):
+            raise ValueError
+        return shares
     except ValueError:
         raise UsageError(
-            f"--weights {' '.join(words)}: give NAME=SHARE for each domain, e.g. web=0.8 code=0.2"
+            f"--weights {' '.join(words)}: give NAME=SHARE once for each domain, e.g. web=0.8 code=0.2"
         ) from None

@@ -60,9 +60,12 @@ def test_it_trains_and_says_where_the_model_is(
         (["--steps", "none"], "--steps none: Input should be a valid integer"),
         (["--model", "huge"], "--model huge: Input should be 'nano'"),
         (["--weights", "web"], "NAME=SHARE"),
+        (["--weights", "web=1", "web=2"], "once for each domain"),
+        (["--tokenizer", "nowhere"], "nowhere: no tokenizer.json"),
+        (["--schedule", "cosine", "--reuse-stage-one", "x"], "--reuse-stage-one x: a cosine schedule has no constant"),
         (["--weights", "books=1"], "there are tokens only of"),
-        (["--micro-batch-size", "3"], "micro-batches of 3"),
-        (["--num-kv-heads", "3"], "key-value heads"),
+        (["--micro-batch-size", "3"], "--micro-batch-size 3: a batch of 2 cannot be cut into micro-batches of 3"),
+        (["--num-kv-heads", "3"], "--num-kv-heads 3: 4 heads do not divide among 3 key-value heads"),
     ],
 )
 def test_wrong_options_are_said(

@@ -1,6 +1,8 @@
 """Checkpoints are whole or refused by name; the one before is used; old ones go, phase ends stay."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,27 @@ def test_in_an_object_store(s3_bucket: str) -> None:
     assert not [info.path for info in storage.list_files(folder) if "step-000000009" in info.path]
     checkpoints.clear()
     assert checkpoints.steps() == []
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_one_that_was_refused_does_not_crowd_out_those_that_come_after(tmp_path: Path, keep: int) -> None:
+    checkpoints = saved(tmp_path, 10, 20, keep=2)
+    (tmp_path / "step-000000020/__0_0.distcp").write_bytes(b"")
+    checkpoints.keep = keep
+    assert restored(checkpoints)[0] == {"step": 10}
+    checkpoints.save(15, state(15), {"step": 15})
+    assert checkpoints.steps() == [10, 15][-keep:]
+    assert restored(checkpoints) == ({"step": 15}, 15.0, [])
+
+
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: torch's own exception would pass every `except Exception`."""
+    program = (
+        "import resource, signal, sys, torch; from train.checkpoint import Checkpoints; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "try: Checkpoints(sys.argv[1], run='r', keep=1).save(1, {'w': torch.zeros(9000)}, {})\n"
+        "except OSError as error: print(error.filename)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "step-000000001")
+    assert restored(saved(tmp_path)) == (None, -1.0, [])

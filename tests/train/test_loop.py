@@ -240,7 +240,7 @@ def test_other_settings_are_another_run(
 
 def test_a_loss_that_is_no_number_is_said(text_shards: dict[str, str], tmp_path: Path) -> None:
     wild = SETTINGS.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0})
-    with pytest.raises(HeadwaterError, match=r"not a number at step .*learning_rate"):
+    with pytest.raises(HeadwaterError, match=r"not a finite number at step .*learning_rate"):
         pretrain(wild, data(text_shards), str(tmp_path), Recorder())
 
 
@@ -257,3 +257,79 @@ def test_different_tokenizers_are_refused(text_shards: dict[str, str], tmp_path:
 def test_a_missing_gpu_is_said() -> None:
     with pytest.raises(UsageError, match="no CUDA device"):
         choose_device("cuda")
+
+
+def test_a_longer_run_reuses_the_first_phase(
+    straight: tuple[Path, dict, Recorder], text_shards: dict[str, str], tmp_path: Path
+) -> None:
+    """It is byte for byte the run that was longer from the start, and leaves the shorter one as it is."""
+    longer = SETTINGS.model_copy(update={"steps": 45})
+    reusing = longer.model_copy(update={"reuse_stage_one": str(straight[0])})
+    before = sorted((path, path.stat().st_mtime_ns) for path in straight[0].rglob("*"))
+    recorder = Recorder(stop_at=38)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(reusing, data(text_shards), str(tmp_path / "reusing"), recorder)
+    assert recorder.notes[1] == f"goes on from {straight[0]} at step 24 of 45"
+    again = Recorder()
+    summary = pretrain(reusing, data(text_shards), str(tmp_path / "reusing"), again)
+    assert again.notes[1] == "resumed at step 36 of 45"  # its own checkpoint comes first
+    assert summary == pretrain(longer, data(text_shards), str(tmp_path / "whole"), Recorder())
+    assert without_times(tmp_path / "reusing") == without_times(tmp_path / "whole")
+    exported = "export/model.safetensors"
+    assert (tmp_path / "reusing" / exported).read_bytes() == (tmp_path / "whole" / exported).read_bytes()
+    assert sorted((path, path.stat().st_mtime_ns) for path in straight[0].rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 60, "seed": 1}, "only the number of steps may differ"),
+        ({"steps": 60, "learning_rate": 1e-3}, "only the number of steps may differ"),
+        ({"steps": 29}, "no checkpoint up to step 23"),
+    ],
+)
+def test_another_first_phase_is_not_reused(
+    straight: tuple[Path, dict, Recorder],
+    text_shards: dict[str, str],
+    tmp_path: Path,
+    change: dict,
+    message: str,
+) -> None:
+    settings = SETTINGS.model_copy(update=change | {"reuse_stage_one": str(straight[0])})
+    with pytest.raises(HeadwaterError, match=message):
+        pretrain(settings, data(text_shards), str(tmp_path), Recorder())
+    with pytest.raises(UsageError, match="own folder"):
+        pretrain(settings, data(text_shards), f"{straight[0]}/", Recorder(), restart=True)
+
+
+def test_an_infinite_gradient_is_not_stepped_on(
+    text_shards: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clipping by an infinite norm would make every weight NaN, and a checkpoint might be taken of that."""
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda *given: clip(*given) + float("inf"))
+    with pytest.raises(HeadwaterError, match="at step 1 "):
+        pretrain(SETTINGS, data(text_shards), str(tmp_path), Recorder(stop_at=2))
+
+
+def test_held_out_tokens_without_text_leave_valid_json(text_shards: dict[str, str], tmp_path: Path) -> None:
+    import numpy as np
+    from token_folders import write_shards
+
+    marks = write_shards(tmp_path / "marks", [[np.zeros(1)] * 9])
+    manifest = storage.read_json(f"{marks}/manifest.json")
+    manifest["shards"][0]["bytes"] = 0
+    storage.write_json(f"{marks}/manifest.json", manifest)
+    given = RunData(tokens={"web": text_shards["web"]}, validation={"web": marks})
+    out = str(tmp_path / "out")
+    pretrain(SETTINGS.model_copy(update={"steps": 2, "warmup_steps": 0}), given, out, Recorder())
+    assert "NaN" not in (tmp_path / "out/metrics.jsonl").read_text()
+
+
+def test_a_place_that_cannot_be_written_is_said(text_shards: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (f"{tmp_path}/file", f"{tmp_path}/file/below"):
+        with pytest.raises(HeadwaterError, match=f"{tmp_path}/file.*same command again"):
+            pretrain(SETTINGS, data(text_shards), out, Recorder())
+    with pytest.raises(UsageError, match="not written"):
+        pretrain(SETTINGS, data(text_shards), "https://example.com/x", Recorder())

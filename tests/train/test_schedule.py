@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from train.model import Transformer
 from train.optimizer import build_optimizer
-from train.schedule import SCHEDULES, cosine, multi_step, phase_ends, wsd
+from train.schedule import SCHEDULES, cosine, last_constant_step, multi_step, phase_ends, wsd
 from train.settings import TrainSettings
 
 
@@ -48,6 +48,15 @@ def test_rates_rise_in_the_warmup_and_never_after(name: str, total: int, data: s
             assert one <= other
         elif early >= warmup:
             assert one >= other - 1e-12
+
+
+@given(st.sampled_from(["multi_step", "wsd"]), st.integers(1, 300_000), st.sampled_from([1, 7, 2048, 9_437_184]))
+def test_the_constant_phase_ends_where_the_rate_first_falls(name: str, steps: int, batch: int) -> None:
+    last = last_constant_step(steps, batch)
+    assert 0 <= last < steps or steps * batch < 3
+    assert all(SCHEDULES[name](step * batch, steps * batch, 0) == 1 for step in range(max(1, last - 1), last + 1))
+    if last < steps:
+        assert SCHEDULES[name]((last + 1) * batch, steps * batch, 0) < 1
 
 
 def test_only_matrices_decay() -> None:
