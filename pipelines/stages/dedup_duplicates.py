@@ -21,6 +21,8 @@ from pipelines.stages.dedup_candidates import PartitionParameters, dump_position
 from pipelines.stages.dedup_signatures import with_prefix
 
 SITES_SHOWN = 200
+_ROWS_WAITING = 1 << 20  # rows of shards that are added up together
+SITE_SCHEMA = pa.schema([("site", pa.string()), ("documents", pa.int64()), ("removed", pa.int64())])
 SUSPICIOUS_SHARE = 0.5  # of a site's documents removed: worth a look, it may be a wiped-out source
 SUSPICIOUS_DOCUMENTS = 20
 DUPLICATES_SCHEMA = pa.schema(
@@ -173,19 +175,24 @@ class CurveStage(Stage[NoParameters]):
 
     def _sites(self, shards: Sequence[str]) -> pa.Table:
         """(site, documents, removed), most removed first; memory is bounded by the number of sites."""
-        total = pa.table({"site": pa.array([], pa.string()), "documents": pa.array([], pa.int64()),
-                          "removed": pa.array([], pa.int64())})  # fmt: skip
+        total = SITE_SCHEMA.empty_table()
+        waiting: list[pa.Table] = []
         for path in shards:
             fates = table.read_table(self.path(path), ["id", "keep"])
             documents = table.read_table(self.path(path.replace("duplicates/", "documents/", 1)), ["id", "site"])
             table.check_ids(fates, documents, self.path(path))
             removed = pc.cast(pc.invert(fates["keep"]), pa.int64())
-            one = pa.table(
-                [documents["site"], pa.array(np.ones(len(fates), np.int64)), removed], names=total.column_names
-            )
-            both = pa.concat_tables([total, one]).group_by("site", use_threads=False)
-            total = both.aggregate([("documents", "sum"), ("removed", "sum")]).rename_columns(total.column_names)
-        return total.sort_by([("removed", "descending"), ("documents", "descending"), ("site", "ascending")])
+            waiting.append(pa.table([documents["site"], pa.array(np.ones(len(fates), np.int64)), removed], SITE_SCHEMA))
+            if sum(map(len, waiting)) > max(len(total), _ROWS_WAITING):  # so that a shard costs its own rows, not all
+                total, waiting = _by_site([total, *waiting]), []
+        return _by_site([total, *waiting]).sort_by(
+            [("removed", "descending"), ("documents", "descending"), ("site", "ascending")]
+        )
+
+
+def _by_site(parts: list[pa.Table]) -> pa.Table:
+    groups = pa.concat_tables(parts).group_by("site", use_threads=False)
+    return groups.aggregate([("documents", "sum"), ("removed", "sum")]).rename_columns(SITE_SCHEMA.names)
 
 
 def curve(dumps: Mapping[str, Sequence[Counts]]) -> Iterator[dict[str, Any]]:

@@ -178,7 +178,9 @@ def test_the_answer_does_not_depend_on_how_it_is_cut(
     assert all(row["cluster_size"] == sizes[row["cluster"]] for row in got.to_pylist())
 
 
-def test_curve_counts_by_brute_force(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waiting", [0, 12, 1 << 20])
+def test_curve_counts_by_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int) -> None:
+    monkeypatch.setattr("pipelines.stages.dedup_duplicates._ROWS_WAITING", waiting)
     dumps = cut(near_copies(5, 60), [10, 12, 9, 11])
     run(tmp_path, dumps, keep=("length", "id"))
     value = storage.read_json(str(tmp_path / "dedup/curve.json"))
