@@ -76,13 +76,19 @@ def slot_of(table, mask, key):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def begin_round(table, entries):  # type: ignore[no-untyped-def]
-    """Empty the table; return the mask that keeps it at most half full with `entries` keys."""
-    table.round[0] += 1
+def mask_for(entries):  # type: ignore[no-untyped-def]
+    """The mask of a key's first slot in a table of `entries` keys."""
     size = np.uint64(16)
     while size < np.uint64(2 * entries):
         size <<= np.uint64(1)
     return size - np.uint64(1)
+
+
+@njit(inline="always")
+def begin_round(table, entries):  # type: ignore[no-untyped-def]
+    """Empty the table; return the mask that keeps it at most half full with `entries` keys."""
+    table.round[0] += 1
+    return mask_for(entries)
 
 
 @njit(nogil=True, cache=True)
@@ -199,17 +205,15 @@ def _entropy(table, work, n_tokens):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _find(table, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
     """How many distinct stop words of each list are among the keys of the current round."""
-    size = np.uint64(16)
-    while size < np.uint64(2 * n_tokens):
-        size <<= np.uint64(1)
+    mask = mask_for(n_tokens)
     for index in range(stop_words.shape[0]):
         found[index] = 0
         for word in stop_words[index]:
             if word == np.uint64(0):
                 continue
-            slot = np.int64(word & (size - np.uint64(1)))
+            slot = np.int64(word & mask)
             while table.stamps[slot] == table.round[0]:
                 if table.keys[slot] == word:
                     found[index] += 1
                     break
-                slot = np.int64((np.uint64(slot) + np.uint64(1)) & (size - np.uint64(1)))
+                slot = np.int64((np.uint64(slot) + np.uint64(1)) & mask)
