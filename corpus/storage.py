@@ -189,6 +189,33 @@ def atomic_output(path: str) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
 
 
+def prepare_root(path: str) -> None:
+    """Make sure that files can be written below a root before any work is done for them.
+
+    Raises UsageError where a local folder cannot be made or written to, HeadwaterError where S3 does not answer.
+    """
+    kind = scheme(path)
+    if kind == "https":
+        raise UsageError(f"{path}: a web address can be read but not written")
+    try:
+        if kind == "file":
+            Path(path).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        else:
+            fs, inner = filesystem(path)
+            fs.get_file_info(inner)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        if kind == "file":
+            raise UsageError(
+                f"{path}: nothing can be written there ({reason}); give the recipe another root, e.g. --set root=DIR"
+            ) from None
+        raise HeadwaterError(
+            f"{path}: S3 does not answer as it should ({reason}); check the network, AWS_ENDPOINT_URL and credentials"
+        ) from None
+
+
 def remove_leftovers(folder: str) -> None:
     """Delete the half-written files that killed tasks left below a local folder."""
     if scheme(folder) == "file":

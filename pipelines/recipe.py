@@ -206,7 +206,10 @@ def read_mapping(path: str) -> dict[str, Any]:
     try:
         text = storage.read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the recipe ({error})") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise UsageError(
+            f"{path}: cannot read the recipe ({why}); those that ship are {', '.join(shipped())}"
+        ) from None
     try:
         value = yaml.safe_load(_expand(text, path))
     except yaml.YAMLError as error:
@@ -257,7 +260,8 @@ def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> s
         return f"{place}: unknown key; {mend}"
     if error["type"] == "missing":
         return f"{place}: is needed and not given"
-    return f"{place}: {error['msg']}, got {error.get('input')!r}"
+    said = re.sub(r"valid dictionary or instance of \w+", "section: a mapping of keys to values", error["msg"])
+    return f"{place}: {said.removeprefix('Value error, ')}, got {error.get('input')!r}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
@@ -293,3 +297,8 @@ def builtin_recipe(name: str) -> Path | None:
     """The path of a recipe that ships beside the code, for `headwater run sample`."""
     path = Path(__file__).resolve().parent.parent / "recipes" / f"{name}.yaml"
     return path if path.is_file() else None
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that ship beside the code."""
+    return sorted(path.stem for path in (Path(__file__).resolve().parent.parent / "recipes").glob("*.yaml"))

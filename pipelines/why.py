@@ -77,9 +77,12 @@ def why(recipe: Recipe, id: str | None = None, url: str | None = None) -> dict[s
         rejects = list(_rejects(recipe.root, dumps, spellings(url)))
     if not places and not rejects:
         asked = f"id {id}" if id is not None else f"address {url}"
-        mend = (
-            "; near it:\n  " + "\n  ".join(near) if near else "; check its spelling, and that its dump is in the recipe"
-        )
+        if id is not None and len(id) < LEAST_PREFIX:
+            mend = f"; give at least {LEAST_PREFIX} characters of it"
+        elif near:
+            mend = "; near it:\n  " + "\n  ".join(near)
+        else:
+            mend = "; check its spelling, and that its dump is in the recipe"
         raise NotFound(f"{recipe.root}: no document has the {asked}{mend}")
     return {"documents": [asdict(fate) for fate in fates(recipe, dumps, places)], "rejects": rejects}
 
@@ -290,6 +293,6 @@ def _outcome(fate: Fate) -> str:
     if fate.remix is None:
         return "extracted; the later stages have not run for it yet"
     if fate.tokens is not None:
-        use = "held out for validation" if fate.remix["split"] == "validation" else "trained on"
+        use = "held out for validation" if fate.remix["split"] == "validation" else "in the tokens to train on"
         return f"kept: {use}, in domain {fate.remix['domain']}"
     return f"kept, in the {fate.remix['split']} split of domain {fate.remix['domain']}; it has no tokens yet"

@@ -23,6 +23,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def recipe_from(arguments: argparse.Namespace) -> Recipe:
     """The recipe that the arguments name, narrowed and overridden as they say; raise UsageError for a mistake."""
+    if arguments.files is not None and arguments.files < 1:
+        raise UsageError(f"--files {arguments.files}: should be 1 or more; leave it out for all files")
     shipped = recipes.builtin_recipe(arguments.recipe)
     path = str(shipped) if shipped else arguments.recipe
     value = recipes.read_mapping(path)
@@ -45,7 +47,10 @@ def _override(value: dict[str, Any], setting: str) -> None:
         value = value.setdefault(section, {})
         if not isinstance(value, dict):
             raise UsageError(f"--set {setting}: {section} is not a section of the recipe")
-    value[last] = yaml.safe_load(text)
+    try:
+        value[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {setting}: {text} is not a YAML value; close its brackets and quotes") from None
 
 
 def _narrow(crawl: CrawlInput, dumps: list[str], files: int | None) -> CrawlInput:

@@ -6,6 +6,7 @@ import os
 from rich.console import Console
 
 from corpus import storage
+from corpus.errors import UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import cluster, pipeline
 from pipelines.report.page import draw_report
@@ -36,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the recipe; 1 where something was set aside."""
     recipe = recipe_from(arguments)
     stages = stages_of(recipe, until=arguments.until)
+    if arguments.workers is not None and arguments.workers < 0:
+        raise UsageError(f"--workers {arguments.workers}: should be 1 or more, or 0 for no Ray")
+    storage.prepare_root(recipe.root)
     verify = arguments.verify if arguments.verify is not None else storage.scheme(recipe.root) == "file"
     console = Console(soft_wrap=True)
     if arguments.workers == 0:

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine.progress import human_bytes
-from pipelines.why import NotFound, why
+from pipelines.why import why
 
 INDENT = " " * 12
 
@@ -35,11 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = recipe_from(arguments)
     if arguments.root:
         recipe = recipe.model_copy(update={"root": arguments.root})
-    try:
-        found = why(recipe, arguments.id, arguments.url)
-    except NotFound as error:
-        print(error, file=sys.stderr)
-        return 1
+    found = why(recipe, arguments.id, arguments.url)
     if arguments.json:
         print(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True))
     else:

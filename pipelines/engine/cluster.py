@@ -81,6 +81,8 @@ def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome]
 def _collect(ray: Any, reference: Any, task: Task) -> Outcome:
     try:
         outcome: Outcome = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # `execute` never raises: the worker could not even load the task
+        return Outcome(task, message=f"the worker cannot load the task: {str(error).splitlines()[-1]}")
     except ray.exceptions.RayError as error:
         return Outcome(task, message=f"the worker was lost {NODE_LOSSES} times: {str(error).splitlines()[0]}")
     return outcome

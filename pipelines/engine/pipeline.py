@@ -129,7 +129,7 @@ def _run_stage(
     todo = [task for task in tasks if counts[task.output] is None]
     result = StageResult(stage.name, stage.group, len(tasks), len(tasks) - len(todo))
     if not todo:
-        console.print(f"{stage.name}: all {len(tasks)} shards are done", style="dim", highlight=False)
+        console.print(f"{stage.name}: {len(tasks)} of {len(tasks)} shards are done", style="dim", highlight=False)
     else:
         start = time.monotonic()
         with StageProgress(stage.name, len(todo), console) as progress:
@@ -161,5 +161,6 @@ def _run_stage(
 def write_run(root: str, results: Sequence[StageResult]) -> None:
     """Keep what a run did, with its times, as the next runs/NNNNN.json; a run that did nothing leaves no file."""
     if any(result.seconds or result.failed for result in results):
-        number = len(storage.list_files(storage.join(root, "runs"), ".json"))
+        names = [info.path.rsplit("/", 1)[1] for info in storage.list_files(storage.join(root, "runs"), ".json")]
+        number = max((int(name[:-5]) + 1 for name in names if name[:-5].isdigit()), default=0)
         storage.write_json(storage.join(root, f"runs/{number:05d}.json"), [asdict(result) for result in results])

@@ -61,7 +61,8 @@ class StageProgress:
         elif now - self._printed >= LINE_EVERY:
             self._printed = now
             left = (now - self._start) / self.done * (self.total - self.done)
-            print(f"{self.name}: {self.done}/{self.total} shards, {left:.0f} s left, {self._rates()}", flush=True)
+            line = f"{self.name}: {self.done}/{self.total} shards, {left:.0f} s left, {self._rates()}"
+            print(line.rstrip(", "), flush=True)
 
     def _rates(self) -> str:
         seconds = max(1e-9, time.monotonic() - self._start)

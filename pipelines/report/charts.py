@@ -13,7 +13,7 @@ from markupsafe import Markup
 Points = Sequence[tuple[float, float]]
 WIDE, HALF, NARROW = (620, 330), (490, 270), (350, 260)  # as wide as the column they fill, so that text keeps its size
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 44  # margins, pixels
-_CHARACTER = 6.6  # width of a character of an axis label, pixels
+_CHARACTER = 7.6  # width of a character of an axis label, pixels
 
 
 @dataclass(frozen=True)

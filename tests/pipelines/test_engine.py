@@ -141,6 +141,15 @@ def test_a_shard_found_corrupt_while_read_is_made_again(tmp_path: Path) -> None:
     assert _bytes(tmp_path / "a") == before
 
 
+def test_a_deleted_record_of_a_run_does_not_cost_another_one(tmp_path: Path) -> None:
+    results = [pipeline.StageResult("make", "make", 1, 0, seconds=1.0)]
+    for _ in range(3):
+        pipeline.write_run(str(tmp_path), results)
+    (tmp_path / "runs/00000.json").unlink()
+    pipeline.write_run(str(tmp_path), results)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"0000{n}.json" for n in (1, 2, 3)]
+
+
 def test_plan_runs_nothing(tmp_path: Path) -> None:
     stages: list[Stage] = [Make(str(tmp_path), Times()), Multiply(str(tmp_path), Times())]
     plans = pipeline.plan(stages)

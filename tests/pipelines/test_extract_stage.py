@@ -13,13 +13,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from corpus import storage
 from corpus.document import REJECTS, SCHEMA
 from corpus.errors import HeadwaterError, UsageError
 from corpus.table import is_whole, read_metadata, read_table
 from pipelines.cli import main
+from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import NotPlanned
 from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
-from pipelines.stages.extract import ExtractStage
+from pipelines.stages.extract import ExtractStage, rejects_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corpus"))
 
@@ -85,7 +87,21 @@ def test_a_dump(tmp_path):
     assert text_bytes == first["length"] + second["length"]
     assert [row["reason"] for row in rejects.to_pylist()] == ["http-status", "not-html", "empty-text"]
     assert [row["url"] for row in rejects.to_pylist()] == [f"https://www.example.org/{n}" for n in (2, 3, 4)]
-    assert read_metadata(stage.path(tasks[0].output)) == tasks[0].stamp(counts[0])
+    stamp = read_metadata(stage.path(tasks[0].output))
+    assert list(stamp.pop("files")) == [rejects_of(tasks[0].output)]
+    assert stamp == tasks[0].stamp(counts[0])
+
+
+@pytest.mark.parametrize("harm", ["delete", "cut"])
+def test_harmed_rejects_are_found_by_verification(tmp_path, harm):
+    stage, (task,), (counts,) = run(tmp_path / "out", crawl(tmp_path, archives.warc(*CONTENTS)))
+    rejects = tmp_path / f"out/rejects/dump={DUMP}/00000.parquet"
+    assert counts_if_done(stage.root, task, verify=True) == counts
+    if harm == "delete":
+        rejects.unlink()
+    else:
+        rejects.write_bytes(rejects.read_bytes()[:-1])
+    assert counts_if_done(stage.root, task, verify=True) is None
 
 
 def test_a_wet_file_and_damage(tmp_path):
@@ -214,6 +230,29 @@ def test_a_dump_on_a_web_server(tmp_path):
     assert files == [f"crawl-data/{DUMP}/segments/1.0/warc/CC-MAIN-00000.warc.gz"]
 
 
+def test_a_dump_and_a_root_in_an_object_store(tmp_path, s3_bucket):
+    item = crawl(tmp_path / "local", archives.warc(*CONTENTS), archives.warc(CONTENTS[0])[:-20])
+    here, tasks, counts = run(tmp_path / "out", item)
+    for path in (path for path in (tmp_path / "local").rglob("*") if path.is_file()):
+        storage.write_bytes(f"{s3_bucket}/crawl/{path.relative_to(tmp_path / 'local')}", path.read_bytes())
+    there = CrawlInput(crawl=f"{s3_bucket}/crawl", dumps=[DUMP])
+    stage = ExtractStage(f"{s3_bucket}/extracted", ExtractParameters(), [there])
+    remote = stage.plan({})
+    assert [task.output for task in remote] == [task.output for task in tasks]
+    assert [stage.run(task) for task in remote] == counts
+    for task, planned in zip(tasks, remote, strict=True):
+        for output in (task.output, rejects_of(task.output)):
+            assert read_table(stage.path(output)).to_pylist() == read_table(here.path(output)).to_pylist()
+        assert counts_if_done(stage.root, planned, verify=True) is not None
+    assert counts[1]["rejects"] == {"truncated": 1}
+    gone = f"{s3_bucket}/crawl/crawl-data/{DUMP}/segments/1.1/warc/CC-MAIN-00001.warc.gz"
+    storage.delete(gone)
+    with pytest.raises(HeadwaterError, match=r"00001.warc.gz: no such file"):
+        stage.run(remote[1])
+    assert main(["extract", f"{s3_bucket}/crawl", "--out", f"{s3_bucket}/plain"]) == 0
+    assert len(read_table(f"{s3_bucket}/plain/documents/00000.parquet")) == 2
+
+
 def test_one_name_for_two_inputs_is_a_mistake(tmp_path):
     item = crawl(tmp_path, archives.warc(*CONTENTS))
     with pytest.raises(UsageError, match="named by two inputs"):
@@ -238,6 +277,29 @@ def test_the_command(tmp_path, capsys):
     assert pq.read_metadata(tmp_path / "out/documents/00001.parquet").num_rows == 2
     assert main(["extract", str(tmp_path / "gone.warc.gz"), "--out", str(tmp_path / "out")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        ("folder", [], "none of its 1 files is called .warc"),
+        ("a.warc.gz", ["--out", "{}/a.warc.gz"], "nothing can be written there"),
+        ("a.warc.gz", ["--max-html-bytes", "0"], "0 is not a number above 0"),
+        ("a.warc.gz", ["--language-model", "{}/a.warc.gz"], "not a fastText model"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path, capsys, inputs, options, message):
+    (tmp_path / "a.warc.gz").write_bytes(archives.warc(*CONTENTS))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/readme.txt").write_text("no archive")
+    filled = [option.format(tmp_path) for option in options]
+    try:
+        status = main(["extract", str(tmp_path / inputs), "--out", str(tmp_path / "out"), *filled])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out/documents").exists()
 
 
 def test_every_malformed_file_gives_records_or_counted_rejects(tmp_path, headwater_data, capsys):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from corpus.errors import UsageError
+from pipelines.cli import main
 from pipelines.commands.recipes import recipe_from
 from pipelines.recipe import CrawlInput, FilesInput, builtin_recipe, load_recipe, validate
 
@@ -116,3 +117,28 @@ def test_a_recipe_is_narrowed_and_overridden(tmp_path: Path) -> None:
         recipe_from(_arguments(tmp_path, "--set", "root"))
     with pytest.raises(UsageError, match="roto: unknown key; did you mean `root`"):
         recipe_from(_arguments(tmp_path, "--set", "roto=x"))
+    with pytest.raises(UsageError, match="not a YAML value"):
+        recipe_from(_arguments(tmp_path, "--set", "root=["))
+    with pytest.raises(UsageError, match="--files 0: should be 1 or more"):
+        recipe_from(_arguments(tmp_path, "--files", "0"))
+
+
+def test_a_recipe_that_is_not_there_names_those_that_ship(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "smaple"]) == 2
+    assert "smaple: cannot read the recipe (No such file or directory); those that ship are" in capsys.readouterr().err
+
+
+def test_a_section_that_is_no_mapping() -> None:
+    assert "filter: Input should be a section: a mapping of keys to values, got 3" in _refusal(filter=3)
+
+
+@pytest.mark.parametrize("option", [["--workers", "-1"], ["--set", "root=/dev/null/x"], ["--set", "root=https://x/y"]])
+def test_a_run_that_cannot_write_says_so_before_it_starts(
+    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(yaml.safe_dump({**GOOD, "root": str(tmp_path / "out")}))
+    assert main(["run", str(recipe), "--workers", "0", *option]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("headwater: ")
+    assert len(told.splitlines()) == 1

@@ -80,7 +80,7 @@ def test_tokens_of_a_kept_document(finished: Any) -> None:
     chosen = [row for row in rows if row["domain"] == "web-en" and row["keep"] and row["split"] == "train"]
     (fate,) = why(recipe_at(root), id=chosen[3]["id"])["documents"]
     assert fate["tokens"] == {"shard": "tokens/domain=web-en/00000.bin", "offset": 300, "tokens": 100}
-    assert fate["outcome"] == "kept: trained on, in domain web-en"
+    assert fate["outcome"] == "kept: in the tokens to train on, in domain web-en"
     assert fate["remix"]["weight"] == pytest.approx(1 / 3)
 
 
@@ -145,5 +145,7 @@ def test_command(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
     value = json.loads(capsys.readouterr().out)
     assert HOSTILE in value["documents"][0]["url"]
     assert main(["why", recipe, "--id", "0123456789"]) == 1
-    assert "no document has the id 0123456789" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"headwater: {root}: no document has the id 0123456789")
+    assert main(["why", recipe, "--id", "01"]) == 1
+    assert "give at least 4 characters" in capsys.readouterr().err
     assert main(["why", recipe, "--root", str(root / "empty"), "--id", "0123456789"]) == 1
