@@ -81,7 +81,7 @@ class _Unpacker(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         while not self.problem:
-            data = b""
+            data, ended = b"", False
             if self._decoder is None or self._decoder.eof:
                 data = (self._decoder.unused_data if self._decoder else b"") or self._raw.read(_PIECE)
                 if not data:
@@ -89,6 +89,7 @@ class _Unpacker(RawIOBase):
                 self._decoder = self._new()
             elif self._decoder.needs_input:
                 data = self._raw.read(_PIECE)
+                ended = not data
             try:
                 piece = self._decoder.decompress(data, len(view))
             except ERRORS as error:
@@ -97,7 +98,7 @@ class _Unpacker(RawIOBase):
             if piece:
                 view[: len(piece)] = piece
                 return len(piece)
-            if not data and not self._decoder.eof:
+            if ended and not self._decoder.eof:  # a decoder that asked for nothing may give nothing, and asks then
                 self.problem = "truncated"
         return 0
 

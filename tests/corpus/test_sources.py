@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -142,3 +143,13 @@ def test_noise_never_raises(tmp_path_factory, noise, suffix):
     path = tmp_path_factory.mktemp("noise") / f"x{suffix}"
     path.write_bytes(noise)
     list(read_rows(str(path), {"text": "text"}))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("lines", [3_000, 40_000])
+def test_a_packed_file_of_many_blocks_is_read_to_its_end(tmp_path, suffix, lines):
+    words = random.Random(1)
+    rows = [{"text": " ".join(str(words.random()) for _ in range(words.randrange(40)))} for _ in range(lines)]
+    path = tmp_path / f"x.jsonl{suffix}"
+    path.write_bytes(PACK[suffix]("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    assert [row.text for row in read_rows(str(path), {"text": "text"})] == [row["text"] for row in rows]
