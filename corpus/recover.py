@@ -44,7 +44,7 @@ def recover(stream: BinaryIO, start: int, skip: int, max_record: int) -> Iterato
 def _items(reader: "_Reader", max_record: int) -> Iterator[Record | Damage]:
     """The records of a member (and of those over which its last record goes on), and the damage in and before it."""
     if skipped := reader.member.skipped:
-        yield Damage(reader.member.offset - skipped, "corrupt", f"{skipped} bytes that are no gzip member")
+        yield Damage(reader.member.offset - skipped, "corrupt", f"{skipped} bytes that are no compressed block")
     whole = 0
     held: Record | None = None  # the last whole one, given once what follows shows that the damage is not in it
     while reader.skip_blank():

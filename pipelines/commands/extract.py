@@ -8,6 +8,7 @@ import time
 from corpus import storage
 from corpus.collect import Collector, Limits, collect_archive
 from corpus.document import REJECTS, SCHEMA
+from corpus.errors import UsageError
 from corpus.extract import MAX_HTML
 from corpus.language import LanguageIdentifier
 from corpus.table import ShardWriter
@@ -36,8 +37,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--dump", metavar="NAME", help="dump of the documents' ids (default: from the path, or `files`)"
     )
     parser.add_argument("--language-model", metavar="FILE", help="a fastText model (default: lid.176)")
-    parser.add_argument("--max-html-bytes", metavar="N", type=int, default=MAX_HTML, help="(default: %(default)s)")
-    parser.add_argument("--max-record-bytes", metavar="N", type=int, default=MAX_RECORD, help="(default: %(default)s)")
+    for name, default, what in (
+        ("--max-html-bytes", MAX_HTML, "largest page, HTTP's codings undone"),
+        ("--max-record-bytes", MAX_RECORD, "largest archive record, as stored"),
+    ):
+        parser.add_argument(name, metavar="N", type=_positive, default=default, help=f"{what} (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -45,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Extract every file; 1 where a file, or a part of one, could not be read."""
     files = [path for pattern in arguments.inputs for path in _archives(pattern)]
     identifier = LanguageIdentifier(arguments.language_model)
+    _check_output(arguments.out)
     limits = Limits(html=arguments.max_html_bytes, record=arguments.max_record_bytes)
     total: Counts = {}
     unread = 0
@@ -81,7 +86,31 @@ def _extract(
 def _archives(pattern: str) -> list[str]:
     """The files that a pattern names; of a folder only those that are called archives."""
     found = storage.expand(pattern)
-    return [path for path in found if path == pattern or _ARCHIVES.search(path)] or found
+    named = [path for path in found if path == pattern or _ARCHIVES.search(path)]
+    if not named and not any(mark in pattern for mark in "*?["):
+        raise UsageError(
+            f"{pattern}: none of its {len(found)} files is called .warc, .wet or .arc (.gz, .zst, .lz4); "
+            "name the files themselves, or a glob, if they are archives under another name"
+        )
+    return named or found
+
+
+def _check_output(folder: str) -> None:
+    """Raise UsageError where nothing can be written, before anything is read."""
+    probe = storage.join(folder, "documents", ".writable")
+    try:
+        storage.write_bytes(probe, b"")
+        storage.delete(probe)
+    except OSError as error:
+        raise UsageError(f"{folder}: nothing can be written there ({error}); give another folder as --out") from None
+
+
+def _positive(text: str) -> int:
+    """An argument that is a number above 0."""
+    number = int(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{number} is not a number above 0")
+    return number
 
 
 def _told(counts: Counts) -> str:
