@@ -88,6 +88,25 @@ def test_killed_on_ray_and_run_again_with_other_workers(crawl: Path, finished: P
     assert _files(root) == _files(finished)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_again_and_again(crawl: Path, finished: Path, tmp_path: Path, seed: int) -> None:
+    """SIGKILL at random moments, whatever the run is doing, until it gets through; on Ray for every fourth seed."""
+    root = tmp_path / "root"
+    recipe = small_recipe(crawl, root)
+    chance = random.Random(seed)
+    workers = "2" if seed % 4 == 0 else "0"
+    for patience in range(2, 40):
+        process = _start(recipe, tmp_path, "--workers", workers, "--until", "tokens")
+        try:
+            assert process.wait(chance.uniform(1, 3) * patience) == 0, (tmp_path / "log").read_text()
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert _files(root) == _files(finished)
+
+
 def _changed(finished: Path, crawl: Path, tmp_path: Path, **changes: Any) -> dict[str, tuple[int, int]]:
     """Run a changed recipe over a copy of the finished root; shards and those already done, by stage."""
     import shutil
