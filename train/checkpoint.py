@@ -109,8 +109,11 @@ class Checkpoints:
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
         finished = {f"step-{step:09d}" for step in self.steps()}
-        inside = len(self.folder.rstrip("/")) + 1
-        names = {info.path[inside:].split("/")[0] for info in storage.list_files(self.folder)}
+        if self._local:  # folders that are empty, or hold hidden files only, too
+            names = {path.name for path in Path(self.folder).glob("step-*")}
+        else:
+            inside = len(self.folder.rstrip("/")) + 1
+            names = {info.path[inside:].split("/")[0] for info in storage.list_files(self.folder)}
         for name in names - finished:
             if name.startswith("step-"):
                 self._remove(storage.join(self.folder, name))

@@ -78,8 +78,12 @@ def test_a_half_written_one_is_swept(tmp_path: Path) -> None:
     half = tmp_path / "step-000000030"
     half.mkdir()
     (half / "__0_0.distcp").write_bytes(b"half")
+    (tmp_path / "step-000000031").mkdir()  # killed before the first file, or after the last was removed
+    (tmp_path / "step-000000032").mkdir()
+    (tmp_path / "step-000000032/.metadata").write_bytes(b"")
+    (tmp_path / "notes").mkdir()
     assert restored(checkpoints)[0] == {"step": 10}
-    assert not half.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "step-000000010"]
 
 
 def test_another_runs_checkpoints_are_not_touched(tmp_path: Path) -> None:
