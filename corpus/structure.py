@@ -1,10 +1,11 @@
 """A look at the shape of an HTML page before it is parsed: would the parser be slow on it?
 
 HTML parsing is linear on pages that people write, and quadratic on pages built to hurt: the extractor walks from each
-element up to the root, so its work is the sum over elements of their depth, and attributes of one element are compared
-with each other. A native parser cannot be interrupted and a clock would make results differ between machines, so the
-work is counted beforehand, in one pass over the bytes, and a page over the limit is rejected by that count. The count
-follows HTML's rules for open elements where they matter and errs on the high side; it is a bound, not a parse.
+element up to the root, so its work is the sum over elements of their depth, attributes of one element are compared
+with each other, and formatting elements left open are copied into every block that follows. A native parser cannot be
+interrupted and a clock would make results differ between machines, so the work is counted beforehand, in one pass
+over the bytes, and a page over the limit is rejected by that count. The count follows HTML's rules for open elements
+where they matter and errs on the high side; it is a bound, not a parse.
 """
 
 from typing import NamedTuple
@@ -17,9 +18,10 @@ from numba import njit
 MAX_WORK = 20_000_000
 # Attributes of one element; 1,024 on each of many elements is 5 s in a page of 5 MiB, 60,000 on one is 25 s.
 MAX_ATTRIBUTES = 1024
-# A page with no more tags cannot pass the limit of work (tags^2 / 2), and in one of no more bytes the attributes of a
-# single element, which need four bytes each to differ, take 2 s at the very most: such pages need no count.
-_FEW_TAGS = 6_000
+# A page with no more tags holds at most a quarter of a million copies of formatting elements (half of them opened, half
+# of them blocks; 0.5 s), and in one of no more bytes the attributes of a single element, which need four bytes each to
+# differ, take 2 s at the very most: such pages need no count.
+_FEW_TAGS = 1_000
 _FEW_BYTES = 1 << 16
 _STACK = 1 << 13
 
@@ -66,6 +68,11 @@ _BLOCKS = _packed(
     "div article section main aside header footer nav ul ol dl table blockquote center form fieldset address details "
     "figure figcaption pre body html head object button select template"
 )
+# Formatting elements: one left open when its block ends is opened again, as a copy, wherever text follows (the
+# standard's list of active formatting elements), so a few hundred of them multiply every block behind them.
+_FORMATTING = _packed("a b big code em font i nobr s small strike strong tt u")
+_MOST_OPEN = 1024  # different formatting elements left open; real pages have a handful
+_ALIKE = 3  # of equal ones the standard opens three again (the "Noah's Ark clause")
 _RAW = _packed("script style textarea title xmp iframe noembed noframes")
 _TABLE = np.uint64(_pack("table"))
 _BODY = np.uint64(_pack("body"))
@@ -158,8 +165,42 @@ def _close(stack, depth, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _leave_open(left, count, tag):  # type: ignore[no-untyped-def]
+    """The number of formatting elements left open, with one more."""
+    alike = 0
+    for index in range(count):
+        alike += left[index] == tag
+    if alike >= _ALIKE or count == len(left):
+        return count
+    left[count] = tag
+    return count + 1
+
+
+@njit(nogil=True, cache=True)
+def _forget(left, names, count, packed):  # type: ignore[no-untyped-def]
+    """The number of formatting elements left open after an end tag for the last one of that name."""
+    for index in range(count - 1, -1, -1):
+        if names[index] == packed:
+            left[index : count - 1] = left[index + 1 : count]
+            names[index : count - 1] = names[index + 1 : count]
+            return count - 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _hash(data, start, end):  # type: ignore[no-untyped-def]
+    """FNV-1a of a tag's bytes, never 0."""
+    value = np.uint64(14695981039346656037)
+    for at in range(start, min(end, len(data))):
+        value = (value ^ np.uint64(data[at])) * np.uint64(1099511628211)
+    return value | np.uint64(1)
+
+
+@njit(nogil=True, cache=True)
 def _measure(data, max_work, max_attributes, stack_size):  # type: ignore[no-untyped-def]
     stack = np.zeros(stack_size, np.uint64)
+    tags = np.zeros(stack_size, np.uint64)  # of formatting elements a hash of the tag, of others 0
+    left, names, open_again = np.zeros(_MOST_OPEN, np.uint64), np.zeros(_MOST_OPEN, np.uint64), 0
     depth = work = most = merged = at = 0
     size = len(data)
     while at + 1 < size and work <= max_work and most <= max_attributes:
@@ -183,9 +224,19 @@ def _measure(data, max_work, max_attributes, stack_size):  # type: ignore[no-unt
             continue
         packed, at = _name(data, start)
         attributes, at = _skip_attributes(data, at)
+        formatting = _among(packed, _FORMATTING)
+        if open_again and (_among(packed, _BLOCKS) or _among(packed, _NOT_OPEN)):
+            work += open_again * (depth + open_again)
         if closing:
-            depth, steps = _close(stack, depth, packed)
+            level, steps = _close(stack, depth, packed)
             work += steps
+            if level == depth and formatting:
+                open_again = _forget(left, names, open_again, packed)
+            for inner in range(level + 1, depth):
+                if tags[inner]:
+                    names[min(open_again, _MOST_OPEN - 1)] = stack[inner]
+                    open_again = _leave_open(left, open_again, tags[inner])
+            depth = level
             continue
         work += depth + 1
         if packed in (_BODY, _HTML):  # a second <body> adds its attributes to the first
@@ -198,5 +249,6 @@ def _measure(data, max_work, max_attributes, stack_size):  # type: ignore[no-unt
             if depth == stack_size:
                 return max_work + 1, most
             stack[depth] = packed
+            tags[depth] = _hash(data, start, at) if formatting else 0
             depth += 1
     return work, most

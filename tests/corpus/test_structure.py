@@ -64,7 +64,7 @@ def test_pages_that_are_not_counted_could_not_pass():
         assert measure(b"".join(tags)).work < MAX_WORK
     assert measure(b"<a>" * _FEW_TAGS).work < MAX_WORK
     assert not too_complex(b"<a>" * _FEW_TAGS)
-    assert too_complex(b"<a>" * (2 * _FEW_TAGS))
+    assert too_complex(b"<a>" * 12_000)
     assert too_complex(b"<p " + b"ab " * _FEW_BYTES + b">")
 
 
@@ -84,3 +84,23 @@ def test_real_pages_are_far_below(headwater_data):
             for item in read_records(stream):
                 if isinstance(item, Record) and b"text/html" in item.content[:2000]:
                     assert measure(item.content).work < MAX_WORK / 50
+
+
+@pytest.mark.parametrize(
+    ("opened", "block"),
+    [
+        ("<div>{}</div>", "<div>x</div>"),
+        ("<ul><li>{}</li></ul>", "<ul><li>x</ul>"),
+        ("<span>{}</span>", "<p>x</p>"),
+        ("<table>{}</table>", "<div>x</div>"),
+        ("<b>{}</b>", "<p>x"),
+    ],
+)
+def test_formatting_left_open_that_every_block_repeats(opened, block):
+    marks = "".join(f"<i a={number}>" for number in range(600))
+    page = (opened.format(marks) + block * 6000).encode()
+    assert too_complex(page)
+    assert not too_complex((opened.format("<i>") + block * 6000).encode())
+    assert not too_complex((opened.format("<i>" * 600) + block * 6000).encode())  # equal ones are opened three times
+    closed = opened.format(marks + "</i>" * 600)
+    assert not too_complex((closed + block * 6000).encode())
