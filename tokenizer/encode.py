@@ -23,7 +23,7 @@ from tokenizer.vocabulary import Vocabulary
 _CHUNK = 1024  # pieces a scan
 _BLOCK = 1 << 20  # ids that one output block holds
 _SLOTS = 1 << 20  # of the memory of pieces: 32 MiB, half of them used before it is emptied
-_CACHED = 64  # bytes of the longest piece that is remembered; longer ones hardly repeat
+_CACHED = 128  # bytes of the longest piece that is remembered; longer ones hardly repeat
 
 # What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are, and whether
 # it is inside a document.
@@ -107,7 +107,7 @@ def _encode(
     document, at, written = state[_DOCUMENT], state[_AT], state[_WRITTEN]
     used, arena_used = state[_USED], state[_ARENA_USED]
     mask = np.uint64(slots.size // FIELDS - 1)
-    work = np.empty((4, SHORT), np.int32)
+    merges = np.empty(SHORT, np.int64)
     need: Any = np.int64(0)
     while document < lengths.size and need == 0:
         last = offsets[document + 1]
@@ -145,7 +145,7 @@ def _encode(
                 memo[0] = 0
                 break
             if size > _CACHED:
-                written = join(data, at, end, byte_ids, characters, ranks, output, written, work)
+                written = join(data, at, end, byte_ids, characters, ranks, output, written, merges)
                 at = end
                 continue
             slot = find(slots, arena, hashes[piece], data, at, end)
@@ -156,7 +156,7 @@ def _encode(
                     output[written + index] = ids[from_ + index]
                 written += length
             else:
-                joined = join(data, at, end, byte_ids, characters, ranks, output, written, work)
+                joined = join(data, at, end, byte_ids, characters, ranks, output, written, merges)
                 if 2 * (used + 1) * FIELDS > slots.size:
                     slots[:] = 0
                     used, arena_used = 0, 0

@@ -1,7 +1,7 @@
 """Joining the bytes of one piece into tokens by the ranks of merges.
 
 The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
-rank. Pieces of up to SHORT symbols find it by the minimum over all pairs, which is a few vector instructions; longer
+rank. Pieces of up to SHORT symbols find it by going through the merges of all pairs, which lie side by side; longer
 ones keep a heap, because a run of a million characters without a cut would take hours otherwise."""
 
 from typing import Any
@@ -10,18 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-SHORT = 256  # symbols: a place and a rank share 32 bits, 8 for the place
-MAX_MERGES = 1 << 23  # what is left for the rank, but for the sign
-_NEVER = np.int32(2**31 - 1)
-_NO_MERGE = np.int64(-1)
+SHORT = 128  # symbols; about where a heap begins to pay
+_NEVER = np.int64(2**63 - 1)  # no merge: a rank beyond all others
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 
 
 def rank_table(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """A hash table from a pair of ids (int32[merges, 2], in order of rank) to its rank and the id it makes
     (`rank << 32 | made`): int64[slots * 2], key and value side by side."""
-    if len(made) >= MAX_MERGES:
-        raise ValueError(f"{len(made):,} merges; the encoder handles fewer than {MAX_MERGES:,}")
     table = np.zeros(2 << max(4, int(2 * len(made)).bit_length()), np.int64)
     _fill(np.ascontiguousarray(pairs), made, table)
     return table
@@ -50,70 +46,39 @@ def _fill(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32], table: npt.
 
 @njit(nogil=True, cache=True)
 def _merge_of(table: npt.NDArray[np.int64], left: int, right: int) -> Any:
-    """`rank << 32 | made` of a pair, or _NO_MERGE."""
+    """`rank << 32 | made` of a pair, or _NEVER."""
     key = (np.int64(left + 1) << 32) | np.int64(right + 1)
     at = _slot(table, key)
-    return table[at + 1] if table[at] == key else _NO_MERGE
+    return table[at + 1] if table[at] == key else _NEVER
 
 
 @njit(nogil=True, cache=True)
-def _consider(
-    table: npt.NDArray[np.int64],
-    symbols: npt.NDArray[np.int32],
-    at: int,
-    right: int,
-    best: npt.NDArray[np.int32],
-    made: npt.NDArray[np.int32],
-) -> None:
-    """Note the merge of the symbols at two places in `best` (rank << 8 | place) and `made`."""
-    merge = _merge_of(table, symbols[at], symbols[right])
-    if merge == _NO_MERGE:
-        best[at] = _NEVER
-    else:
-        best[at] = np.int32((merge >> 32) << 8 | at)
-        made[at] = np.int32(merge & 0xFFFFFFFF)
-
-
-@njit(nogil=True, cache=True)
-def _join_short(
-    symbols: npt.NDArray[np.int32],
-    table: npt.NDArray[np.int64],
-    best: npt.NDArray[np.int32],
-    made: npt.NDArray[np.int32],
-    after: npt.NDArray[np.int32],
-    before: npt.NDArray[np.int32],
-) -> None:
+def _join_short(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64], merges: npt.NDArray[np.int64]) -> int:
+    """Join in place; return how many symbols are left. `merges` (int64[SHORT]) is scratch: that of each pair."""
     size = symbols.size
-    for at in range(size):
-        after[at] = at + 1
-        before[at] = at - 1
-        best[at] = _NEVER
     for at in range(size - 1):
-        _consider(table, symbols, at, at + 1, best, made)
+        merges[at] = _merge_of(table, symbols[at], symbols[at + 1])
     while True:
-        lowest: Any = _NEVER
-        for at in range(size):
-            lowest = min(lowest, best[at])
+        lowest, place = _NEVER, 0
+        for at in range(size - 1):
+            if merges[at] < lowest:
+                lowest, place = merges[at], at
         if lowest == _NEVER:
-            break
-        at = lowest & 255
-        right = after[at]
-        symbols[at] = made[at]
-        symbols[right] = -1
-        best[right] = _NEVER
-        behind = after[right]
-        after[at] = behind
-        if behind < size:
-            before[behind] = at
-            _consider(table, symbols, at, behind, best, made)
-        else:
-            best[at] = _NEVER
-        if before[at] >= 0:
-            _consider(table, symbols, before[at], at, best, made)
+            return size
+        size -= 1
+        symbols[place] = np.int32(lowest & 0xFFFFFFFF)
+        for at in range(place + 1, size):
+            symbols[at] = symbols[at + 1]
+        for at in range(place + 1, size - 1):
+            merges[at] = merges[at + 1]
+        if place > 0:
+            merges[place - 1] = _merge_of(table, symbols[place - 1], symbols[place])
+        if place < size - 1:
+            merges[place] = _merge_of(table, symbols[place], symbols[place + 1])
 
 
 @njit(nogil=True, cache=True)
-def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> None:
+def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> int:
     """As `_join_short`, in O(size log size): a heap of `rank << 32 | place` in which outdated entries are skipped."""
     size = symbols.size
     after = np.arange(1, size + 1)
@@ -130,7 +95,7 @@ def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> 
         if symbols[at] < 0 or right >= size:
             continue
         merge = _merge_of(table, symbols[at], symbols[right])
-        if merge == _NO_MERGE or merge >> 32 != top >> 32:
+        if merge >> 32 != top >> 32:
             continue
         symbols[at] = np.int32(merge & 0xFFFFFFFF)
         symbols[right] = -1
@@ -140,6 +105,12 @@ def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> 
             entries = _propose(heap, entries, table, symbols, at, after[at])
         if before[at] >= 0:
             entries = _propose(heap, entries, table, symbols, before[at], at)
+    left = 0
+    for at in range(size):
+        if symbols[at] >= 0:
+            symbols[left] = symbols[at]
+            left += 1
+    return left
 
 
 @njit(nogil=True, cache=True)
@@ -153,7 +124,7 @@ def _propose(
 ) -> int:
     """Put the merge of the symbols at two places, if there is one, on the heap; return the heap's size."""
     merge = _merge_of(table, symbols[left], symbols[right])
-    if merge == _NO_MERGE:
+    if merge == _NEVER:
         return size
     value = (merge >> 32) << 32 | left
     at = size
@@ -227,17 +198,11 @@ def join(
     table: npt.NDArray[np.int64],
     output: npt.NDArray[np.int32],
     written: int,
-    work: npt.NDArray[np.int32],
+    merges: npt.NDArray[np.int64],
 ) -> int:
     """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
-    the new `written`. `work` is scratch space, int32[4, SHORT]."""
+    the new `written`. `merges` is scratch space, int64[SHORT]."""
     symbols = output[written : _start(data, first, last, byte_ids, characters, output, written)]
     if symbols.size <= SHORT:
-        _join_short(symbols, table, work[0], work[1], work[2], work[3])
-    else:
-        _join_long(symbols, table)
-    for at in range(symbols.size):
-        if symbols[at] >= 0:
-            output[written] = symbols[at]
-            written += 1
-    return written
+        return written + _join_short(symbols, table, merges)
+    return written + _join_long(symbols, table)
