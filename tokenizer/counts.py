@@ -6,7 +6,6 @@ equal counts are equal bytes and a range of hashes can be merged on its own. Cou
 them up in 32 and overflows without a word."""
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class PieceCounter:
     def add_counts(self, counts: pa.Table) -> None:
         """Add a table of counts."""
         data, offsets = utf8_buffers(counts["piece"])
-        weights = counts["count"].to_numpy()
+        weights = read_weights(counts)
         self._state[0] = 0
         while need := _add_counts(data, offsets, weights, self._slots, self._arena, self._state):
             self._grow(need)
@@ -93,21 +92,17 @@ def _key(counts: pa.Table, row: tuple[int, int]) -> tuple[int, bytes]:
     return row[0], counts["piece"][row[1]].as_py()
 
 
+def read_weights(counts: pa.Table) -> npt.NDArray[np.int64]:
+    """The counts of a table, int64[rows]; always writable, because a kernel is compiled anew for a read-only array."""
+    return np.array(counts["count"].to_numpy())
+
+
 def merge_counts(tables: Iterable[pa.Table], min_count: int = 1) -> pa.Table:
     """The sum of tables of counts, less the pieces that occur fewer than `min_count` times in all."""
     counter = PieceCounter()
     for counts in tables:
         counter.add_counts(counts)
     return counter.result(min_count)
-
-
-def split_by_hash(counts: pa.Table, parts: int) -> list[pa.Table]:
-    """Cut a table of counts into `parts` tables by equal ranges of the pieces' hash; the same piece always falls into
-    the same part."""
-    hashes = hash_rows(*utf8_buffers(counts["piece"]))
-    limits = np.array([(part << 64) // parts for part in range(1, parts)], np.uint64)
-    bounds = [0, *np.searchsorted(hashes, limits).tolist(), len(counts)]
-    return [counts.slice(first, last - first) for first, last in pairwise(bounds)]
 
 
 @njit(nogil=True, cache=True)

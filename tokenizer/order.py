@@ -25,12 +25,6 @@ def document_hashes(ids: pa.Array | pa.ChunkedArray, seed: int) -> npt.NDArray[n
     return values ^ (values >> np.uint64(31))
 
 
-def shard_of(hashes: npt.NDArray[np.uint64], shards: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which of `shards` (int64[rows], each from 1 to 2^32 - 1) equal ranges of values each hash falls into, so that
-    shards laid end to end are in the order of the hashes."""
-    return ((hashes >> np.uint64(32)) * shards.astype(np.uint64) >> np.uint64(32)).astype(np.int64)
-
-
 def sampled(hashes: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
     """Whether each document is in a sample of the given share (0 to 1) of all documents."""
     if share >= 1:

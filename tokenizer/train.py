@@ -18,6 +18,7 @@ from numba import njit
 from corpus.buffers import utf8_buffers
 from tokenizer.alphabet import ALPHABET, byte_ids
 from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes
+from tokenizer.counts import read_weights
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 _NONE = -1
@@ -45,9 +46,7 @@ def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     if len(symbols) and symbols.min() < 0:
         raise ValueError("some piece holds a byte that never occurs in UTF-8")
     alphabet = np.array(ALPHABET, np.uint8)
-    pairs, made, starts, arena = _train(
-        symbols, offsets, counts["count"].to_numpy(), alphabet, vocab_size, min_frequency
-    )
+    pairs, made, starts, arena = _train(symbols, offsets, read_weights(counts), alphabet, vocab_size, min_frequency)
     raw = arena.tobytes()
     tokens = [raw[first:last] for first, last in zip(starts[:-1].tolist(), starts[1:].tolist())]
     return Merges(tokens, pairs, made)

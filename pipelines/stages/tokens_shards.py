@@ -153,7 +153,8 @@ class ShardStage(Stage[ShardParameters]):
     def run(self, task: Task) -> Counts:
         """Gather the shard's documents, in the order of their places, and write tokens, index and provenance."""
         where = task.arguments
-        # The range of places whose upper 32 bits times `shards` is `shard` (tokenizer.order.shard_of).
+        # Shard s of n has the places from s * 2^64 / n on, so that shards end to end are in the order of places. Bounds
+        # are multiples of 2^32.
         first, last = (-(-(number << 32) // where["shards"]) << 32 for number in (where["shard"], where["shard"] + 1))
         parts = [_ENCODED_SCHEMA.empty_table().append_column("dump", pa.array([], pa.string()))]
         for path in task.inputs:
