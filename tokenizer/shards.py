@@ -55,6 +55,7 @@ class TokenShards:
         self.num_tokens = sum(shard.num_tokens for shard in self.shards)
         self.num_documents = sum(shard.num_documents for shard in self.shards)
         self.num_bytes = sum(shard.num_bytes for shard in self.shards)
+        self._checksums = {name: entry["xxh3"] for name, entry in manifest["files"].items()}
         self._offsets = lru_cache(maxsize=16)(self._read_offsets)
 
     def __reduce__(self) -> tuple[type["TokenShards"], tuple[str, Mapping[str, Any]]]:
@@ -99,8 +100,7 @@ class TokenShards:
         for number, shard in enumerate(self.shards):
             for path in (shard.path, shard.index_path):
                 name = path.rsplit("/", 1)[1]
-                found = _checksum(path)
-                if found != self.manifest["files"][name]["xxh3"]:
+                if _checksum(path) != self._checksums.get(name):
                     raise CorruptShard(path, "its checksum is not the manifest's")
             self.document_offsets(number)
             tokens = self.tokens(number)
@@ -124,18 +124,20 @@ def open_shards(
         raise HeadwaterError(f"{folder}: no {MANIFEST}, so not a (finished) folder of token shards") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise HeadwaterError(f"{path}: not a manifest of token shards (`format` should be {FORMAT!r})")
-    if manifest["dtype"] != DTYPE:
-        raise HeadwaterError(f"{path}: tokens of type {manifest['dtype']}, only {DTYPE} is read; make them again")
-    if tokenizer_hash is not None and manifest["tokenizer_hash"] != tokenizer_hash:
+    try:
+        shards = TokenShards(folder, manifest)
+        dtype, made_with, rows = manifest["dtype"], manifest["tokenizer_hash"], int(manifest["vocab_size"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HeadwaterError(f"{path}: an entry is missing or wrong ({error!r}); make the shards again") from None
+    if dtype != DTYPE:
+        raise HeadwaterError(f"{path}: tokens of type {dtype}, only {DTYPE} is read; make them again")
+    if tokenizer_hash is not None and made_with != tokenizer_hash:
         raise HeadwaterError(
-            f"{folder}: made with tokenizer {manifest['tokenizer_hash']}, but {tokenizer_hash} is in use; "
+            f"{folder}: made with tokenizer {made_with}, but {tokenizer_hash} is in use; "
             "run the tokens stage again with this tokenizer"
         )
-    if vocab_size is not None and manifest["vocab_size"] > vocab_size:
-        raise HeadwaterError(
-            f"{folder}: tokens of a vocabulary of {manifest['vocab_size']:,}, but the model has {vocab_size:,} rows"
-        )
-    shards = TokenShards(folder, manifest)
+    if vocab_size is not None and rows > vocab_size:
+        raise HeadwaterError(f"{folder}: tokens of a vocabulary of {rows:,}, but the model has {vocab_size:,} rows")
     for shard in shards.shards:
         _check_size(shard.path, shard.num_tokens * ITEM_BYTES)
         _check_size(shard.index_path, index_bytes(shard.num_documents))

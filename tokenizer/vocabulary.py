@@ -137,7 +137,11 @@ def load_vocabulary(path: str, model_size: int | None = None) -> Vocabulary:
         raise HeadwaterError(f"{path}: not a byte-level BPE tokenizer.json ({error!r})") from None
     config = storage.join(_folder(path), "tokenizer_config.json")
     if model_size is None and storage.exists(config):
-        model_size = storage.read_json(config).get("headwater", {}).get("model_vocab_size")
+        try:
+            model_size = storage.read_json(config).get("headwater", {}).get("model_vocab_size")
+            model_size = None if model_size is None else int(model_size)
+        except (AttributeError, TypeError, ValueError):
+            raise HeadwaterError(f"{config}: not the settings of a tokenizer; delete it or make it anew") from None
     return Vocabulary(vocabulary.tokens, vocabulary.pairs, vocabulary.made, model_size)
 
 
@@ -158,15 +162,8 @@ def _parse(value: dict[str, Any], path: str) -> Vocabulary:
     by_id = sorted(ids, key=ids.__getitem__)
     expected = [BOS, EOS, *(SYMBOLS[byte] for byte in NEVER_IN_UTF8)]
     start = [SYMBOLS[byte] for byte in ALPHABET]
-    if (
-        [ids[name] for name in by_id] != list(range(len(ids)))
-        or by_id[count:] != expected
-        or names
-        != {
-            BOS: count,
-            EOS: count + 1,
-        }
-    ):
+    in_order = [ids[name] for name in by_id] == list(range(len(ids)))
+    if not in_order or by_id[count:] != expected or names != {BOS: count, EOS: count + 1}:
         raise HeadwaterError(
             f"{path}: its ids are not conventional tokens followed by the {SPECIAL_TOKENS} special ones"
         )
@@ -175,6 +172,8 @@ def _parse(value: dict[str, Any], path: str) -> Vocabulary:
     merges = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]
     pairs = np.array([[ids[left], ids[right]] for left, right in merges], np.int32).reshape(-1, 2)
     made = np.array([ids[left + right] for left, right in merges], np.int32)
+    if len(made) and max(pairs.max(), made.max()) >= count:
+        raise HeadwaterError(f"{path}: some merge joins or makes a special token")
     return Vocabulary(tuple(from_symbols(name) for name in by_id[:count]), pairs, made)
 
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from corpus.errors import HeadwaterError
 from tokenizer import encode
-from tokenizer.alphabet import NEVER_IN_UTF8
+from tokenizer.alphabet import NEVER_IN_UTF8, to_symbols
 from tokenizer.counts import PieceCounter
 from tokenizer.encode import Encoder
 from tokenizer.first_symbols import first_symbols
@@ -195,6 +195,10 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
     elif what == "order":
         vocab = value["model"]["vocab"]
         vocab["!"], vocab["#"] = vocab["#"], vocab["!"]
+    elif what == "merge":
+        value["model"]["merges"][0] = ["ø", "a"]
+        value["model"]["vocab"]["øa"] = value["model"]["vocab"].pop(to_symbols(VOCABULARY.tokens[599]))
+        value["model"]["merges"] = value["model"]["merges"][:1]
     elif what == "shape":
         del value["model"]["vocab"]
 
@@ -207,6 +211,7 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
         ("model", "not a plain BPE model"),
         ("added", "added tokens should be"),
         ("order", "does not begin with the 243 bytes"),
+        ("merge", "joins or makes a special token"),
         ("shape", "not a byte-level BPE tokenizer.json"),
     ],
 )
@@ -218,6 +223,13 @@ def test_other_tokenizers_are_refused(tmp_path: Path, what: str, message: str) -
     path.write_text(json.dumps(value))
     with pytest.raises(HeadwaterError, match=message):
         load_vocabulary(str(path))
+
+
+def test_settings_that_are_no_settings_are_refused(tmp_path: Path) -> None:
+    VOCABULARY.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(HeadwaterError, match="not the settings of a tokenizer"):
+        load_vocabulary(str(tmp_path / "tokenizer.json"))
 
 
 def test_a_missing_file_and_a_small_model_are_said(tmp_path: Path) -> None:
