@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from corpus.errors import UsageError
+from corpus.errors import HeadwaterError, UsageError
 from pipelines.commands.inputs import add_input_arguments, inputs_from
 from tokenizer.alphabet import ALPHABET
 from tokenizer.counts import PieceCounter
@@ -57,11 +57,17 @@ def run(arguments: argparse.Namespace) -> int:
     size = arguments.vocab_size + SPECIAL_TOKENS
     if arguments.model_vocab_size is not None and arguments.model_vocab_size < size:
         raise UsageError(f"--model-vocab-size {arguments.model_vocab_size}: the vocabulary has {size:,} tokens")
+    for option in ("min_frequency", "min_count"):
+        if getattr(arguments, option) < 1:
+            raise UsageError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: should be 1 or more")
     inputs = inputs_from(arguments)
     counter = PieceCounter()
     for batch in inputs.batches():
         counter.add(batch["text"])
     pieces = counter.result(arguments.min_count)
+    if not len(pieces):
+        inputs.report()
+        raise HeadwaterError(f"there is no text to train on in {', '.join(inputs.files[:5])}; check --text-column")
     merges = train(pieces, arguments.vocab_size, arguments.min_frequency)
     vocabulary = Vocabulary.from_merges(merges, arguments.model_vocab_size)
     vocabulary.save(arguments.out)

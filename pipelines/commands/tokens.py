@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus import storage, table
+from corpus.errors import UsageError
 from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
 from tokenizer.encode import Encoder
 from tokenizer.shard_writer import PROVENANCE_SCHEMA, TokenShardWriter, build_manifest, write_manifest
@@ -50,11 +53,16 @@ def register(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Encode and write; print what came out."""
+    if arguments.shard_bytes < 1:
+        raise UsageError(f"--shard-bytes {arguments.shard_bytes}: should be 1 or more")
     vocabulary = load_vocabulary(arguments.tokenizer)
     encoder = Encoder(vocabulary, bos=arguments.bos)
     inputs = inputs_from(arguments)
     storage.delete(storage.join(arguments.out, MANIFEST))  # until all is written, the folder is not to be opened
-    entries = [_write(arguments.out, number, part, encoder) for number, part in _shards(inputs, arguments.shard_bytes)]
+    shards = groupby(_parts(inputs, arguments.shard_bytes), key=itemgetter(0))
+    entries = [
+        _write(arguments.out, number, (part for _, part in parts), encoder) for number, (_, parts) in enumerate(shards)
+    ]
     manifest = build_manifest(vocabulary, entries, domain="", split="train")
     write_manifest(arguments.out, manifest)
     tokens, size = manifest["tokens"], manifest["bytes"]
@@ -65,23 +73,18 @@ def run(arguments: argparse.Namespace) -> int:
     return inputs.report()
 
 
-def _shards(inputs: Inputs, shard_bytes: int) -> Iterator[tuple[int, Iterator[pa.Table]]]:
-    """The batches of each shard; a shard must be used up before the next one is asked for."""
-    batches = iter(inputs.batches())
-    batch = next(batches, None)
-    number = 0
-    while batch is not None or number == 0:
-
-        def part() -> Iterator[pa.Table]:
-            nonlocal batch
-            size = 0
-            while batch is not None and size < shard_bytes:
-                size += batch["text"].nbytes
-                yield batch
-                batch = next(batches, None)
-
-        yield number, part()
-        number += 1
+def _parts(inputs: Inputs, shard_bytes: int) -> Iterator[tuple[int, pa.Table]]:
+    """Runs of documents, each with a number that is the same for all of one shard: how many times `shard_bytes` of text
+    come before. A shard is so by at most one document longer than `shard_bytes`."""
+    total = 0
+    for batch in inputs.batches():
+        lengths = pc.binary_length(batch["text"]).to_numpy()
+        numbers = (total + np.cumsum(lengths) - lengths) // shard_bytes
+        total += int(lengths.sum())
+        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(batch)]
+        for first, last in pairwise(bounds):
+            if first < last:
+                yield int(numbers[first]), batch.slice(first, last - first)
 
 
 def _write(folder: str, number: int, batches: Iterator[pa.Table], encoder: Encoder) -> dict[str, Any]:

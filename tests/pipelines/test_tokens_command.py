@@ -1,0 +1,68 @@
+"""`headwater tokenizer train` and `headwater tokens` on plain files: what they write, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cli import main
+from tokenizer.shards import open_shards
+from tokenizer.vocabulary import load_vocabulary
+
+TEXTS = [f"hello wide world, number {number} 中国" * 5 for number in range(40)] + ["long " * 500, ""]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("plain")
+    names = {name: str(folder / name) for name in ("documents.jsonl", "empty.jsonl", "tokenizer.json")}
+    rows = [json.dumps({"id": f"d{number}", "text": text}) + "\n" for number, text in enumerate(TEXTS)]
+    Path(names["documents.jsonl"]).write_text("".join(rows))
+    Path(names["empty.jsonl"]).write_text("")
+    options = ["--vocab-size", "300", "--out", names["tokenizer.json"]]
+    assert main(["tokenizer", "train", names["documents.jsonl"], *options]) == 0
+    return {name.split(".")[0]: path for name, path in names.items()}
+
+
+@pytest.mark.parametrize(("shard_bytes", "shards"), [(1, 42), (1000, 8), (1 << 30, 1)])
+def test_shards_are_cut_between_documents(files: dict[str, str], tmp_path: Path, shard_bytes: int, shards: int) -> None:
+    options = ["--tokenizer", files["tokenizer"], "--out", str(tmp_path), "--shard-bytes", str(shard_bytes)]
+    assert main(["tokens", files["documents"], *options]) == 0
+    opened, vocabulary = open_shards(str(tmp_path), verify=True), load_vocabulary(files["tokenizer"])
+    found: dict[str, str] = {}
+    for number, shard in enumerate(opened.shards):
+        tokens = opened.tokens(number)
+        for row in pq.read_table(shard.path.replace(".bin", ".parquet")).to_pylist():
+            part = tokens[row["offset"] : row["offset"] + row["tokens"]]
+            assert part[-1] == vocabulary.eos
+            found[row["id"]] = vocabulary.decode(part).decode()
+        sizes = [len(text.encode()) for text in TEXTS]
+        assert shard.num_bytes < shard_bytes + max(sizes)
+    assert list(found.values()) == TEXTS  # all, once, in the order of the input
+    assert list(found) == [f"d{number}" for number in range(len(TEXTS))]
+    assert len(opened.shards) == shards
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("tokens {documents} --tokenizer {tokenizer} --out {out} --shard-bytes 0", 2, "--shard-bytes 0"),
+        ("tokens {documents} --tokenizer {out}/none.json --out {out}", 1, "no such file"),
+        ("tokens {documents} --tokenizer {tokenizer} --out {documents}", 1, "Not a directory"),
+        ("tokens {out}/none.jsonl --tokenizer {tokenizer} --out {out}", 2, "no such file"),
+        ("tokenizer train {documents} --vocab-size 242 --out {out}/t.json", 2, "243 bytes"),
+        ("tokenizer train {documents} --vocab-size 300 --model-vocab-size 310 --out {out}/t.json", 2, "315 tokens"),
+        ("tokenizer train {documents} --vocab-size 300 --min-frequency 0 --out {out}/t.json", 2, "1 or more"),
+        ("tokenizer train {documents} --vocab-size 300 --min-count -1 --out {out}/t.json", 2, "1 or more"),
+        ("tokenizer train {empty} --vocab-size 300 --out {out}/t.json", 1, "no text to train on"),
+        ("tokenizer train {documents} --text-column x --vocab-size 300 --out {out}/t.json", 1, "no text to train on"),
+        ("tokenizer train {documents} --vocab-size 300 --out {documents}/t.json", 1, "documents.jsonl"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, status: int, message: str
+) -> None:
+    assert main([word.format(**files, out=tmp_path) for word in words.split()]) == status
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
