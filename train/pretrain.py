@@ -110,6 +110,8 @@ def _said(out: str) -> Iterator[None]:
     """A disk that is full, away or not to be written is a message with the mend."""
     try:
         yield
+    except BrokenPipeError:  # of the display: whoever read along has stopped
+        raise
     except OSError as error:
         raise HeadwaterError(
             f"{error.filename or out}: {error.strerror or error}; mend that and give the same command again: it goes "

@@ -101,7 +101,7 @@ def test_only_what_decides_the_weights_is_fingerprinted(tmp_path: Path) -> None:
         stage = TrainStage(str(tmp_path), PARAMETERS.model_copy(update=changes))
         return stage.plan(INPUTS)[0].fingerprint
 
-    assert mark(checkpoint_seconds=1.0, keep_checkpoints=9) == mark()
+    assert mark(checkpoint_seconds=1.0, keep_checkpoints=9, reuse_stage_one="other") == mark()
     for change in ({"steps": 7}, {"seed": 1}, {"model": "micro"}, {"learning_rate": 1e-4}, {"threads": 2}):
         assert mark(**change) != mark()
     other = {**INPUTS, "tokens": INPUTS["tokens"][:1]}

@@ -326,6 +326,15 @@ def test_held_out_tokens_without_text_leave_valid_json(text_shards: dict[str, st
     assert "NaN" not in (tmp_path / "out/metrics.jsonl").read_text()
 
 
+def test_a_reader_that_goes_away_is_no_fault_of_the_disk(text_shards: dict[str, str], tmp_path: Path) -> None:
+    class Piped(Display):
+        def step(self, report: StepReport) -> None:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        pretrain(SETTINGS, data(text_shards), str(tmp_path), Piped())
+
+
 def test_a_place_that_cannot_be_written_is_said(text_shards: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (f"{tmp_path}/file", f"{tmp_path}/file/below"):
