@@ -37,6 +37,7 @@ from corpus.kernels import (
     MIX_B,
     NO_FOLD,
     hash_bytes,
+    kernel,
     load64,
     low_bytes,
     newline_mask,
@@ -124,7 +125,7 @@ def _normalise(code: int) -> int:
     return folded if category[0] in "LN" or category in ("Mc", "Cn") else int(SEPARATOR)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def split_words(data, start, end, scratch):  # type: ignore[no-untyped-def]
     """Split `data[start:end]` (uint8 with 64 bytes of padding after the last document) into words; return how many.
 
@@ -192,7 +193,7 @@ def _emit(source, first, last, start, end, fold, scratch, words):  # type: ignor
     return words + _ONE
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped-def]
     """Words of a run that holds non-ASCII bytes: decode, normalise by table, split at separators and CJK."""
     table, folded = scratch.table, scratch.folded
@@ -201,6 +202,10 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
     size = _U64(0)  # bytes of the current word written to `folded`
     word_end = start
     while at < end:
+        if size == _U64(0):
+            at, words = _split_ideographs(data, at, end, scratch, words)
+            if at == end:
+                break
         code, length = _decode(data, at, end)
         if code < _U32(TABLE_SIZE):
             value = table[code]
@@ -231,6 +236,22 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
     if size:
         words = _emit(folded, _U64(0), size, word_start, word_end, NO_FOLD, scratch, words)
     return words
+
+
+@njit(inline="always")
+def _split_ideographs(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
+    """The unified ideographs from `at` on, which are most of Chinese, three bytes each and their own normal form."""
+    while at + _U64(3) <= end:
+        three = load64(data, at)
+        code = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
+        if three & _U64(0xC0C0F0) != _U64(0x8080E0) or code - _U64(0x4E00) >= _U64(0x5200):
+            break
+        scratch.starts[words] = at
+        at += _U64(3)
+        scratch.ends[words] = at
+        scratch.hashes[words] = hash_character(code)
+        words += _ONE
+    return at, words
 
 
 @njit(inline="always")
@@ -288,7 +309,7 @@ def _encode(code, out, at):  # type: ignore[no-untyped-def]
     return at + _U64(4)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def split_blocks(data, start, end, newlines, starts, ends, hashes):  # type: ignore[no-untyped-def]
     """Split `data[start:end]` at every run of at least `newlines` line feeds; return the number of blocks.
 
