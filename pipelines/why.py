@@ -5,7 +5,7 @@ groups whose statistics admit it. Everything else about it is then read from the
 only where the id there is its own. An address that became no document is looked for among the rejects."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from corpus.errors import HeadwaterError
 from corpus.linguistic.thresholds import Bounds, table_for
 from corpus.site import canonical_url, host
 from pipelines.recipe import CrawlInput, Recipe
-from pipelines.report.data import dumps_in_order
-from pipelines.report.scan import Place, partitions
+from pipelines.report.data import shards_in_order
+from pipelines.report.scan import Place, Shards, shards_of
 from pipelines.report.texts import find_ids, read_places
 from pipelines.stages.filter import verdict_parameters
 
@@ -65,7 +65,7 @@ class Fate:
 
 def why(recipe: Recipe, id: str | None = None, url: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """`{"documents": [fate, ...], "rejects": [reject, ...]}` in the order of the dumps; raise NotFound for neither."""
-    dumps = dumps_in_order(recipe)
+    dumps = shards_in_order(recipe)
     if not dumps:
         raise NotFound(f"{recipe.root}: nothing has been extracted here yet; run the recipe first")
     if id is not None:
@@ -96,26 +96,24 @@ def spellings(url: str) -> list[str]:
     return sorted(found)
 
 
-def _columns(root: str, kind: str, dumps: Iterable[str], column: str, admits: Any) -> Iterator[tuple[Place, pa.Array]]:
+def _columns(root: str, kind: str, dumps: Shards, column: str, admits: Any) -> Iterator[tuple[Place, pa.Array]]:
     """One column of a table, a row group at a time with the place of its first row, where `admits(low, high)`."""
-    shards = partitions(root, kind)
-    for dump in dumps:
-        for name in shards.get(dump, []):
-            first = 0
-            with table.open_shard(storage.join(root, kind, f"dump={dump}", name)) as file:
-                index = file.schema_arrow.get_field_index(column)
-                for group in range(file.num_row_groups):
-                    statistics = file.metadata.row_group(group).column(index).statistics
-                    if statistics is None or not statistics.has_min_max or admits(statistics.min, statistics.max):
-                        yield Place(dump, name, first), file.read_row_group(group, [column])[column].combine_chunks()
-                    first += file.metadata.row_group(group).num_rows
+    for dump, name in shards_of(root, kind, dumps):
+        first = 0
+        with table.open_shard(storage.join(root, kind, f"dump={dump}", name)) as file:
+            index = file.schema_arrow.get_field_index(column)
+            for group in range(file.num_row_groups):
+                statistics = file.metadata.row_group(group).column(index).statistics
+                if statistics is None or not statistics.has_min_max or admits(statistics.min, statistics.max):
+                    yield Place(dump, name, first), file.read_row_group(group, [column])[column].combine_chunks()
+                first += file.metadata.row_group(group).num_rows
 
 
 def _matches(place: Place, mask: pa.Array) -> list[Place]:
     return [Place(place.dump, place.shard, place.row + row) for row in pc.indices_nonzero(mask).to_pylist()]
 
 
-def _by_id(root: str, dumps: Sequence[str], wanted: str) -> tuple[list[Place], list[str]]:
+def _by_id(root: str, dumps: Shards, wanted: str) -> tuple[list[Place], list[str]]:
     exact: list[Place] = []
     begins: dict[str, list[Place]] = {}
     for place, ids in _columns(root, "documents", dumps, "id", lambda low, high: low[: len(wanted)] <= wanted <= high):
@@ -127,7 +125,7 @@ def _by_id(root: str, dumps: Sequence[str], wanted: str) -> tuple[list[Place], l
     return [], [f"{name} begins so too" for name in sorted(begins)[:SUGGESTIONS]]
 
 
-def _by_url(root: str, dumps: Sequence[str], url: str) -> tuple[list[Place], list[str]]:
+def _by_url(root: str, dumps: Shards, url: str) -> tuple[list[Place], list[str]]:
     written = spellings(url)
     places: list[Place] = []
     for place, urls in _columns(
@@ -137,7 +135,7 @@ def _by_url(root: str, dumps: Sequence[str], url: str) -> tuple[list[Place], lis
     return places, [] if places else _near_urls(root, dumps, url)
 
 
-def _near_urls(root: str, dumps: Sequence[str], url: str) -> list[str]:
+def _near_urls(root: str, dumps: Shards, url: str) -> list[str]:
     name = host(url) or url
     found: set[str] = set()
     for kind in ("documents", "rejects"):
@@ -148,17 +146,14 @@ def _near_urls(root: str, dumps: Sequence[str], url: str) -> list[str]:
     return difflib.get_close_matches(url, sorted(found), n=SUGGESTIONS, cutoff=0.3)
 
 
-def _rejects(root: str, dumps: Sequence[str], written: Sequence[str]) -> Iterator[dict[str, Any]]:
-    shards = partitions(root, "rejects")
-    for dump in dumps:
-        for name in shards.get(dump, []):
-            path = storage.join(root, "rejects", f"dump={dump}", name)
-            filesystem, inner = storage.filesystem(path)
-            rows = pq.read_table(inner, filters=pc.field("url").isin(written), filesystem=filesystem, partitioning=None)
-            yield from ({"dump": dump, **row} for row in rows.to_pylist())
+def _rejects(root: str, dumps: Shards, written: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for dump, name in shards_of(root, "rejects", dumps):
+        filesystem, inner = storage.filesystem(storage.join(root, "rejects", f"dump={dump}", name))
+        rows = pq.read_table(inner, filters=pc.field("url").isin(written), filesystem=filesystem, partitioning=None)
+        yield from ({"dump": dump, **row} for row in rows.to_pylist())
 
 
-def fates(recipe: Recipe, dumps: Sequence[str], places: Sequence[Place]) -> Iterator[Fate]:
+def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fate]:
     """The fate of the documents at some places."""
     root = recipe.root
     documents = read_places(root, "documents", places, DOCUMENT)
@@ -213,7 +208,7 @@ def _filter(
     }
 
 
-def _dedup(recipe: Recipe, dumps: Sequence[str], row: dict[str, Any] | None) -> dict[str, Any] | None:
+def _dedup(recipe: Recipe, dumps: Shards, row: dict[str, Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
     found: dict[str, Any] = {
@@ -227,7 +222,7 @@ def _dedup(recipe: Recipe, dumps: Sequence[str], row: dict[str, Any] | None) -> 
     return found
 
 
-def _described(recipe: Recipe, dumps: Sequence[str], id: str) -> dict[str, Any]:
+def _described(recipe: Recipe, dumps: Shards, id: str) -> dict[str, Any]:
     """Address, dump and verdict of another document."""
     place = find_ids(recipe.root, {id}, dumps).get(id)
     if place is None:
@@ -238,7 +233,7 @@ def _described(recipe: Recipe, dumps: Sequence[str], id: str) -> dict[str, Any]:
     return {"url": document["url"], "dump": place.dump, "passes_filters": passes}
 
 
-def _members(root: str, dumps: Sequence[str], cluster: str, id: str) -> Iterator[dict[str, Any]]:
+def _members(root: str, dumps: Shards, cluster: str, id: str) -> Iterator[dict[str, Any]]:
     """The other documents of a cluster, up to MEMBERS of them."""
     places: list[Place] = []
     for place, names in _columns(root, "duplicates", dumps, "cluster", lambda low, high: low <= cluster <= high):

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from corpus import storage
-from pipelines.recipe import CrawlInput, Recipe
+from corpus.errors import HeadwaterError
+from pipelines.recipe import CrawlInput, FilesInput, Recipe
 from pipelines.report.scan import SUMS, Tally, partitions
 
 PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
@@ -27,14 +28,42 @@ STEPS = [
 NEEDS = {"passed": "verdicts", "unique": "duplicates", "kept": "domains", "training": "domains"}
 
 
-def dumps_in_order(recipe: Recipe) -> list[str]:
-    """The partitions that are there, in the recipe's order; where the recipe names no dumps, those found, by name."""
-    found = sorted({*partitions(recipe.root, "documents"), *partitions(recipe.root, "rejects")})
-    named: list[str] = []
+def shards_in_order(recipe: Recipe) -> dict[str, set[str]]:
+    """The names of the shards of each partition that is there, in the recipe's order; where the recipe names no dumps,
+    of those found, by name. Shards that the recipe no longer plans, of files it no longer names, are left out."""
+    there: dict[str, set[str]] = {}
+    for kind in ("documents", "rejects"):
+        for dump, names in partitions(recipe.root, kind).items():
+            there.setdefault(dump, set()).update(names)
+    shards: dict[str, set[str]] = {}
     for item in recipe.inputs:
-        named += item.dumps if isinstance(item, CrawlInput) else [item.name]
-    open_ended = any(isinstance(item, CrawlInput) and not item.dumps for item in recipe.inputs)
-    return [dump for dump in named if dump in found] + [dump for dump in found if open_ended and dump not in named]
+        planned = _planned(recipe, item)
+        named = [item.name] if isinstance(item, FilesInput) else item.dumps or sorted(there)
+        for dump in named:
+            if dump in there and dump not in shards:
+                shards[dump] = there[dump] if planned is None else there[dump] & planned.get(dump, set())
+    return shards
+
+
+def _planned(recipe: Recipe, item: CrawlInput | FilesInput) -> dict[str, set[str]] | None:
+    """The shards by dump that an input becomes; None where that would take reading lists that are remote or gone."""
+    if isinstance(item, CrawlInput) and storage.scheme(item.crawl) != "file":
+        if not item.files:
+            return None
+        count = -(-item.files // item.files_per_shard)
+        return {dump: {f"{number:05d}.parquet" for number in range(count)} for dump in item.dumps}
+    from pipelines.stages.extract import (
+        ExtractStage,
+    )  # imports what extracts, which a report of a remote crawl needs not
+
+    try:
+        tasks = ExtractStage(recipe.root, recipe.extract, [item]).plan({})
+    except HeadwaterError:
+        return None
+    shards: dict[str, set[str]] = {}
+    for task in tasks:
+        shards.setdefault(task.arguments["dump"], set()).add(task.output.rsplit("/", 1)[1])
+    return shards
 
 
 def waterfall(tally: Tally) -> dict[str, Any] | None:

@@ -42,8 +42,9 @@ def draw_report(recipe: Recipe) -> str:
 
 def collect(recipe: Recipe) -> dict[str, Any]:
     """Every section of the report as JSON-able values, by name; None for what has not run."""
-    dumps = data.dumps_in_order(recipe)
-    tally = scan(recipe.root, dumps)
+    shards = data.shards_in_order(recipe)
+    dumps = list(shards)
+    tally = scan(recipe.root, shards)
     return {
         "recipe": {"name": recipe.name, "root": recipe.root, "dumps": dumps, "behind": _behind(tally)},
         "deduplication": data.deduplication(recipe, tally, dumps),
@@ -55,7 +56,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "tokenizer": outcome.tokenizer(recipe.root),
         "training": outcome.training(recipe.root),
         "runs": outcome.runs(recipe.root),
-        "samples": samples(recipe.root, tally, dumps),
+        "samples": samples(recipe.root, tally, shards),
     }
 
 

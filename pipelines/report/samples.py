@@ -4,7 +4,7 @@ shows the same."""
 
 from typing import Any
 
-from pipelines.report.scan import Place, Tally
+from pipelines.report.scan import Place, Shards, Tally
 from pipelines.report.texts import differences, excerpt, find_ids, read_places
 
 DOCUMENT = ["id", "url", "site", "date", "language", "language_score", "length", "text"]
@@ -12,7 +12,7 @@ DUPLICATE = ["duplicate_of", "similarity", "cluster_size", "level"]
 REASONS = 12  # reasons that get samples, the most frequent first
 
 
-def samples(root: str, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
+def samples(root: str, tally: Tally, dumps: Shards) -> dict[str, Any] | None:
     """The chosen documents with excerpts of their texts, by why they were chosen; None where there are none."""
     frequent = {reason for reason, _ in _first_reasons(tally)}
     chosen = {key: picked for key, picked in tally.samples.items() if key[0] != "filter" or key[1] in frequent}

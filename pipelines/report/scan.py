@@ -6,7 +6,7 @@ made for other documents (a stage that has not been run again yet) is as good as
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ import xxhash
 from corpus import storage, table
 from corpus.errors import CorruptShard
 
+Shards = Mapping[str, Collection[str]]  # dump: names of its shards, in the order of the dumps
 ANNOTATIONS = {
     "verdicts": ["id", "keep", "reasons"],
     "duplicates": ["id", "keep", "level", "duplicate_of", "similarity", "cluster", "cluster_size", "cluster_dumps"],
@@ -68,18 +69,23 @@ def partitions(root: str, kind: str) -> dict[str, list[str]]:
     return found
 
 
-def scan(root: str, dumps: Iterable[str]) -> Tally:
+def shards_of(root: str, kind: str, dumps: Shards) -> Iterator[tuple[str, str]]:
+    """(dump, name) of the shards of a table that belong to the run, in the order of the dumps."""
+    found = partitions(root, kind)
+    for dump, names in dumps.items():
+        yield from ((dump, name) for name in found.get(dump, []) if name in names)
+
+
+def scan(root: str, dumps: Shards) -> Tally:
     """Tally the tables of these dumps, in this order; raise CorruptShard for a table that cannot be read."""
     tally = Tally()
-    documents, rejects = partitions(root, "documents"), partitions(root, "rejects")
     partial: list[pa.Table] = []
-    for dump in dumps:
-        for name in documents.get(dump, []):
-            partial.append(_scan_shard(root, dump, name, tally))
-            if sum(len(item) for item in partial) > _COMPACT:
-                partial = [_add_up(partial)]
-        for name in rejects.get(dump, []):
-            _scan_rejects(storage.join(root, "rejects", f"dump={dump}", name), dump, tally)
+    for dump, name in shards_of(root, "documents", dumps):
+        partial.append(_scan_shard(root, dump, name, tally))
+        if sum(len(item) for item in partial) > _COMPACT:
+            partial = [_add_up(partial)]
+    for dump, name in shards_of(root, "rejects", dumps):
+        _scan_rejects(storage.join(root, "rejects", f"dump={dump}", name), dump, tally)
     tally.sums = _add_up(partial) if partial else None
     return tally
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus import storage, table
-from pipelines.report.scan import Place, partitions
+from pipelines.report.scan import Place, Shards, shards_of
 
 EXCERPT = 1600  # characters of a text that is shown alone
 DIFF_LINES = 400  # lines of a pair that are compared
@@ -52,17 +52,16 @@ def row_groups(path: str, rows: set[int], columns: list[str] | None) -> Iterable
             first += size
 
 
-def find_ids(root: str, ids: set[str], dumps: Iterable[str]) -> dict[str, Place]:
+def find_ids(root: str, ids: set[str], dumps: Shards) -> dict[str, Place]:
     """Where some documents are, by id: one pass over the id columns, ended as soon as all are found."""
     found: dict[str, Place] = {}
-    documents, left = partitions(root, "documents"), pa.array(sorted(ids), pa.string())
-    for dump in dumps:
-        for name in documents.get(dump, []):
-            if len(found) == len(ids):
-                return found
-            column = table.read_table(storage.join(root, "documents", f"dump={dump}", name), columns=["id"])["id"]
-            for row in pc.indices_nonzero(pc.is_in(column, left)).to_pylist():
-                found.setdefault(column[row].as_py(), Place(dump, name, row))
+    left = pa.array(sorted(ids), pa.string())
+    for dump, name in shards_of(root, "documents", dumps):
+        if len(found) == len(ids):
+            break
+        column = table.read_table(storage.join(root, "documents", f"dump={dump}", name), columns=["id"])["id"]
+        for row in pc.indices_nonzero(pc.is_in(column, left)).to_pylist():
+            found.setdefault(column[row].as_py(), Place(dump, name, row))
     return found
 
 

@@ -16,6 +16,7 @@ from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 from corpus import table
 from corpus.errors import CorruptShard
 from pipelines.report.charts import Line, line_chart, nice_ticks
+from pipelines.report.data import shards_in_order
 from pipelines.report.page import collect, draw_report
 from pipelines.report.texts import differences
 
@@ -43,6 +44,22 @@ def test_waterfall_and_extraction_count_every_row(finished: Any) -> None:
     assert list(by_dump) == [*DUMPS, "code"]
     assert all(row["records"] == row["documents"] + 1 for row in by_dump.values())
     assert report["extraction"]["rejects"] == {"not_html": 4}
+
+
+def test_shards_that_the_recipe_no_longer_plans_are_not_counted(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    rows = [row for row in write_run(root) if row["dump"] == "CC-MAIN-2019-43"]
+    recipe = recipe_at(root)
+    first = table.num_rows(str(root / "documents/dump=CC-MAIN-2019-43/00000.parquet"))
+    crawl = recipe.inputs[0].model_copy(update={"crawl": "s3://nowhere", "dumps": ["CC-MAIN-2019-43"], "files": 1})
+    fewer = collect(recipe.model_copy(update={"inputs": [crawl]}))
+    assert [row["documents"] for row in fewer["extraction"]["dumps"]] == [first]
+    assert first < len(rows)
+    source = tmp_path / "code.jsonl"
+    source.write_text('{"text": "print()"}\n')
+    code = recipe.inputs[1].model_copy(update={"files": [str(source)]})
+    assert set(shards_in_order(recipe)["code"]) == {"00000.parquet", "00001.parquet"}
+    assert set(shards_in_order(recipe.model_copy(update={"inputs": [code]}))["code"]) == {"00000.parquet"}
 
 
 def test_filtering_and_deduplication_figures(finished: Any) -> None:
