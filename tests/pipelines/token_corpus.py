@@ -128,6 +128,7 @@ def token_recipe(root: Path, **sections: Any) -> Recipe:
         "inputs": [{"crawl": str(root), "dumps": list(DUMPS)}],
         "tokenizer": {"vocab_size": 400, "partitions": 2} | sections.pop("tokenizer", {}),
         "tokens": {"shard_bytes": 4000} | sections.pop("tokens", {}),
+        "train": None,  # so the mixture is planned for one pass
     }
     return validate(value | sections, "token_recipe")
 
@@ -139,7 +140,9 @@ def run_stages(recipe: Recipe, done: dict[str, list[Task]], until: str = "tokens
     results: dict[str, StageResult] = {}
     made = dict(done)
     for stage in stages[: names.index(until) + 1]:
-        result, made[stage.name] = pipeline._run_stage(stage, stage.plan(made), Console(quiet=True), False, False)
+        result, made[stage.name] = pipeline._run_stage(
+            stage, stage.plan(made), Console(quiet=True), False, False, False
+        )
         assert not result.failed, result.failed
         results[stage.name] = result
     return results
