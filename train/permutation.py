@@ -12,7 +12,6 @@ order is a plain full permutation.
 """
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 # Luby and Rackoff (1988) prove 4 enough for large domains; small ones need more (NIST SP 800-38G has 8 to 10)
@@ -29,13 +28,13 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def feistel(index: int, size: int, key: np.uint64) -> int:
+def feistel(index: int, size: int, key: np.uint64) -> np.int64:
     """The image of `index` (0 <= index < size) under the permutation of 0..size-1 that `key` names.
 
     The halves have b//2 and b - b//2 bits, b the bits of size - 1, so fewer than two walks are expected.
     """
     if size <= 1:
-        return 0
+        return np.int64(0)
     bits = 2
     while (np.uint64(1) << np.uint64(bits)) < np.uint64(size):
         bits += 1
@@ -53,11 +52,11 @@ def feistel(index: int, size: int, key: np.uint64) -> int:
             low ^= mix(high ^ round_key) & low_mask
         value = (high << low_bits) | low
         if value < np.uint64(size):
-            return int(value)
+            return np.int64(value)  # signed, as all that it meets: numba makes a float of signed and unsigned
 
 
 @njit(nogil=True, cache=True)
-def shuffled(place: int, size: int, block: int, window: int, key: np.uint64) -> int:
+def shuffled(place: int, size: int, block: int, window: int, key: np.uint64) -> np.int64:
     """The sample that stands at `place` in an epoch of `size` samples, in windows of `window` blocks of `block`.
 
     A last block that is not full keeps its place at the end of the blocks and is shuffled within the last
@@ -73,14 +72,3 @@ def shuffled(place: int, size: int, block: int, window: int, key: np.uint64) -> 
     if slot < full_blocks:
         slot = feistel(slot, full_blocks, np.uint64(key))
     return slot * block + inner % block
-
-
-@njit(nogil=True, cache=True)
-def shuffled_many(
-    places: npt.NDArray[np.int64], size: int, block: int, window: int, key: np.uint64
-) -> npt.NDArray[np.int64]:
-    """`shuffled` of each of an int64 array of places."""
-    samples = np.empty(places.size, np.int64)
-    for i in range(places.size):
-        samples[i] = shuffled(places[i], size, block, window, key)
-    return samples
