@@ -46,6 +46,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
     grpc = {f"{name}.port.grpc": free_port() for name in ("s3", "master", "volume", "filer")}
     options = [f"-{name}.port={port}" for name, port in ports.items()] + [f"-{k}={v}" for k, v in grpc.items()]
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # whose ports are fixed, so that two servers would collide
     command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}"]
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen([*command, *options, "-master.volumeSizeLimitMB=64"], stdout=log, stderr=log)
