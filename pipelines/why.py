@@ -266,15 +266,16 @@ def _tokens(root: str, fate: Fate) -> dict[str, Any] | None:
         return None
     kind = "validation" if fate.remix["split"] == "validation" else "tokens"
     folder = storage.join(root, kind, f"domain={fate.remix['domain']}")
-    for info in storage.list_files(folder, ".parquet"):
-        filesystem, inner = storage.filesystem(info.path)
+    manifest = storage.join(folder, "manifest.json")
+    if not storage.exists(manifest):
+        return None
+    for shard in storage.read_json(manifest)["shards"]:
+        filesystem, inner = storage.filesystem(storage.join(folder, f"{shard['name']}.parquet"))
         rows = pq.read_table(inner, filters=pc.field("id") == fate.id, filesystem=filesystem, partitioning=None)
         for row in rows.to_pylist():
             if row["dump"] == fate.dump:
-                shard = (
-                    f"{kind}/domain={fate.remix['domain']}/{info.path.rsplit('/', 1)[1].removesuffix('.parquet')}.bin"
-                )
-                return {"shard": shard, "offset": row["offset"], "tokens": row["tokens"]}
+                name = f"{kind}/domain={fate.remix['domain']}/{shard['name']}.bin"
+                return {"shard": name, "offset": row["offset"], "tokens": row["tokens"]}
     return None
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus import storage
 from corpus.errors import HeadwaterError
@@ -66,11 +67,14 @@ def _planned(recipe: Recipe, item: CrawlInput | FilesInput) -> dict[str, set[str
     return shards
 
 
-def waterfall(tally: Tally) -> dict[str, Any] | None:
-    """Documents and bytes after each step, by language."""
+def waterfall(recipe: Recipe, tally: Tally) -> dict[str, Any] | None:
+    """Documents and bytes after each step: those of the dumps by language, those of plain sources by their name."""
     if tally.sums is None:
         return None
-    by_language = _grouped(tally.sums, "language")
+    plain = pa.array([item.name for item in recipe.inputs if isinstance(item, FilesInput)], pa.string())
+    dump, place = tally.sums["dump"], tally.sums.column_names.index("language")
+    group = pc.if_else(pc.is_in(dump, plain), dump, tally.sums["language"])
+    by_language = _grouped(tally.sums.set_column(place, "language", group), "language")
     ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
     least = SMALL_LANGUAGE * sum(sums["extracted_bytes"] for sums in by_language.values())
     shown = [name for name in ranked[:LANGUAGES] if by_language[name]["extracted_bytes"] >= least]

@@ -48,7 +48,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": {"name": recipe.name, "root": recipe.root, "dumps": dumps, "behind": _behind(tally)},
         "deduplication": data.deduplication(recipe, tally, dumps),
-        "waterfall": data.waterfall(tally),
+        "waterfall": data.waterfall(recipe, tally),
         "extraction": data.extraction(tally, dumps),
         "filtering": data.filtering(tally),
         "sites": data.sites(tally),

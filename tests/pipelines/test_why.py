@@ -24,8 +24,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
         {"id": row["id"], "url": row["url"], "dump": row["dump"], "offset": 100 * number, "tokens": 100}
         for number, row in enumerate(chosen)
     ]
-    with table.ShardWriter(str(root / "tokens/domain=web-en/00000.parquet"), PROVENANCE_SCHEMA) as writer:
-        writer.write(pa.Table.from_pylist(provenance, PROVENANCE_SCHEMA))
+    folder = root / "tokens/domain=web-en"
+    stale = [row | {"offset": 7} for row in provenance]  # of a time when the domain had another shard in front
+    for name, shard in (("00000", provenance), ("-stale", stale)):
+        with table.ShardWriter(str(folder / f"{name}.parquet"), PROVENANCE_SCHEMA) as writer:
+            writer.write(pa.Table.from_pylist(shard, PROVENANCE_SCHEMA))
+    (folder / "manifest.json").write_text(json.dumps({"shards": [{"name": "00000"}]}))
     recipe = recipe_at(root).model_dump(mode="json", include={"name", "root", "inputs"})
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return root, rows
