@@ -162,7 +162,7 @@ def _x_axis(width: int, height: int, ticks: Sequence[tuple[float, str]], title: 
             parts.append(
                 f'<text class="tick" x="{x:.1f}" y="{height - BOTTOM + 17}" text-anchor="middle">{escape(name)}</text>'
             )
-            free = x + half + 4
+            free = x + half + 8
     middle = LEFT + (width - LEFT - RIGHT) / 2
     parts.append(f'<text class="title" x="{middle}" y="{height - 6}" text-anchor="middle">{escape(title)}</text>')
     return "".join(parts)
