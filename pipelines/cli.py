@@ -9,7 +9,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from corpus.errors import HeadwaterError, UsageError
 
@@ -45,6 +45,13 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _nearest(option: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown option: the option that was probably meant."""
+    options = [f"--{name.replace('_', '-')}" for name in known]
+    nearest = difflib.get_close_matches(option.split("=", 1)[0], options, n=1)
+    return f"; did you mean `{nearest[0]}`?" if nearest else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; errors meant for people are printed as one message."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -55,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"headwater: there is no command `{chosen}`; {mend}", file=sys.stderr)
         return 2
     try:
-        parsed = build_parser(chosen).parse_args(words)
+        parser = build_parser(chosen)
+        parsed, unknown = parser.parse_known_args(words)
+        if unknown:
+            parser.error(f"{chosen} has no option {unknown[0]}{_nearest(unknown[0], vars(parsed))}")
         return int(parsed.run(parsed) or 0)
     except UsageError as error:
         print(f"headwater: {error}", file=sys.stderr)

@@ -86,3 +86,9 @@ def test_mistakes_are_explained(
     files = write(tmp_path / "1.jsonl", [("a", WORDS)])
     assert main(["dedup", files, *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["dedup", "curve", "--treshold", "0.7"])
+    assert "dedup has no option --treshold; did you mean `--threshold`?" in capsys.readouterr().err
