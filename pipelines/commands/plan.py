@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     costs: list[Cost | None] = []
     notes: list[str] = []
     expected = _expected_shards(recipe)
+    unplanned = False  # only the first stage that cannot be planned has a reason of its own
     for planned in pipeline.plan(stages_of(recipe)):
         done: Counts = {}
         for counts in planned.counts:
@@ -50,8 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
             shards = planned.stage.expected_tasks(expected)
             folder = planned.stage.folder
             finished = len(storage.list_files(planned.stage.path(folder), ".parquet")) if folder else 0
-            if not planned.why_not.startswith("needs the shards"):
+            if not unplanned:
                 notes.append(f"{planned.stage.name}: {planned.why_not}")
+            unplanned = True
         to_do = None if shards is None else max(0, shards - finished)
         costs.append(cost(planned.stage.name, to_do, runs) if to_do else None)
         table.add_row(

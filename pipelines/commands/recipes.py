@@ -43,14 +43,17 @@ def _override(value: dict[str, Any], setting: str) -> None:
     if not equals:
         raise UsageError(f"--set {setting}: write it as KEY=VALUE, e.g. --set train.steps=100")
     *sections, last = key.split(".")
-    for section in sections:
-        value = value.setdefault(section, {})
-        if not isinstance(value, dict):
-            raise UsageError(f"--set {setting}: {section} is not a section of the recipe")
+    place: Any = value
     try:
-        value[last] = yaml.safe_load(text)
+        for section in sections:
+            place = place[int(section)] if isinstance(place, list) else place.setdefault(section, {})
+        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {setting}: {text} is not a YAML value; close its brackets and quotes") from None
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise UsageError(
+            f"--set {setting}: the recipe has no place {key}; name sections by key and inputs by number"
+        ) from None
 
 
 def _narrow(crawl: CrawlInput, dumps: list[str], files: int | None) -> CrawlInput:

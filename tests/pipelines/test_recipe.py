@@ -113,6 +113,12 @@ def test_a_recipe_is_narrowed_and_overridden(tmp_path: Path) -> None:
     assert (crawl.dumps, crawl.files, recipe.root) == (["CC-MAIN-2020-40"], 2, "there")
     with pytest.raises(UsageError, match="no dump CC-MAIN-2020-41; did you mean CC-MAIN-2020-40"):
         recipe_from(_arguments(tmp_path, "--dumps", "CC-MAIN-2020-41"))
+    wet = recipe_from(_arguments(tmp_path, "--set", "inputs.0.format=wet")).inputs[0]
+    assert isinstance(wet, CrawlInput)
+    assert wet.format == "wet"
+    for wrong in ("inputs.7.format=wet", "inputs.crawl.format=wet", "name.x=1"):
+        with pytest.raises(UsageError, match="the recipe has no place"):
+            recipe_from(_arguments(tmp_path, "--set", wrong))
     with pytest.raises(UsageError, match="write it as KEY=VALUE"):
         recipe_from(_arguments(tmp_path, "--set", "root"))
     with pytest.raises(UsageError, match="roto: unknown key; did you mean `root`"):
