@@ -13,6 +13,7 @@ BIN       = $(VENV)/bin
 HEADWATER = $(BIN)/headwater
 NARROW    = $(if $(DUMPS),--dumps "$(DUMPS)") $(if $(WARCS),--files $(WARCS))
 SAMPLE    = data/sample-crawl
+BENCH_TEXT = $(HEADWATER_DATA)/text/en/python-peps.jsonl.zst $(HEADWATER_DATA)/text/zh/lctt-articles.jsonl.zst $(HEADWATER_DATA)/code/go-std.jsonl.zst
 CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/sample.json)
 
 .PHONY: setup run test lint format bench soak plan report why submit sample help
@@ -69,5 +70,16 @@ format: setup ## apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## every benchmark that needs no peer; the figures go to docs/benchmarks.md by hand
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.md says how the peers join
+	@test -n "$(HEADWATER_DATA)" || { echo "make bench: set HEADWATER_DATA to the folder of real data"; exit 2; }
+	$(BIN)/python benchmarks/dumps.py
+	$(BIN)/python benchmarks/extract.py --data $(HEADWATER_DATA) --dumps CC-MAIN-2021-10
+	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst
+	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
+	$(BIN)/python benchmarks/dedup_accuracy.py
+	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/tokenizer_train.py $(BENCH_TEXT) --vocab-size 16000 --megabytes 10
+	$(HEADWATER) tokenizer train $(BENCH_TEXT) --vocab-size 32000 --out data/bench/tokenizer.json
+	$(BIN)/python benchmarks/encode.py $(BENCH_TEXT) --tokenizer data/bench/tokenizer.json --megabytes 4
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/train_step.py
