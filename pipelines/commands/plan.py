@@ -13,7 +13,7 @@ from pipelines.engine import pipeline
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.progress import human_bytes
 from pipelines.engine.stage import Counts
-from pipelines.estimate import Cost, cost, human_hours, measured, total
+from pipelines.estimate import PAGES_PER_FILE, Cost, cost, human_hours, measured, total
 from pipelines.recipe import CrawlInput, Recipe
 from pipelines.stages import stages_of
 
@@ -40,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     costs: list[Cost | None] = []
     notes: list[str] = []
     expected = _expected_shards(recipe)
+    pages = max(
+        (PAGES_PER_FILE * item.files_per_shard for item in recipe.inputs if isinstance(item, CrawlInput)), default=0
+    )
     unplanned = False  # only the first stage that cannot be planned has a reason of its own
     for planned in pipeline.plan(stages_of(recipe)):
         done: Counts = {}
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 notes.append(f"{planned.stage.name}: {planned.why_not}")
             unplanned = True
         to_do = None if shards is None else max(0, shards - finished)
-        costs.append(cost(planned.stage.name, to_do, runs) if to_do else None)
+        costs.append(cost(planned.stage.name, to_do, runs, pages) if to_do else None)
         table.add_row(
             planned.stage.name,
             "?" if shards is None else f"{'~' if planned.why_not else ''}{shards:,}",
