@@ -164,6 +164,14 @@ def read_metadata(path: str) -> dict[str, Any] | None:
         return None
 
 
+def require_metadata(path: str) -> dict[str, Any]:
+    """What the footer of a finished shard carries; raise CorruptShard where it cannot be read."""
+    metadata = read_metadata(path)
+    if metadata is None:
+        raise CorruptShard(path, "its footer cannot be read")
+    return metadata
+
+
 def is_whole(path: str) -> bool:
     """Whether every byte is the byte that was written."""
     try:

@@ -153,9 +153,7 @@ class CurveStage(Stage[NoParameters]):
         shards = [path for path in task.inputs if path.startswith("duplicates/")]
         dumps: dict[str, list[Counts]] = {}
         for path in shards:
-            metadata = table.read_metadata(self.path(path))
-            if metadata is None:
-                raise CorruptShard(self.path(path), "its footer cannot be read")
+            metadata = table.require_metadata(self.path(path))
             dumps.setdefault(shard_of(path)[0], []).append(metadata["counts"])
         sites = self._sites(shards)
         table_path = "dedup/sites.parquet"

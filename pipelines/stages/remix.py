@@ -18,7 +18,6 @@ import xxhash
 from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
-from corpus.errors import CorruptShard
 from corpus.mixture import Method, make_plan, resolve
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
@@ -134,9 +133,7 @@ class MixtureStage(Stage[MixtureParameters]):
         """Weigh the training split of each domain by its bytes."""
         total: Counts = {}
         for path in task.inputs:
-            metadata = table.read_metadata(self.path(path))
-            if metadata is None:
-                raise CorruptShard(self.path(path), "its footer cannot be read")
+            metadata = table.require_metadata(self.path(path))
             add_counts(total, metadata["counts"])
         parts: dict[str, dict[str, Any]] = total.get("domains", {})
         options = self.parameters

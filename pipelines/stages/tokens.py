@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from corpus import storage
+from corpus import storage, table
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task
 from pipelines.recipe import Recipe
@@ -19,7 +19,6 @@ from pipelines.stages.tokens_shards import (
     EncodeStage,
     ShardParameters,
     ShardStage,
-    read_stamp,
 )
 from tokenizer.evaluate import fertility
 from tokenizer.shard_writer import build_manifest
@@ -64,7 +63,7 @@ class ManifestStage(Stage[NoParameters]):
     def run(self, task: Task) -> Counts:
         """Join what the footers of the shards say."""
         split, domain = task.output.split("/")[0], task.output.split("/")[1].removeprefix("domain=")
-        stamps = [read_stamp(self.path(path)) for path in task.inputs[1:]]
+        stamps = [table.require_metadata(self.path(path)) for path in task.inputs[1:]]
         vocabulary = load_vocabulary(self.path("tokenizer/tokenizer.json"))
         manifest = build_manifest(vocabulary, [stamp["shard"] for stamp in stamps], domain, SPLITS[split])
         counts: Counts = {name: manifest[name] for name in ("documents", "bytes", "tokens")}
@@ -90,7 +89,7 @@ class FertilityStage(Stage[NoParameters]):
         """Bytes per token by language and domain, of every kept document."""
         total: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}}
         for path in task.inputs[1:]:
-            add_counts(total, read_stamp(self.path(path))["counts"])
+            add_counts(total, table.require_metadata(self.path(path))["counts"])
         manifest = storage.read_json(self.path(task.inputs[0]))
         counts: Counts = {name: total[name] for name in ("documents", "bytes", "tokens")}
         report = {

@@ -7,7 +7,7 @@ others as they are. `token_shards` gathers one output shard, a range of places o
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -200,11 +200,3 @@ def _read(path: str, split: str, domain: str, first: int, last: int) -> pa.Table
         pc.less_equal(rows["order"], pa.scalar(last, pa.uint64())),
     )
     return rows.filter(inside)
-
-
-def read_stamp(path: str) -> dict[str, Any]:
-    """What the footer of a finished output says; raise CorruptShard where it cannot be read."""
-    metadata = table.read_metadata(path)
-    if metadata is None:
-        raise CorruptShard(path, "its footer cannot be read")
-    return metadata
