@@ -23,7 +23,8 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from corpus.crawl import dump_files
 from corpus.language import find_model, sample
-from pipelines.recipe import CrawlInput, ExtractParameters
+from pipelines.sections.extract import ExtractParameters
+from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.extract import ExtractStage
 
 

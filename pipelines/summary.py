@@ -3,8 +3,9 @@
 from typing import Any
 
 from corpus import storage
-from pipelines.recipe import FilesInput, Recipe
+from pipelines.recipe import Recipe
 from pipelines.report.data import PAPER_TABLE_1
+from pipelines.sections.inputs import FilesInput
 
 
 def summary(recipe: Recipe) -> list[str]:

@@ -17,10 +17,11 @@ from corpus import storage, table
 from corpus.errors import HeadwaterError
 from corpus.linguistic.thresholds import Bounds, table_for
 from corpus.site import canonical_url, host
-from pipelines.recipe import CrawlInput, Recipe
+from pipelines.recipe import Recipe
 from pipelines.report.data import shards_in_order
 from pipelines.report.scan import Place, Shards, shards_of
 from pipelines.report.texts import find_ids, read_places
+from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.filter import verdict_parameters
 
 DOCUMENT = [

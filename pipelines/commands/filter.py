@@ -17,7 +17,7 @@ from corpus.table import ShardWriter
 from pipelines.commands.inputs import add_input_arguments, inputs_from
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts
-from pipelines.recipe import FilterParameters
+from pipelines.sections.filter import FilterParameters
 from pipelines.stages.filter import count_verdicts
 
 EXAMPLE = """\

@@ -14,7 +14,8 @@ from pipelines.engine.outputs import add_counts
 from pipelines.engine.progress import human_bytes
 from pipelines.engine.stage import Counts
 from pipelines.estimate import PAGES_PER_FILE, Cost, cost, human_hours, measured, total
-from pipelines.recipe import CrawlInput, Recipe
+from pipelines.recipe import Recipe
+from pipelines.sections.inputs import CrawlInput
 from pipelines.stages import stages_of
 
 

@@ -8,7 +8,8 @@ import yaml
 
 from corpus.errors import UsageError
 from pipelines import recipe as recipes
-from pipelines.recipe import CrawlInput, Recipe
+from pipelines.recipe import Recipe
+from pipelines.sections.inputs import CrawlInput
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ import yaml
 from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
-from pipelines.recipe import CrawlInput, Recipe
+from pipelines.recipe import Recipe
+from pipelines.sections.inputs import CrawlInput
 
 PACKAGES = ("corpus", "pipelines", "tokenizer", "train")
 FORWARDED = ("HEADWATER_", "AWS_", "NUMBA_")  # variables of these prefixes travel with the job

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from corpus import storage
 from corpus.errors import HeadwaterError
-from pipelines.recipe import CrawlInput, FilesInput, Recipe
+from pipelines.recipe import Recipe
 from pipelines.report.scan import SUMS, Tally, partitions
+from pipelines.sections.inputs import CrawlInput, FilesInput
 
 PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
 PAPER_TABLE_1 = {1: 22.2, 2: 46.7, 6: 55.7, 12: 69.9, 16: 75.7, 22: 76.3, 41: 81.6, 91: 89.8}  # dumps: dedup rate, %

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipelines.engine.stage import NoParameters, Stage
-from pipelines.recipe import DedupParameters
+from pipelines.sections.dedup import DedupParameters
 from pipelines.stages.dedup_candidates import CandidateStage, ComponentStage, PartitionParameters
 from pipelines.stages.dedup_clusters import ClusterParameters, ClusterStage
 from pipelines.stages.dedup_duplicates import CurveStage, DuplicateStage

@@ -23,7 +23,8 @@ from corpus.sources import SUFFIXES
 from corpus.table import ShardWriter
 from pipelines.engine.outputs import add_counts, file_entry
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
-from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
+from pipelines.sections.extract import ExtractParameters
+from pipelines.sections.inputs import CrawlInput, FilesInput
 
 Input = CrawlInput | FilesInput
 IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"

@@ -16,7 +16,9 @@ from corpus import table
 from corpus.linguistic import measure, verdict
 from corpus.linguistic.thresholds import Bounds, override
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task
-from pipelines.recipe import CrawlInput, FilterParameters, Recipe
+from pipelines.recipe import Recipe
+from pipelines.sections.filter import FilterParameters
+from pipelines.sections.inputs import CrawlInput
 
 QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
 

@@ -21,7 +21,9 @@ from corpus import storage, table
 from corpus.mixture import Method, make_plan, resolve
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.recipe import CrawlInput, DomainRule, Recipe
+from pipelines.recipe import Recipe
+from pipelines.sections.inputs import CrawlInput
+from pipelines.sections.remix import DomainRule
 from pipelines.stages.filter import partition_of
 
 PLAN = "mixture/plan.json"

@@ -13,7 +13,7 @@ from corpus import storage
 from corpus.errors import HeadwaterError
 from pipelines.engine.outputs import file_entry
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
-from pipelines.recipe import TrainParameters
+from pipelines.sections.train import TrainParameters
 from train.settings import OPERATIONAL
 
 PLAN = "mixture/tokens.json"

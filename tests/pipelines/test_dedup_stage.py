@@ -22,7 +22,7 @@ from corpus.document import SCHEMA
 from corpus.errors import CorruptShard, HeadwaterError
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.recipe import DedupParameters
+from pipelines.sections.dedup import DedupParameters
 from pipelines.stages import dedup_candidates, dedup_signatures
 from pipelines.stages.dedup import dedup_stages
 

@@ -20,7 +20,8 @@ from corpus.table import is_whole, read_metadata, read_table
 from pipelines.cli import main
 from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import NotPlanned
-from pipelines.recipe import CrawlInput, ExtractParameters, FilesInput
+from pipelines.sections.extract import ExtractParameters
+from pipelines.sections.inputs import CrawlInput, FilesInput
 from pipelines.stages.extract import ExtractStage, rejects_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corpus"))

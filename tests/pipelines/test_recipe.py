@@ -9,7 +9,8 @@ import yaml
 from corpus.errors import UsageError
 from pipelines.cli import main
 from pipelines.commands.recipes import recipe_from
-from pipelines.recipe import CrawlInput, FilesInput, builtin_recipe, load_recipe, validate
+from pipelines.recipe import builtin_recipe, load_recipe, validate
+from pipelines.sections.inputs import CrawlInput, FilesInput
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD: dict[str, Any] = {

@@ -10,7 +10,8 @@ from corpus import storage, table
 from corpus.errors import CorruptShard, UsageError
 from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import Task
-from pipelines.recipe import DomainRule, Recipe, validate
+from pipelines.recipe import Recipe, validate
+from pipelines.sections.remix import DomainRule
 from pipelines.stages.remix import PLAN, TOKEN_PLAN, domains_of, held_out, remix_stages, write_token_plan
 
 SCHEMAS = {

@@ -15,7 +15,7 @@ from corpus.errors import HeadwaterError
 from pipelines.engine import pipeline
 from pipelines.engine.outputs import is_intact, read_stamp
 from pipelines.engine.stage import NotPlanned, Task
-from pipelines.recipe import TrainParameters
+from pipelines.sections.train import TrainParameters
 from pipelines.stages import train as stage_module
 from pipelines.stages.train import TrainStage
 from train.metrics import read_metrics
