@@ -1,8 +1,8 @@
 """A recipe: one readable YAML file that says everything about a run.
 
 Each section is the parameter model of one room (`pipelines.sections`), its fields documented where they are declared;
-`headwater plan` prints what they lead to. Unknown keys are refused with the nearest valid name, wrong values with what is allowed.
-`${NAME}` in a string is replaced from the environment.
+`headwater plan` prints what they lead to. Unknown keys are refused with the nearest valid name, wrong values with what
+is allowed. `${NAME}` in a string is replaced from the environment.
 """
 
 import difflib
