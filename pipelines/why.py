@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus import storage, table
+from corpus import signals, storage, table
 from corpus.errors import HeadwaterError
 from corpus.linguistic.thresholds import Bounds, table_for
 from corpus.site import canonical_url, host
@@ -163,13 +163,15 @@ def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fa
         rows = read_places(root, kind, places)
         return {place: row for place, row in rows.items() if row["id"] == documents[place]["id"]}
 
-    quality, verdicts, duplicates, domains = map(beside, ("quality", "verdicts", "duplicates", "domains"))
+    verdicts, duplicates, domains = map(beside, ("verdicts", "duplicates", "domains"))
+    measured = [beside(kind) for kind in signals.TABLES]
     for place in places:
         row = documents[place]
         fate = Fate(row["id"], row["url"], place.dump, place.shard, place.row)
         date = row["date"]
         fate.extract = {key: row[key] for key in DOCUMENT[3:]} | {"date": date.isoformat() if date else None}
-        fate.filter = _filter(recipe, place.dump, row, quality.get(place), verdicts.get(place))
+        values = {name: value for rows in measured for name, value in rows.get(place, {}).items()}
+        fate.filter = _filter(recipe, place.dump, row, values, verdicts.get(place))
         fate.dedup = _dedup(recipe, dumps, duplicates.get(place))
         fate.remix = _remix(recipe, domains.get(place))
         fate.tokens = _tokens(root, fate)
@@ -178,9 +180,9 @@ def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fa
 
 
 def _filter(
-    recipe: Recipe, dump: str, document: dict[str, Any], quality: dict[str, Any] | None, verdict: dict[str, Any] | None
+    recipe: Recipe, dump: str, document: dict[str, Any], measured: dict[str, Any], verdict: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    if quality is None and verdict is None:
+    if not measured and verdict is None:
         return None
     inputs = {n: i.rules for i in recipe.inputs for n in (i.dumps if isinstance(i, CrawlInput) else [i.name])}
     rules = inputs.get(dump, "auto")
@@ -191,8 +193,8 @@ def _filter(
     applies = rules != "none" and not any(reason.startswith("language") for reason in reasons)
     limits = table_for(name, {n: {s: Bounds(*b) for s, b in rows.items()} for n, rows in parameters.tables.items()})
     checks = []
-    for signal, value in (quality or {}).items():
-        if signal != "id":
+    for signal, value in measured.items():
+        if signal in signals.REGISTRY:
             bounds = limits.get(signal) if applies else None
             check = {"signal": signal, "value": value, "passes": None, "min": None, "max": None}
             if bounds is not None and verdict is not None:

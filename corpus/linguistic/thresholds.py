@@ -12,12 +12,11 @@ A recipe changes bounds, drops rules and adds rules on any other signal, by lang
         en: {words: {min: 30}, finished_lines: {min: 0.12}, bullet_lines: off}
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from corpus.linguistic.measure import SIGNALS
+from corpus import signals
 
 
 class Bounds(NamedTuple):
@@ -124,10 +123,10 @@ def override(changes: Mapping[str, Mapping[str, Bounds | None]]) -> dict[str, di
 
 def check_rule(language: str, signal: str, *bounds: float | None) -> None:
     """Raise ValueError unless the signal exists and the bounds (min, max; none to drop the rule) admit some value."""
-    if signal not in SIGNALS:
-        near = difflib.get_close_matches(signal, SIGNALS, n=1, cutoff=0.5)
-        mend = f"did you mean `{near[0]}`?" if near else f"the signals are: {', '.join(SIGNALS)}"
-        raise ValueError(f"{language}: there is no signal `{signal}`; {mend}")
+    try:
+        signals.find(signal)
+    except ValueError as error:
+        raise ValueError(f"{language}: {error}") from None
     if bounds:
         low, high = bounds
         if any(bound is not None and math.isnan(bound) for bound in bounds):

@@ -29,6 +29,7 @@ def judge(
 ) -> pa.Table:
     """Judge a table of measured signals with an `id` column; return a table of `SCHEMA`, in the same order.
 
+    Rules on signals that are no column of it do not apply, and a missing value (null) passes every rule.
     `languages` and `scores` are each document's identified language and its confidence. `rules` is `auto` (the table of
     the document's language), the name of a table, or `none`, which keeps everything: code is neither prose nor, to a
     language identifier, any language.
@@ -55,6 +56,8 @@ def _apply(
     table: Table, columns: Mapping[str, npt.NDArray], rows: npt.NDArray[np.int64], reasons: list[list[str]]
 ) -> None:
     for signal, bounds in table.items():
+        if signal not in columns:
+            continue
         values = columns[signal][rows]
         for bound, op in ((bounds.min, "<"), (bounds.max, ">")):
             if bound is None:

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from corpus.linguistic.thresholds import check_rule
 from pipelines.sections.base import Section
 
 
@@ -15,7 +16,8 @@ class SignalBounds(Section):
 
 
 class FilterParameters(Section):
-    """Measurements and verdicts. A rule is a signal and its bounds; corpus/linguistic/thresholds.py has the tables."""
+    """Measurements and verdicts. A rule is a signal and its bounds; corpus/signals.py has the
+    signals, corpus/linguistic/thresholds.py the tables."""
 
     languages: tuple[str, ...] = ("en", "zh")  # documents in any other are dropped
     language_score: float = Field(default=0.5, ge=0, le=1)  # the least confidence of the identification (CCNet's)
@@ -23,15 +25,10 @@ class FilterParameters(Section):
 
     @model_validator(mode="after")
     def _signals_exist(self) -> Self:
-        if self.thresholds:
-            from corpus.linguistic.thresholds import check_rule  # numba is slow to import, and most recipes need it not
-
-            for language, rules in self.thresholds.items():
-                tables = sorted({*self.languages, "en", "zh", "default"})
-                if language not in tables:
-                    raise ValueError(
-                        f"thresholds for `{language}` would apply to no document; give {', '.join(tables)}"
-                    )
-                for signal, bounds in rules.items():
-                    check_rule(language, signal, *((bounds.min, bounds.max) if bounds else ()))
+        for language, rules in self.thresholds.items():
+            tables = sorted({*self.languages, "en", "zh", "default"})
+            if language not in tables:
+                raise ValueError(f"thresholds for `{language}` would apply to no document; give {', '.join(tables)}")
+            for signal, bounds in rules.items():
+                check_rule(language, signal, *((bounds.min, bounds.max) if bounds else ()))
         return self

@@ -1,18 +1,21 @@
-"""Filtering as two stages: `measure` reads the text and writes signals, `verdict` reads signals and writes verdicts.
+"""Filtering in stages: some read the text and write tables of signals, `verdict` reads signals and writes verdicts.
 
-A changed threshold therefore recomputes verdicts, in seconds, and never a measurement. The rules of an input (its own
-language's, one named table, or none) travel as an argument of each of its tasks, so that changing them for one source
-leaves the verdicts of the others as they are.
+`measure` writes the linguistic signals; other stages may stand between it and `verdict`, each with a table of its own
+whose signals are in `corpus.signals`. A verdict joins those tables on whose signals there is a rule. A changed
+threshold therefore recomputes verdicts, in seconds, and never a measurement. The rules of an input (its own language's,
+one named table, or none) travel as an argument of each of its tasks, so that changing them for one source leaves the
+verdicts of the others as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from corpus import table
+from corpus import signals, table
+from corpus.errors import UsageError
 from corpus.linguistic import measure, verdict
 from corpus.linguistic.thresholds import Bounds, override
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task
@@ -33,21 +36,44 @@ class VerdictParameters(BaseModel):
 
 
 def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
-    """Both stages of a recipe; they take documents from the stages planned before them."""
-    rules: dict[str, str] = {}
-    for item in recipe.inputs:
-        for name in item.dumps if isinstance(item, CrawlInput) else [item.name]:
-            rules[name] = item.rules
-    return [MeasureStage(root, NoParameters()), VerdictStage(root, verdict_parameters(recipe.filter), rules)]
+    """The stages of a recipe; they take documents from the stages planned before them.
+
+    Raises UsageError where the recipe bounds a signal that none of them measures.
+    """
+    measuring: list[Stage] = [MeasureStage(root, NoParameters())]
+    parameters = verdict_parameters(recipe.filter, {stage.folder for stage in measuring})
+    return [*measuring, VerdictStage(root, parameters, rules_of_inputs(recipe))]
 
 
-def verdict_parameters(section: FilterParameters) -> VerdictParameters:
-    """Resolve a recipe's section against the built-in tables."""
+def rules_of_inputs(recipe: Recipe) -> dict[str, str]:
+    """By dump or source, which table of thresholds applies: `auto`, a table's name or `none`."""
+    return {
+        name: item.rules
+        for item in recipe.inputs
+        for name in (item.dumps if isinstance(item, CrawlInput) else [item.name])
+    }
+
+
+def verdict_parameters(section: FilterParameters, measured: Collection[str] = signals.TABLES) -> VerdictParameters:
+    """Resolve a recipe's section against the built-in tables; `measured` are the tables of signals that there will be.
+
+    A built-in rule on a signal of another table is left out; one of the recipe's raises UsageError.
+    """
     changes = {
         language: {signal: Bounds(bounds.min, bounds.max) if bounds else None for signal, bounds in rules.items()}
         for language, rules in section.thresholds.items()
     }
-    tables = {language: {s: (b.min, b.max) for s, b in rules.items()} for language, rules in override(changes).items()}
+    for language, rules in changes.items():
+        for signal in rules:
+            if (needed := signals.find(signal).table) not in measured:
+                raise UsageError(
+                    f"filter.thresholds.{language}.{signal}: this run measures no table `{needed}`; "
+                    f"name a model for it under `judges`, or leave the rule out"
+                )
+    tables = {
+        language: {s: (b.min, b.max) for s, b in rules.items() if signals.find(s).table in measured}
+        for language, rules in override(changes).items()
+    }
     return VerdictParameters(languages=section.languages, language_score=section.language_score, tables=tables)
 
 
@@ -82,7 +108,7 @@ class MeasureStage(Stage[NoParameters]):
 
 
 class VerdictStage(Stage[VerdictParameters]):
-    """quality/dump=D/N.parquet + columns of documents -> verdicts/dump=D/N.parquet: id, keep, reasons"""
+    """documents + tables of signals of dump=D/N.parquet -> verdicts/dump=D/N.parquet: id, keep, reasons"""
 
     name: ClassVar[str] = "verdict"
     folder: ClassVar[str] = "verdicts"
@@ -92,28 +118,34 @@ class VerdictStage(Stage[VerdictParameters]):
         """`rules` says by dump or source which table applies: `auto`, a table's name or `none`; auto where unnamed."""
         super().__init__(root, parameters)
         self.rules = dict(rules)
+        bounded = {signal for rules_of in parameters.tables.values() for signal in rules_of}
+        known = [signal for signal in signals.REGISTRY.values() if signal.name in bounded]
+        self.columns = {name: [signal.name for signal in known if signal.table == name] for name in signals.TABLES}
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per measured shard."""
-        documents = {task.output: task for tasks in done.values() for task in tasks}
-        return [
-            self.task(
-                task.output.replace("quality/", "verdicts/", 1),
-                [task, documents[task.output.replace("quality/", "documents/", 1)]],
-                rules=self.rules.get(partition_of(task.output), "auto"),
-            )
-            for task in done["measure"]
-        ]
+        """A task per shard of documents for which every table is there that has a rule on it."""
+        made = {task.output: task for tasks in done.values() for task in tasks}
+        tasks = []
+        for documents in (path for path in made if path.startswith("documents/")):
+            shard = documents.removeprefix("documents/")
+            needed = [f"{name}/{shard}" for name, columns in self.columns.items() if columns]
+            if all(path in made for path in needed):  # else one of them had to be set aside
+                rules = self.rules.get(partition_of(documents), "auto")
+                inputs = [made[path] for path in [documents, *needed]]
+                tasks.append(self.task(f"verdicts/{shard}", inputs, rules=rules))
+        return tasks
 
     def run(self, task: Task) -> Counts:
         """Judge a shard; the counts say what was kept, by language, and how often each signal was a reason."""
-        quality, documents = (self.path(path) for path in task.inputs)
-        signals = table.read_table(quality)
-        described = table.read_table(documents, ["id", "language", "language_score", "length"])
-        table.check_ids(signals, described, quality)
+        described = table.read_table(self.path(task.inputs[0]), ["id", "language", "language_score", "length"])
+        columns = {"id": described["id"]}
+        for path in task.inputs[1:]:
+            found = table.read_table(self.path(path), ["id", *self.columns[path.split("/", 1)[0]]])
+            table.check_ids(found, described, self.path(path))
+            columns |= {name: found[name] for name in found.column_names}
         languages = described["language"].to_pylist()
         verdicts = verdict.judge(
-            signals,
+            pa.table(columns),
             languages,
             described["language_score"].to_numpy(),
             {name: {s: Bounds(*b) for s, b in rules.items()} for name, rules in self.parameters.tables.items()},
