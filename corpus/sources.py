@@ -65,6 +65,20 @@ def read_rows(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
         raise UsageError(f"{path}: not a source that can be read; it must end in {', '.join(SUFFIXES)} (.gz or .zst)")
 
 
+def read_objects(path: str) -> Iterator[dict[str, Any] | BadRow]:
+    """Yield the rows of a JSON-lines or Parquet file with all their columns; raise UsageError for another kind."""
+    name = path.lower().removesuffix(".gz").removesuffix(".zst")
+    if name.endswith(".parquet"):
+        for parquet_row in _parquet_objects(path, None):
+            yield parquet_row if isinstance(parquet_row, BadRow) else parquet_row[1]
+    elif name.endswith((".jsonl", ".ndjson", ".json")):
+        with storage.open_input(path) as raw:
+            for line in _json_objects(_unpacked(raw, path)):
+                yield line if isinstance(line, BadRow) else line[1]
+    else:
+        raise UsageError(f"{path}: rows with fields are read from .jsonl, .ndjson, .json (.gz or .zst) and .parquet")
+
+
 class _Unpacker(RawIOBase):
     """A gzip or zstd stream as plain bytes; at the first error it ends, and `problem` says why."""
 
@@ -113,6 +127,12 @@ def _problem(stream: BinaryIO) -> str:
 
 
 def _json_lines(stream: BinaryIO, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
+    for line in _json_objects(stream):
+        yield line if isinstance(line, BadRow) else _row(*line, columns)
+
+
+def _json_objects(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+    """`(offset, object)` of each line."""
     at = 0
     while line := stream.readline(MAX_LINE + 1):
         start, at = at, at + len(line)
@@ -134,7 +154,7 @@ def _json_lines(stream: BinaryIO, columns: Mapping[str, str]) -> Iterator[Row | 
         if not isinstance(value, dict):
             yield BadRow(start, "bad-line", f"a {type(value).__name__} where an object should be")
             continue
-        yield _row(start, value, columns)
+        yield start, value
     if problem := _problem(stream):
         yield BadRow(at, *_reason(problem))
 
@@ -157,6 +177,12 @@ def _row(offset: int, value: Mapping[str, Any], columns: Mapping[str, str]) -> R
 
 
 def _parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
+    for row in _parquet_objects(path, list(dict.fromkeys(columns.values()))):
+        yield row if isinstance(row, BadRow) else _row(*row, columns)
+
+
+def _parquet_objects(path: str, wanted: list[str] | None) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+    """`(row number, values)` of each row; `wanted`: the columns to read, None for all."""
     fs, inner = storage.filesystem(path)
     try:
         file = pq.ParquetFile(fs.open_input_file(inner))
@@ -165,8 +191,7 @@ def _parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
         return
     with file:
         names = set(file.schema_arrow.names)
-        wanted = list(dict.fromkeys(columns.values()))
-        for theirs in wanted:
+        for theirs in wanted or ():
             if theirs not in names:
                 raise UsageError(f"{path}: there is no column {theirs!r}; it has {', '.join(sorted(names))}")
         at = 0
@@ -175,7 +200,7 @@ def _parquet(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
             try:
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
                     for value in batch.to_pylist():
-                        yield _row(at, value, columns)
+                        yield at, value
                         at += 1
             except (OSError, pa.ArrowInvalid) as error:
                 yield BadRow(at, "corrupt", f"rows {at} to {end - 1}: {str(error).splitlines()[0]}")
