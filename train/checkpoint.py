@@ -1,31 +1,32 @@
-"""Checkpoints: whole or not there, checked when read, thinned out, on disk or in an object store.
+"""Checkpoints: written beside the training, whole or not there, checked when read, thinned out, on disk or in S3.
 
-A checkpoint is a folder `step-<number>` that torch's distributed checkpoint format (DCP) fills: keyed by
-parameter name, so another parallel layout can read it. `manifest.json` is written last and names every file
-with its size and checksum, the run it belongs to, and the run's progress as plain numbers. A folder without a
-manifest is one that was being written when the process died; it is swept away. At loading every byte is
-checked, and a checkpoint that is cut short or altered is refused by name in favour of the one before it.
+A checkpoint is a folder `step-<number>` in torch's distributed format (`train.checkpoint_files`), which any layout
+can read. Saving takes a copy of the state, which is all that training waits for; a thread writes it, one checkpoint
+at a time. `manifest.json` is written last and names every file with its size and checksum, the run it belongs to, and
+the run's progress as plain numbers. A folder without a manifest is one that was being written when the process died;
+it is swept away. Older ones are deleted only after a newer one has its manifest. At loading every byte is checked, and
+a checkpoint that is cut short or altered is refused by name in favour of the one before it.
 """
 
-import errno
 import json
 import shutil
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.checkpoint as dcp
+import torch
 import xxhash
-from torch.distributed.checkpoint.api import CheckpointException
+from torch import Tensor
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from corpus import storage
 from corpus.errors import HeadwaterError
+from train.checkpoint_files import SavedWeights, check_files, read_files, write_files
+from train.world import World
 
 MANIFEST = "manifest.json"
-_READ = 1 << 22
 
 
 class OtherRun(HeadwaterError):
@@ -33,33 +34,70 @@ class OtherRun(HeadwaterError):
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder."""
+    """The checkpoints of one run in one folder. Every rank has one, and calls its methods in the same order."""
 
-    def __init__(self, folder: str, *, run: str, keep: int) -> None:
+    def __init__(self, folder: str, *, run: str, keep: int, world: World | None = None) -> None:
         """`run` is the hash of all that decides the weights; `keep` how many of the newest to retain."""
         self.folder = folder
         self.run = run
         self.keep = keep
+        self.world = world or World()
+        self.newest: int | None = None  # the step of the last that this run committed or restored
+        self.seconds = 0.0  # what writing it took
         self._local = storage.scheme(folder) == "file"
+        self._writing: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        pinned = torch.cuda.is_available()
+        self._stager = DefaultStager(StagingOptions(pinned, False, False, pinned))
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is being written."""
+        return self._writing is not None and self._writing.is_alive()
 
     def save(self, step: int, state: dict[str, Any], progress: dict[str, Any], *, permanent: bool = False) -> None:
-        """Write a checkpoint and then delete those that it makes superfluous.
+        """Copy `state` and begin to write a checkpoint, after the one that is being written, if any.
 
         `state` is what DCP takes (tensors by name), `progress` JSON-able; a permanent one is never thinned
-        out. Raises OSError where the place cannot be written or is full.
+        out. What goes wrong while writing is raised by `wait` or by the next `save`: OSError where the place
+        cannot be written or is full.
         """
-        place = storage.join(self.folder, f"step-{step:09d}")
-        self._remove(place)
-        with self._folder_to_write(place) as folder:
-            _dcp_save(state, folder)
-            files = {path.name: _entry(path) for path in sorted(folder.iterdir()) if path.is_file()}
-        manifest = {"run": self.run, "step": step, "permanent": permanent, "progress": progress, "files": files}
-        storage.write_json(storage.join(place, MANIFEST), manifest | {"checksum": _seal(manifest)})
+        self.wait()
+        copied = self._stager.stage(state)
+        self._writing = threading.Thread(target=self._write, args=(step, copied, progress, permanent), daemon=True)
+        self._writing.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing is being written (at most `timeout` seconds), and raise what went wrong."""
+        if self._writing is not None:
+            self._writing.join(timeout)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _write(self, step: int, state: dict[str, Any], progress: dict[str, Any], permanent: bool) -> None:
+        began, channel = time.monotonic(), self.world.background
+        try:
+            place = self._place(step)
+            if self.world.first:
+                self._remove(place)
+            channel.agree(step)  # nobody writes before it is empty
+            files = write_files(state, place, channel)
+            if self.world.first:
+                manifest = {"run": self.run, "step": step, "permanent": permanent, "progress": progress, "files": files}
+                storage.write_json(storage.join(place, MANIFEST), manifest | {"checksum": _seal(manifest)})
+                self._thin_out(step)
+            self.newest, self.seconds = step, time.monotonic() - began
+        except BaseException as error:
+            self._failure = error
+
+    def _thin_out(self, step: int) -> None:
+        """Delete those that the checkpoint of `step`, just committed, makes superfluous."""
         found = self.steps()
         later = [other for other in found if other > step]  # refused at loading, or the run would not be here
         temporary = [other for other in found if other <= step and not self._is_permanent(other)]
         for superfluous in later + temporary[: -self.keep]:
-            self._remove(storage.join(self.folder, f"step-{superfluous:09d}"))
+            self._remove(self._place(superfluous))
 
     def steps(self) -> list[int]:
         """The steps of all finished checkpoints, ascending."""
@@ -73,16 +111,18 @@ class Checkpoints:
         Checkpoints that are refused are told to `report`, by name and reason. Raises OtherRun where the
         newest belongs to another run.
         """
-        self.sweep()
-        for step in reversed(self.steps()):
+        if self.world.first:
+            self.sweep()
+        for step in reversed(self._agreed_steps()):
             try:
-                manifest = self._manifest(step)
-                self._check_run(manifest, storage.join(self.folder, f"step-{step:09d}"))
-                return self._load(manifest, state)
+                progress = self._load(step, state, self._check_run)
             except OtherRun:
                 raise
             except HeadwaterError as error:
                 report(f"refused a checkpoint: {error}")
+            else:
+                self.newest = step
+                return progress
         return None
 
     def borrow(self, state: dict[str, Any], stage_one: str, last: int) -> dict[str, Any]:
@@ -91,11 +131,10 @@ class Checkpoints:
         For the folder of another run, which is left as it is. `stage_one` is the hash of what decides the
         weights while the rate is constant. Returns its progress; raises HeadwaterError where there is none.
         """
-        found = [step for step in self.steps() if step <= last]
+        found = [step for step in self._agreed_steps() if step <= last]
         for step in reversed(found):
-            manifest = self._manifest(step)
-            if manifest["progress"].get("stage_one") == stage_one:
-                return self._load(manifest, state)
+            if self._manifest(step)["progress"].get("stage_one") == stage_one:
+                return self._load(step, state, lambda manifest: None)
         if not found:
             raise HeadwaterError(
                 f"{self.folder} has no checkpoint up to step {last:,}, where the first phase of this run ends; give "
@@ -105,6 +144,10 @@ class Checkpoints:
             f"{self.folder} has checkpoints up to step {found[-1]:,}, but none of a first phase with these settings, "
             "tokens and weights; only the number of steps may differ"
         )
+
+    def weights(self, step: int) -> Mapping[str, Tensor]:
+        """The whole weights of a finished checkpoint by parameter name, each read when it is asked for."""
+        return SavedWeights(self._place(step))
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
@@ -120,19 +163,37 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove every checkpoint, whatever run it belongs to."""
-        for step in self.steps():
-            self._remove(storage.join(self.folder, f"step-{step:09d}"))
-        self.sweep()
+        if self.world.first:
+            for step in self.steps():
+                self._remove(self._place(step))
+            self.sweep()
 
-    def _load(self, manifest: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        place = storage.join(self.folder, f"step-{manifest['step']:09d}")
-        with self._folder_to_read(place, manifest["files"]) as folder, _quiet():
-            dcp.load(state, storage_reader=dcp.FileSystemReader(folder))
+    def _place(self, step: int) -> str:
+        return storage.join(self.folder, f"step-{step:09d}")
+
+    def _agreed_steps(self) -> list[int]:
+        steps: list[int] = self.world.control.broadcast(self.steps() if self.world.first else None)
+        return steps
+
+    def _load(self, step: int, state: dict[str, Any], accept: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Load a checkpoint that every rank finds intact; raise, on every rank, what one of them finds wrong."""
+        manifest: dict[str, Any] = {}
+        problem = None
+        try:
+            manifest = self._manifest(step)
+            accept(manifest)
+            check_files(self._place(step), manifest["files"], self.world.control)
+        except HeadwaterError as error:
+            problem = error
+        for found in self.world.control.gather(problem):
+            if found is not None:
+                raise found
+        read_files(state, self._place(step), self.world.control)
         progress: dict[str, Any] = manifest["progress"]
         return progress
 
     def _manifest(self, step: int) -> dict[str, Any]:
-        path = storage.join(self.folder, f"step-{step:09d}", MANIFEST)
+        path = storage.join(self._place(step), MANIFEST)
         manifest: dict[str, Any] = storage.read_json(path)
         if not isinstance(manifest, dict) or manifest.pop("checksum", None) != _seal(manifest):
             raise HeadwaterError(f"{path} is altered, its checksum is not that of its content")
@@ -144,11 +205,11 @@ class Checkpoints:
         except HeadwaterError:
             return False
 
-    def _check_run(self, manifest: dict[str, Any], place: str) -> None:
+    def _check_run(self, manifest: dict[str, Any]) -> None:
         if manifest["run"] != self.run:
             raise OtherRun(
-                f"{place} belongs to a run with other settings, tokens or weights; give the settings it was made with, "
-                "another output folder, or start anew with --restart"
+                f"{self._place(manifest['step'])} belongs to a run with other settings, tokens or weights; give the "
+                "settings it was made with, another output folder, or start anew with --restart"
             )
 
     def _remove(self, place: str) -> None:
@@ -159,60 +220,6 @@ class Checkpoints:
             for name in [".metadata", *(info.path[len(place) + 1 :] for info in storage.list_files(place))]:
                 storage.delete(storage.join(place, name))
 
-    @contextmanager
-    def _folder_to_write(self, place: str) -> Iterator[Path]:
-        """A local folder; for an object store, what it holds in the end is sent there."""
-        if self._local:
-            Path(place).mkdir(parents=True, exist_ok=True)
-            yield Path(place)
-            return
-        with tempfile.TemporaryDirectory(prefix="headwater-") as name:
-            yield Path(name)
-            for path in sorted(Path(name).iterdir()):
-                with open(path, "rb") as source, storage.atomic_output(storage.join(place, path.name)) as target:
-                    shutil.copyfileobj(source, target, _READ)
-
-    @contextmanager
-    def _folder_to_read(self, place: str, files: dict[str, dict[str, Any]]) -> Iterator[Path]:
-        """A local folder that holds the checkpoint's files, all of them checked; raise HeadwaterError otherwise."""
-        with tempfile.TemporaryDirectory(prefix="headwater-") as name:
-            folder = Path(place) if self._local else Path(name)
-            for file, expected in files.items():
-                if not self._local and storage.exists(storage.join(place, file)):
-                    (folder / file).write_bytes(storage.read_bytes(storage.join(place, file)))
-                found = _entry(folder / file) if (folder / file).exists() else {"bytes": 0}
-                if found != expected:
-                    why = "altered" if found["bytes"] == expected["bytes"] else f"{found['bytes']:,} bytes"
-                    raise HeadwaterError(f"{place}/{file} is {why}, it was written with {expected['bytes']:,} bytes")
-            yield folder
-
 
 def _seal(manifest: Any) -> str:
     return xxhash.xxh3_128_hexdigest(json.dumps(manifest, sort_keys=True).encode())
-
-
-def _dcp_save(state: dict[str, Any], folder: Path) -> None:
-    """DCP wraps whatever stops it, a full disk too, in an exception of its own that is no Exception."""
-    try:
-        with _quiet():
-            dcp.save(state, storage_writer=dcp.FileSystemWriter(folder))
-    except CheckpointException as error:
-        cause, _ = next(iter(error.failures.values()))
-        raise OSError(errno.EIO, f"no room or no permission to write ({cause})", str(folder)) from None
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    digest, length = xxhash.xxh3_128(), 0
-    with open(path, "rb") as file:
-        while block := file.read(_READ):
-            digest.update(block)
-            length += len(block)
-    return {"bytes": length, "xxh3": digest.hexdigest()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """DCP warns at each call that there is one process; that is what a run on one process means."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield

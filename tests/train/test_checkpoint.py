@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 from corpus import storage
+from train import checkpoint
 from train.checkpoint import Checkpoints, OtherRun
 
 
@@ -20,6 +22,7 @@ def saved(folder: Path, *steps: int, keep: int = 2, permanent: tuple[int, ...] =
     checkpoints = Checkpoints(str(folder), run="r", keep=keep)
     for step in steps:
         checkpoints.save(step, state(step), {"step": step}, permanent=step in permanent)
+        checkpoints.wait()
     return checkpoints
 
 
@@ -70,6 +73,7 @@ def test_all_harmed_means_from_the_start(tmp_path: Path) -> None:
     progress, value, notes = restored(checkpoints)
     assert (progress, value, len(notes)) == (None, -1.0, 2)
     checkpoints.save(20, state(3), {"step": 20})
+    checkpoints.wait()
     assert restored(checkpoints)[:2] == ({"step": 20}, 3.0)
 
 
@@ -107,6 +111,7 @@ def test_in_an_object_store(s3_bucket: str) -> None:
     checkpoints = Checkpoints(folder, run="r", keep=2)
     for step in (5, 6, 7, 8):
         checkpoints.save(step, state(step), {"step": step}, permanent=step == 5)
+        checkpoints.wait()
     assert checkpoints.steps() == [5, 7, 8]
     assert not [info.path for info in storage.list_files(folder) if "step-000000006" in info.path]
     assert restored(checkpoints) == ({"step": 8}, 8.0, [])
@@ -132,8 +137,44 @@ def test_one_that_was_refused_does_not_crowd_out_those_that_come_after(tmp_path:
     checkpoints.keep = keep
     assert restored(checkpoints)[0] == {"step": 10}
     checkpoints.save(15, state(15), {"step": 15})
+    checkpoints.wait()
     assert checkpoints.steps() == [10, 15][-keep:]
     assert restored(checkpoints) == ({"step": 15}, 15.0, [])
+
+
+def test_training_goes_on_while_one_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is the state at the call, one at a time, and it counts when its manifest is there."""
+    go, folder = threading.Event(), tmp_path / "step-000000010"
+    write = checkpoint.write_files
+    monkeypatch.setattr(checkpoint, "write_files", lambda *given: go.wait() and write(*given))
+    checkpoints = Checkpoints(str(tmp_path), run="r", keep=2)
+    given = state(10)
+    checkpoints.save(10, given, {"step": 10})
+    given["model"]["w"].fill_(99)
+    assert (checkpoints.busy, checkpoints.newest, folder.exists()) == (True, None, False)
+    go.set()
+    checkpoints.save(20, state(20), {"step": 20})  # waits for the first
+    assert checkpoints.newest == 10
+    checkpoints.wait()
+    assert (checkpoints.busy, checkpoints.newest) == (False, 20)
+    (tmp_path / "step-000000020/manifest.json").unlink()
+    assert restored(checkpoints) == ({"step": 10}, 10.0, [])
+
+
+def test_what_goes_wrong_in_the_background_is_raised(tmp_path: Path) -> None:
+    """And nothing older is deleted for a checkpoint that did not come about."""
+    checkpoints = saved(tmp_path, 10, keep=1)
+    (tmp_path / "step-000000020").write_text("a file where the folder should be")
+    checkpoints.save(20, state(20), {"step": 20})
+    with pytest.raises(OSError, match="step-000000020"):
+        checkpoints.save(30, state(30), {"step": 30})
+    assert checkpoints.steps() == [10]
+
+
+def test_weights_are_read_one_by_one(tmp_path: Path) -> None:
+    weights = saved(tmp_path, 10).weights(10)
+    assert list(weights) == ["w"]
+    assert torch.equal(weights["w"], torch.full((300, 5), 10.0))
 
 
 def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
@@ -141,7 +182,8 @@ def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys, torch; from train.checkpoint import Checkpoints; "
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "try: Checkpoints(sys.argv[1], run='r', keep=1).save(1, {'w': torch.zeros(9000)}, {})\n"
+        "c = Checkpoints(sys.argv[1], run='r', keep=1)\n"
+        "try: c.save(1, {'w': torch.zeros(9000)}, {}); c.wait()\n"
         "except OSError as error: print(error.filename)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
