@@ -23,7 +23,7 @@ from numba import njit
 
 from corpus.buffers import utf8_buffers
 from corpus.dedup.minhash import Scheme, sign
-from corpus.dedup.shingles import shingle_hashes, sorted_unique
+from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.segment import new_scratch, split_words
 
 BATCH = 1000  # documents signed together, as a row group is
@@ -90,7 +90,7 @@ def main() -> None:
 
     longest = int(np.diff(offsets).max())
     scratch, hashes = new_scratch(longest), np.empty(longest + 64, np.uint32)
-    unique, slots = hashes.copy(), np.empty(2 * longest + 64, np.int64)
+    unique, slots = hashes.copy(), np.empty(slots_for(longest), np.int32)
     for last, name in enumerate(("words", "words, shingles", "words, shingles, sorted set")):
         show(
             name,

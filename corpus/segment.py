@@ -203,7 +203,7 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
     word_end = start
     while at < end:
         if size == _U64(0):
-            at, words = _split_ideographs(data, at, end, scratch, words)
+            at, words = _split_wide(data, at, end, scratch, words)
             if at == end:
                 break
         code, length = _decode(data, at, end)
@@ -239,18 +239,25 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
 
 
 @njit(inline="always")
-def _split_ideographs(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
-    """The unified ideographs from `at` on, which are most of Chinese, three bytes each and their own normal form."""
+def _split_wide(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
+    """The characters of three bytes from `at` on that are words of their own or separate: most of Chinese.
+
+    Between words a character that is skipped does nothing either, so no branch depends on which of these comes next.
+    """
+    table, starts, ends, hashes = scratch.table, scratch.starts, scratch.ends, scratch.hashes
     while at + _U64(3) <= end:
         three = load64(data, at)
-        code = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
-        if three & _U64(0xC0C0F0) != _U64(0x8080E0) or code - _U64(0x4E00) >= _U64(0x5200):
+        if three & _U64(0xC0C0F0) != _U64(0x8080E0):
             break
-        scratch.starts[words] = at
+        code = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
+        value = table[code]
+        if _U32(value - _U32(1)) < CJK - _U32(1):  # neither SEPARATOR nor SKIP nor flagged CJK: part of a longer word
+            break
+        starts[words] = at
         at += _U64(3)
-        scratch.ends[words] = at
-        scratch.hashes[words] = hash_character(code)
-        words += _ONE
+        ends[words] = at
+        hashes[words] = hash_character(value & _CODE_POINT)
+        words += _U64(_U32(value - CJK) < SKIP - CJK)  # one more if it is flagged CJK
     return at, words
 
 

@@ -31,9 +31,10 @@ def sign_table(table: pa.Table, scheme: Scheme) -> Signed:
     """Sign a table with columns `id` and `text`, and `url` and `date` (timestamp) where it has them."""
     rows = len(table)
     names = table.column_names
+    signatures = sign(table["text"], scheme)
     return Signed(
         table["id"].cast(pa.string()),
-        sign(table["text"], scheme),
+        signatures._replace(values=signatures.values.copy()),
         hash_columns(text_hashes(table["text"])),
         url_hashes(table["url"]) if "url" in names else np.zeros(rows, np.uint64),
         seconds(table["date"]) if "date" in names else np.full(rows, NO_DATE),

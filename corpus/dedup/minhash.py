@@ -20,7 +20,7 @@ from numba import njit
 
 from corpus.buffers import utf8_buffers
 from corpus.dedup.bands import band_keys
-from corpus.dedup.shingles import shingle_hashes, sorted_unique
+from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.segment import new_scratch, split_words
 
 _U32 = np.uint32
@@ -60,7 +60,10 @@ def sign(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> Signatures:
 
 
 def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[Signatures, npt.NDArray[np.uint32]]:
-    """The signatures, and the minima [n, bands * rows] they were made from (datasketch's `hashvalues`)."""
+    """The signatures, and the minima [n, bands * rows] they were made from (datasketch's `hashvalues`).
+
+    `values` is the beginning of a larger array: copy it where many are kept.
+    """
     data, offsets = utf8_buffers(text)
     rows = len(offsets) - 1
     longest = int(np.diff(offsets).max(initial=0))
@@ -74,7 +77,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
     minima = np.full((rows, len(multipliers)), EMPTY, np.uint32)
     hashes = np.empty(longest + _BLOCK, np.uint32)
     unique = np.empty(longest + 2 * _BLOCK, np.uint32)
-    slots = np.empty(2 * longest + 64, np.int64)
+    slots = np.empty(slots_for(longest), np.int32)
     scratch = new_scratch(longest)
     _sign(
         data,
@@ -90,8 +93,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
         minima,
         signatures,
     )
-    values = signatures.values[: signatures.offsets[-1]].copy()
-    return signatures._replace(values=values), minima
+    return signatures._replace(values=signatures.values[: signatures.offsets[-1]]), minima
 
 
 @njit(nogil=True, cache=True)

@@ -12,9 +12,10 @@ shingles share 0.0002 hashes by accident, which moves no similarity that anyone 
 import numpy as np
 from numba import njit
 
-from corpus.kernels import rotate_left
+from corpus.kernels import kernel, rotate_left
 
-_U32, _U64 = np.uint32, np.uint64
+_I32, _U32, _U64 = np.int32, np.uint32, np.uint64
+_ONE = _U64(1)
 _TURN = 13  # bits a word hash is turned by at each step; coprime to 64, so 64 positions have distinct turns
 LONGEST_SHINGLE = 64
 
@@ -44,40 +45,58 @@ def shingle_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
     return count - size + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sorted_unique(values, count, slots, out):  # type: ignore[no-untyped-def]
     """Write the distinct values of `values[:count]` (uint32, hashes) to `out` in ascending order; return how many.
 
-    Hashes are uniform, so one counting pass on their high bits puts each within a few places of where it belongs, and
-    an insertion sort ends it. `slots` is int64 work space of at least twice `count` rounded up to a power of two; `out`
-    needs room for `count`.
+    Hashes are uniform, so one counting pass on their high bits, with two to four slots a value, puts each within a
+    place or two of where it belongs; one pass that swaps neighbours without a branch ends nearly all of it, and an
+    insertion sort the rest. `slots` is int32 work space for `slots_for(count)` numbers; `out` needs room for `count`.
     """
     if count == 0:
         return 0
-    bits = 1
-    while (1 << bits) < count:
-        bits += 1
-    shift = _U32(32 - bits)
-    for i in range((1 << bits) + 1):
+    many = _U64(count)
+    bits = _ONE
+    while (_ONE << bits) < many:
+        bits += _ONE
+    bits += _ONE
+    shift = _U64(32) - bits
+    for i in range(_ONE << bits):
         slots[i] = 0
-    for i in range(count):
-        slots[np.int64(values[i] >> shift) + 1] += 1
-    for i in range(1 << bits):
-        slots[i + 1] += slots[i]
-    for i in range(count):
-        place = np.int64(values[i] >> shift)
-        out[slots[place]] = values[i]
-        slots[place] += 1
-    for i in range(1, count):
+    for i in range(many):
+        slots[_U64(values[i]) >> shift] += _I32(1)
+    before = _I32(0)
+    for i in range(_ONE << bits):
+        here = slots[i]
+        slots[i] = before
+        before += here
+    for i in range(many):
+        place = _U64(values[i]) >> shift
+        out[_U64(slots[place])] = values[i]
+        slots[place] += _I32(1)
+    highest = out[0]
+    for i in range(_ONE, many):
+        value = out[i]
+        out[i - _ONE] = min(highest, value)
+        highest = max(highest, value)
+    out[many - _ONE] = highest
+    for i in range(_ONE, many):
         value = out[i]
         j = i
-        while j > 0 and out[j - 1] > value:
-            out[j] = out[j - 1]
-            j -= 1
+        while j > _U64(0) and out[j - _ONE] > value:
+            out[j] = out[j - _ONE]
+            j -= _ONE
         out[j] = value
-    unique = 1
-    for i in range(1, count):
-        if out[i] != out[unique - 1]:
-            out[unique] = out[i]
-            unique += 1
-    return unique
+    last = out[0]
+    unique = _U64(0)
+    for i in range(_ONE, many):
+        value = out[i]
+        unique += _U64(value != last)
+        out[unique] = value
+        last = value
+    return np.int64(unique + _ONE)
+
+
+def slots_for(longest: int) -> int:
+    """How many slots `sorted_unique` needs for up to `longest` values (below 2**30): twice the next power of two."""
+    return 4 * longest + 4

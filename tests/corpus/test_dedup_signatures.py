@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from corpus.dedup.bands import star_edges
 from corpus.dedup.minhash import Scheme, sign, sign_with_minima
 from corpus.dedup.scurve import choose_bands, match_probability
-from corpus.dedup.shingles import shingle_hashes, sorted_unique
+from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.errors import UsageError
 from corpus.segment import words_of
 
@@ -74,7 +74,7 @@ def test_a_cut_sketch_holds_the_smallest_hashes(texts: list[str], size: int) -> 
 def test_sorted_unique(values: list[int]) -> None:
     array = np.array(values, np.uint32)
     out = np.empty(len(values) + 1, np.uint32)
-    count = sorted_unique(array, len(values), np.empty(2 * len(values) + 64, np.int64), out)
+    count = sorted_unique(array, len(values), np.empty(slots_for(len(values)), np.int32), out)
     assert out[:count].tolist() == sorted(set(values))
 
 
