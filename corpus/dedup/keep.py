@@ -21,7 +21,7 @@ from numba import njit
 from corpus.dedup.minhash import Signatures
 from corpus.dedup.verify import may_reach, similarity
 
-Criterion = Literal["quality", "date", "length", "dump", "id", "order"]
+Criterion = Literal["passes", "quality", "date", "length", "dump", "id", "order"]
 LEVELS = ("", "exact", "url", "near")  # of a removal; the position is what `Election.level` holds
 EXACT, URL, NEAR = 1, 2, 3
 MOST_COMPARED = 256
@@ -53,11 +53,12 @@ class Election(NamedTuple):
 def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) -> npt.NDArray[np.int64]:
     """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
 
-    quality: fewest failed filter rules; date: newest or oldest, unknown last; length: longest; dump: first in the
+    passes: no failed filter rule; quality: fewest failed filter rules; date: newest or oldest, unknown last; length: longest; dump: first in the
     recipe's order; id: smallest as a string; order: first as stored.
     """
     known = members.date != NO_DATE
     columns = {
+        "passes": members.failed_rules > 0,
         "quality": members.failed_rules,
         "date": np.where(known, -members.date if newest else members.date, np.iinfo(np.int64).max),
         "length": -members.length,
@@ -78,13 +79,14 @@ def elect(
 ) -> Election:
     """Choose keepers greedily in `order`; `by_url` also removes documents whose canonical URL a keeper has.
 
-    The work is one sketch comparison per pair of a document and a keeper in one of its buckets.
+    The work is one sketch comparison per pair of a document and a keeper in one of its buckets; a copy of a kept text,
+    and with `by_url` a page of a kept URL, is compared with that keeper and no other.
     """
     count = len(members.ordinals)
-    columns = [_bucket_numbers(members.signatures.bands[:, b]) for b in range(members.signatures.bands.shape[1])]
-    columns.append(_bucket_numbers(members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1)))
+    columns = [_bucket_numbers(members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1))]
     if by_url:
         columns.append(_bucket_numbers(members.url_hash))
+    columns += [_bucket_numbers(members.signatures.bands[:, b]) for b in range(members.signatures.bands.shape[1])]
     total = 0
     for column in columns:
         column[column >= 0] += total
@@ -129,6 +131,8 @@ def _elect(  # type: ignore[no-untyped-def]
                 level, value = _match(members, signatures, member, keeper, threshold, by_url)
                 if level and (level < best_level or (level == best_level and value > best_similarity)):
                     best, best_level, best_similarity = keeper, level, value
+            if best_level < NEAR:  # the buckets of texts and URLs come first, and hold one keeper each
+                break
         if best >= 0:
             election.keeper[member] = best
             election.level[member] = best_level

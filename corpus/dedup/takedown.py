@@ -1,0 +1,44 @@
+"""Takedowns: documents that must leave a corpus, whoever asked for it, and the rules that name them.
+
+A document that is taken down stands for nothing: it meets no other document, so that among those it used to stand for a
+new keeper is elected. All that is looked at lies beside its signature (id, site, URL), so that no text is read again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class Rules(NamedTuple):
+    """What is taken down; a document goes if any of it names the document."""
+
+    sources: tuple[str, ...] = ()  # dumps and plain sources by name
+    sites: tuple[str, ...] = ()  # registered domains, as in the column `site`
+    urls: tuple[str, ...] = ()  # whole URLs in which `*` stands for any characters
+    ids: tuple[str, ...] = ()  # of single documents
+
+
+def taken_down(rows: pa.Table, source: str, rules: Rules) -> npt.NDArray[np.bool_]:
+    """Which rows of a table with columns `id`, `site` and `url`, of the dump or source named, are taken down."""
+    if source in rules.sources:
+        return np.ones(len(rows), bool)
+    masks = [
+        pc.is_in(rows[column], pa.array(values, pa.string()))
+        for column, values in (("id", rules.ids), ("site", rules.sites))
+        if values
+    ]
+    masks += [pc.match_like(rows["url"], _like(pattern)) for pattern in rules.urls]
+    gone = np.zeros(len(rows), bool)
+    for mask in masks:
+        gone |= pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+    return gone
+
+
+def _like(pattern: str) -> str:
+    """A pattern with `*` as one of SQL's LIKE."""
+    for character in "\\%_":
+        pattern = pattern.replace(character, f"\\{character}")
+    return pattern.replace("*", "%")
