@@ -64,6 +64,8 @@ def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
             DOCUMENT_SCHEMA.field("date"),
             pa.field("text_hash", pa.binary(16), nullable=False),  # xxh3-128 of the text
             pa.field("url_hash", pa.uint64(), nullable=False),  # xxh3-64 of the canonical URL; 0: none
+            DOCUMENT_SCHEMA.field("site"),
+            DOCUMENT_SCHEMA.field("url"),
             *extra,
         ]
     )
@@ -81,6 +83,7 @@ class SignatureStage(Stage[SignatureParameters]):
     """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
 
     name: ClassVar[str] = "signatures"
+    version: ClassVar[int] = 2
     folder: ClassVar[str] = "signatures"
     group: ClassVar[str] = "dedup"
 
@@ -95,7 +98,7 @@ class SignatureStage(Stage[SignatureParameters]):
         """Sign a shard, a row group at a time."""
         counts: Counts = {"documents": 0, "bytes": 0}
         scheme, minima = self.parameters.scheme, self.parameters.minima
-        columns = ["id", "text", "url", "date", "length"]
+        columns = ["id", "text", "url", "site", "date", "length"]
         with table.ShardWriter(self.path(task.output), signature_schema(scheme, minima), dictionary=False) as writer:
             for documents in table.iter_batches(self.path(task.inputs[0]), columns):
                 writer.write(signature_table(documents, scheme, minima))
@@ -117,6 +120,8 @@ def signature_table(documents: pa.Table, scheme: Scheme, minima: bool) -> pa.Tab
         documents["date"],
         text_hashes(documents["text"]),
         pa.array(url_hashes(documents["url"])),
+        documents["site"],
+        documents["url"],
         *([pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])] if minima else []),
     ]
     return pa.table(columns, signature_schema(scheme, minima))
