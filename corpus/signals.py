@@ -65,9 +65,13 @@ _QUALITY = (
     ("bracketed", "characters inside 【】 over all", _MAP),
 )
 
+_CONTAMINATION = (
+    ("benchmark_items", "benchmark items that the document holds", "13-grams as GPT-3, arXiv 2005.14165 appendix C"),
+)
+
 REGISTRY: Mapping[str, Signal] = {
     name: Signal(name, table, meaning, source)
-    for table, signals in {"quality": _QUALITY}.items()
+    for table, signals in {"quality": _QUALITY, "contamination": _CONTAMINATION}.items()
     for name, meaning, source in signals
 }
 TABLES: tuple[str, ...] = tuple(dict.fromkeys(signal.table for signal in REGISTRY.values()))

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from corpus import storage
 from corpus.errors import UsageError
 from pipelines.sections.base import Name, Section
+from pipelines.sections.decontaminate import DecontaminateParameters
 from pipelines.sections.dedup import DedupParameters
 from pipelines.sections.extract import ExtractParameters
 from pipelines.sections.filter import FilterParameters
@@ -34,6 +35,7 @@ class Recipe(Section):
     inputs: list[CrawlInput | FilesInput] = Field(min_length=1)
     extract: ExtractParameters = ExtractParameters()
     filter: FilterParameters = FilterParameters()
+    decontaminate: DecontaminateParameters = DecontaminateParameters()
     dedup: DedupParameters = DedupParameters()
     remix: RemixParameters = RemixParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()

@@ -3,7 +3,8 @@
 A document is kept if every signal of its language's table lies within the bounds, both ends included. `en` is Gopher
 (arXiv 2112.11446, section A1.1 and table A1), bound for bound. `zh` is FineWeb-2's cmn_Hani (configs/cmn_Hani.yml)
 and MAP-CC (arXiv 2404.04167) with bounds moved where tokens are characters and not words, or where clean Chinese text
-was lost; docs/decisions/filters.md has the figures. `default` holds what can be said of any language.
+was lost; docs/decisions/filters.md has the figures. `default` holds what can be said of any language. `always` applies
+to every document beside its language's table, code and other sources without rules included.
 
 A recipe changes bounds, drops rules and adds rules on any other signal, by language:
 
@@ -95,8 +96,10 @@ TABLES: Mapping[str, Table] = {
         "unigram_entropy": _least(3),  # MAP-CC
     },
     "default": {**_SYMBOLS, **_GOPHER_REPETITION},
+    "always": {"benchmark_items": _most(0)},
 }
-RULES = ("auto", *TABLES, "none")
+ALWAYS = "always"
+RULES = ("auto", *(name for name in TABLES if name != ALWAYS), "none")
 
 
 def table_for(language: str, tables: Mapping[str, Table] = TABLES) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.linguistic.thresholds import Table, table_for
+from corpus.linguistic.thresholds import ALWAYS, Table, table_for
 
 SCHEMA = pa.schema([("id", pa.string()), ("keep", pa.bool_()), ("reasons", pa.list_(pa.string()))])
 
@@ -31,8 +31,8 @@ def judge(
 
     Rules on signals that are no column of it do not apply, and a missing value (null) passes every rule.
     `languages` and `scores` are each document's identified language and its confidence. `rules` is `auto` (the table of
-    the document's language), the name of a table, or `none`, which keeps everything: code is neither prose nor, to a
-    language identifier, any language.
+    the document's language), the name of a table, or `none`: code is neither prose nor, to a language identifier, any
+    language. The table `always` is applied to every document.
     """
     columns = {name: signals[name].to_numpy() for name in signals.column_names if name != "id"}
     reasons: list[list[str]] = [[] for _ in range(len(signals))]
@@ -48,6 +48,7 @@ def judge(
             groups.setdefault(language if rules == "auto" else rules, []).append(row)
     for language, members in groups.items():
         _apply(table_for(language, tables), columns, np.array(members), reasons)
+    _apply(tables.get(ALWAYS, {}), columns, np.arange(len(signals)), reasons)
     keep = [not given for given in reasons]
     return pa.table({"id": signals["id"], "keep": keep, "reasons": reasons}, schema=SCHEMA)
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from corpus.linguistic.thresholds import check_rule
+from corpus.linguistic.thresholds import TABLES, check_rule
 from pipelines.sections.base import Section
 
 
@@ -26,7 +26,7 @@ class FilterParameters(Section):
     @model_validator(mode="after")
     def _signals_exist(self) -> Self:
         for language, rules in self.thresholds.items():
-            tables = sorted({*self.languages, "en", "zh", "default"})
+            tables = sorted({*self.languages, *TABLES})
             if language not in tables:
                 raise ValueError(f"thresholds for `{language}` would apply to no document; give {', '.join(tables)}")
             for signal, bounds in rules.items():

@@ -22,6 +22,7 @@ from pipelines.engine.stage import Counts, NoParameters, Stage, Task
 from pipelines.recipe import Recipe
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput
+from pipelines.stages.decontaminate import decontaminate_stages
 
 QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
 
@@ -40,7 +41,7 @@ def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
 
     Raises UsageError where the recipe bounds a signal that none of them measures.
     """
-    measuring: list[Stage] = [MeasureStage(root, NoParameters())]
+    measuring: list[Stage] = [MeasureStage(root, NoParameters()), *decontaminate_stages(root, recipe.decontaminate)]
     parameters = verdict_parameters(recipe.filter, {stage.folder for stage in measuring})
     return [*measuring, VerdictStage(root, parameters, rules_of_inputs(recipe))]
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import smart_open
 
-from corpus.linguistic.measure import SIGNALS, measure
+from corpus import signals as known
+from corpus.linguistic.measure import measure
 from corpus.linguistic.thresholds import RULES, TABLES, Bounds, check_rule, override, table_for
 from corpus.linguistic.verdict import judge
 
@@ -93,7 +94,7 @@ def test_english_thresholds_are_those_of_gopher() -> None:
     published = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
     assert {n: TABLES["en"][f"duplicate_{n}_gram"].max for n in published} == published
     assert [TABLES["en"][f"top_{n}_gram"].max for n in (2, 3, 4)] == [0.20, 0.18, 0.16]
-    assert all(signal in SIGNALS for table in TABLES.values() for signal in table)
+    assert all(signal in known.REGISTRY for table in TABLES.values() for signal in table)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_a_join_with_other_documents_is_refused(tmp_path: Path, documents: list[
 def test_a_recipe_with_a_wrong_signal_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean `mean_word_length`"):
         recipe(tmp_path, thresholds={"en": {"mean_word_lenght": {"max": 9}}})
-    with pytest.raises(UsageError, match="`eng` would apply to no document; give default, en, zh"):
+    with pytest.raises(UsageError, match="`eng` would apply to no document; give always, default, en, zh"):
         recipe(tmp_path, thresholds={"eng": {"words": {"max": 9}}})
     with pytest.raises(UsageError, match="unknown key"):
         recipe(tmp_path, thresholds={"en": {"words": {"mn": 9}}})
