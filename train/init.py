@@ -9,6 +9,8 @@ configured deviation (0.006 in the paper's section 2.3), the gains of the norms 
 import torch
 import xxhash
 from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from train.model import Transformer
 
@@ -25,6 +27,14 @@ def initial_value(name: str, shape: torch.Size, std: float, seed: int) -> Tensor
 
 @torch.no_grad()
 def initialise(model: Transformer, seed: int) -> None:
-    """Fill every parameter of a model, in place."""
+    """Fill every parameter of a model, in place; of a distributed one, the part that this process holds."""
     for name, parameter in model.named_parameters():
-        parameter.copy_(initial_value(name, parameter.shape, model.config.init_std, seed))
+        value = initial_value(name, parameter.shape, model.config.init_std, seed)
+        if isinstance(parameter, DTensor):
+            shape, offset = compute_local_shape_and_global_offset(
+                parameter.shape, parameter.device_mesh, parameter.placements
+            )
+            value = value[tuple(slice(start, start + length) for start, length in zip(offset, shape))]
+            parameter.to_local().copy_(value)
+        else:
+            parameter.copy_(value)

@@ -5,11 +5,16 @@ fp32 copy and a gradient. Here, as in the paper's section 2.4, the logits are co
 a time, and the gradient is written over them: what is left in memory is the logits alone, in whatever
 precision the model gave. The loss is a sum over tokens; dividing by the token count of the whole global batch
 makes it independent of micro-batches and ranks.
+
+Under tensor parallelism each rank has the logits of its own columns of the vocabulary and never sees the
+others': three numbers a token are exchanged (the largest logit, the sum of exponentials, the target's logit),
+as in Megatron, and each rank writes the gradient over its own part.
 """
 
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 IGNORED = -100  # a target that counts for nothing, PyTorch's own convention
@@ -51,20 +56,75 @@ class _InPlaceCrossEntropy(torch.autograd.Function):
         return (gradient if outputs[0] == 1 else gradient.mul_(outputs[0])), None, None
 
 
-def cross_entropy_sum(logits: Tensor, targets: Tensor, scale: float = 1.0) -> Tensor:
+class _VocabularyParallelCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, scale: float, group: dist.ProcessGroup) -> Tensor:
+        storage, rows = logits.detach(), chunk_rows(logits)
+        losses, log_sums = _vocabulary_parallel(storage, targets, group)
+        if ctx.needs_input_grad[0]:
+            factor = (targets != IGNORED) * scale
+            for start in range(0, len(storage), rows):
+                part = slice(start, start + rows)
+                gradient = (storage[part] - log_sums[part, None]).exp_()  # fp32, as one of the two is
+                here, index = _own_columns(targets[part], storage.shape[1], group)
+                gradient.scatter_add_(1, index[:, None], -here.float()[:, None])
+                torch.mul(gradient, factor[part, None], out=storage[part])
+        ctx.gradient = storage
+        return losses.sum() * scale
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient, ctx.gradient = ctx.gradient, None
+        return (gradient if outputs[0] == 1 else gradient.mul_(outputs[0])), None, None, None
+
+
+def _own_columns(targets: Tensor, columns: int, group: dist.ProcessGroup) -> tuple[Tensor, Tensor]:
+    """Which targets [N] lie in this rank's columns, and in which (0 for the others)."""
+    own = targets - dist.get_rank(group) * columns
+    here = (own >= 0) & (own < columns)
+    return here, own.where(here, 0)
+
+
+def _vocabulary_parallel(logits: Tensor, targets: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor]:
+    """The loss of each target [N] and the log of the sum of exponentials, fp32, from a rank's logits [N, V / tp]."""
+    largest = logits.amax(dim=1).float()
+    dist.all_reduce(largest, dist.ReduceOp.MAX, group)
+    here, index = _own_columns(targets, logits.shape[1], group)
+    picked = logits.gather(1, index[:, None])[:, 0].float().where(here, 0.0)
+    rows = chunk_rows(logits)
+    sums = [(logits[i : i + rows] - largest[i : i + rows, None]).exp_().sum(1) for i in range(0, len(logits), rows)]
+    exchanged = torch.stack((torch.cat(sums), picked))
+    dist.all_reduce(exchanged, group=group)
+    log_sums = exchanged[0].log() + largest
+    return (log_sums - exchanged[1]).where(targets != IGNORED, 0.0), log_sums
+
+
+def cross_entropy_sum(
+    logits: Tensor, targets: Tensor, scale: float = 1.0, group: dist.ProcessGroup | None = None
+) -> Tensor:
     """`scale` times the summed negative log-likelihood in nats, as an fp32 scalar.
 
     logits [..., V] in any float type, OVERWRITTEN by their gradient when they require one; targets [...]
-    integers, where `IGNORED` counts for nothing. The logits must not be used again.
+    integers, where `IGNORED` counts for nothing. The logits must not be used again. With a `group` of tp
+    processes, logits are this rank's columns [..., V / tp] and the result is the same on each.
     """
-    result: Tensor = _InPlaceCrossEntropy.apply(logits.view(-1, logits.shape[-1]), targets.reshape(-1), scale)
+    flat, wanted = logits.view(-1, logits.shape[-1]), targets.reshape(-1)
+    if group is not None:
+        result: Tensor = _VocabularyParallelCrossEntropy.apply(flat, wanted, scale, group)
+    else:
+        result = _InPlaceCrossEntropy.apply(flat, wanted, scale)
     return result
 
 
 @torch.no_grad()
-def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """The negative log-likelihood of each target in nats, fp32, of the targets' shape; logits are left as they are."""
+def token_losses(logits: Tensor, targets: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """The negative log-likelihood of each target in nats, fp32, of the targets' shape; logits are left as they are.
+
+    `group` as for `cross_entropy_sum`.
+    """
     flat, wanted = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+    if group is not None:
+        return _vocabulary_parallel(flat, wanted, group)[0].view(targets.shape)
     rows = chunk_rows(flat)
     parts = [
         torch.nn.functional.cross_entropy(flat[i : i + rows].float(), wanted[i : i + rows], reduction="none")

@@ -57,6 +57,7 @@ class Attention(nn.Module):
         batch, length, _ = x_btd.shape
         # -1 heads, not H: under tensor parallelism each rank holds only its own
         q, k, v = (w(x_btd).view(batch, length, -1, self.head_dim).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
+        rotary = rotary[:, :length]
         q, k = rotate(q, rotary), rotate(k, rotary)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.grouped)
         mixed: Tensor = self.wo(out.transpose(1, 2).reshape(batch, length, -1))
@@ -114,10 +115,9 @@ class Transformer(nn.Module):
         T]) keeps attention inside runs of equal number.
         """
         x = tokens if self.embedding is None else self.embedding(tokens)
-        rotary = self.rotary[:, : x.shape[1]]
         mask = None if documents is None else document_mask(documents)
         for layer in self.layers.values():
-            x = layer(x, rotary, mask)
+            x = layer(x, self.rotary, mask)
         x = x if self.norm is None else self.norm(x)
         return x if self.output is None else self.output(x)
 
