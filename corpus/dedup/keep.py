@@ -115,6 +115,9 @@ def _elect(  # type: ignore[no-untyped-def]
     last = np.full(total, -1, np.int64)
     after = np.full(buckets.size, -1, np.int64)  # entry = document * width + column
     seen = np.full(len(order), -1, np.int64)  # the document a keeper was last compared with
+    place = np.empty(len(order), np.int64)  # in the order: of equally similar keepers the first is named
+    for i in range(len(order)):
+        place[order[i]] = i
     for member in order:
         best, best_level, best_similarity = -1, NEAR + 1, 0.0
         for column in range(width):
@@ -129,7 +132,9 @@ def _elect(  # type: ignore[no-untyped-def]
                     continue
                 seen[keeper] = member
                 level, value = _match(members, signatures, member, keeper, threshold, by_url)
-                if level and (level < best_level or (level == best_level and value > best_similarity)):
+                if level == 0 or level > best_level or (level == best_level and value < best_similarity):
+                    continue
+                if level < best_level or value > best_similarity or place[keeper] < place[best]:
                     best, best_level, best_similarity = keeper, level, value
             if best_level < NEAR:  # the buckets of texts and URLs come first, and hold one keeper each
                 break
