@@ -42,7 +42,8 @@ class Checkpoints:
         self.run = run
         self.keep = keep
         self.world = world or World()
-        self.newest: int | None = None  # the step of the last that this run committed or restored
+        self.newest: int | None = None  # the step of the last that was committed or restored
+        self.newest_at = time.monotonic()  # when its state was copied
         self.seconds = 0.0  # what writing it took
         self._local = storage.scheme(folder) == "file"
         self._writing: threading.Thread | None = None
@@ -63,8 +64,8 @@ class Checkpoints:
         cannot be written or is full.
         """
         self.wait()
-        copied = self._stager.stage(state)
-        self._writing = threading.Thread(target=self._write, args=(step, copied, progress, permanent), daemon=True)
+        copied, now = self._stager.stage(state), time.monotonic()
+        self._writing = threading.Thread(target=self._write, args=(step, copied, progress, permanent, now), daemon=True)
         self._writing.start()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -75,8 +76,8 @@ class Checkpoints:
         if failure is not None:
             raise failure
 
-    def _write(self, step: int, state: dict[str, Any], progress: dict[str, Any], permanent: bool) -> None:
-        began, channel = time.monotonic(), self.world.background
+    def _write(self, step: int, state: dict[str, Any], progress: dict[str, Any], permanent: bool, at: float) -> None:
+        channel = self.world.background
         try:
             place = self._place(step)
             if self.world.first:
@@ -87,7 +88,7 @@ class Checkpoints:
                 manifest = {"run": self.run, "step": step, "permanent": permanent, "progress": progress, "files": files}
                 storage.write_json(storage.join(place, MANIFEST), manifest | {"checksum": _seal(manifest)})
                 self._thin_out(step)
-            self.newest, self.seconds = step, time.monotonic() - began
+            self.newest, self.newest_at, self.seconds = step, at, time.monotonic() - at
         except BaseException as error:
             self._failure = error
 
@@ -121,7 +122,7 @@ class Checkpoints:
             except HeadwaterError as error:
                 report(f"refused a checkpoint: {error}")
             else:
-                self.newest = step
+                self.newest, self.newest_at = step, time.monotonic()
                 return progress
         return None
 

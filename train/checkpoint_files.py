@@ -57,12 +57,14 @@ def write_files(state: dict[str, Any], place: str, channel: Channel) -> Files:
     if channel.rank == 0 and storage.scheme(place) == "file":
         for name in files:
             if not (Path(place) / name).exists():
-                raise OSError(errno.ENOENT, "written by another rank but not seen here: OUT must be a shared disk", name)
+                raise OSError(
+                    errno.ENOENT, "another rank wrote it, but it is not here: OUT must be a shared disk", name
+                )
     return dict(sorted(files.items()))
 
 
 def check_files(place: str, files: Files, channel: Channel) -> None:
-    """Check sizes and checksums, a share of the files on each rank; raise HeadwaterError naming the one that differs."""
+    """Check sizes and checksums, a share of the files on each rank; raise HeadwaterError naming one that differs."""
     for name in sorted(files)[channel.rank :: channel.size]:
         expected, path = files[name], storage.join(place, name)
         found = _entry(path) if storage.exists(path) else {"bytes": 0}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from corpus import storage
 from corpus.errors import UsageError
 from train.config import ModelConfig
+from train.model import Transformer
 
 MAX_FILE_BYTES = 5 * 10**9  # Hugging Face's own limit for one file of weights
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -90,30 +92,34 @@ def export_model(
 ) -> list[str]:
     """Write the folder and return the names of its files.
 
-    `weights` are by the names of `train.model.Transformer`. Of `tokenizer_folder`, the files of a Hugging
-    Face tokenizer that are there are copied.
+    `weights` are by the names of `train.model.Transformer`; each is asked for once, when its file is written, so a
+    mapping that reads them on demand holds one file's worth of a large model at a time. Of `tokenizer_folder`,
+    the files of a Hugging Face tokenizer that are there are copied.
     """
     _remove_model(folder)
-    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    with torch.device("meta"):
+        shapes = {name: value.numel() for name, value in Transformer(config).named_parameters()}
+    dtype = weights["norm.weight"].dtype
+    parts = _split({name: count * dtype.itemsize for name, count in shapes.items()}, max_file_bytes)
     names = []
 
     def write(name: str, data: bytes) -> None:
         storage.write_bytes(storage.join(folder, name), data)
         names.append(name)
 
-    parts = list(_split({hugging_face_name(name): value for name, value in weights.items()}, max_file_bytes))
     index: dict[str, str] = {}
     for number, part in enumerate(parts, 1):
         name = "model.safetensors" if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
-        write(name, save_safetensors(part, metadata={"format": "pt"}))
-        index |= dict.fromkeys(part, name)
+        tensors = {hugging_face_name(ours): weights[ours].contiguous() for ours in part}
+        write(name, save_safetensors(tensors, metadata={"format": "pt"}))
+        index |= dict.fromkeys(tensors, name)
     if len(parts) > 1:
-        total = sum(value.nbytes for value in weights.values())
+        total = sum(shapes.values()) * dtype.itemsize
         write("model.safetensors.index.json", _json({"metadata": {"total_size": total}, "weight_map": index}))
     for name, data in _tokenizer_files(tokenizer_folder, bos, eos, config.max_sequence_length):
         write(name, data)
     write("generation_config.json", _json({"bos_token_id": bos, "eos_token_id": eos, "do_sample": False}))
-    write("config.json", _json(hugging_face_config(config, dtype, bos, eos)))
+    write("config.json", _json(hugging_face_config(config, str(dtype).removeprefix("torch."), bos, eos)))
     return sorted(names)
 
 
@@ -178,17 +184,17 @@ def _parameter_names(config: ModelConfig) -> list[str]:
     return [*_NAMES, *layers]
 
 
-def _split(weights: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
-    """Parts of at most `limit` bytes, in order; a tensor that is larger is a part of its own."""
-    part: dict[str, Tensor] = {}
+def _split(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """Names in parts of at most `limit` bytes, in order; a tensor that is larger is a part of its own."""
+    parts: list[list[str]] = [[]]
     size = 0
-    for name, value in weights.items():
-        if part and size + value.nbytes > limit:
-            yield part
-            part, size = {}, 0
-        part[name] = value.contiguous()
-        size += value.nbytes
-    yield part
+    for name, length in sizes.items():
+        if parts[-1] and size + length > limit:
+            parts.append([])
+            size = 0
+        parts[-1].append(name)
+        size += length
+    return parts
 
 
 def _tokenizer_files(folder: str | None, bos: int | None, eos: int | None, length: int) -> Iterator[tuple[str, bytes]]:

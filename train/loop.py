@@ -2,10 +2,12 @@
 
 A step takes the next global batch of the stream, passes it through the model in micro-batches whose gradients
 add up, clips their norm and lets AdamW step. The loss is summed over tokens and divided by the token count of
-the global batch, so the size of the micro-batches does not change it. The state of a run is the weights,
-AdamW's moments and the number of steps: the stream's position follows from it, nothing else is random. A run
-that is killed and started again goes on from its newest intact checkpoint and, on the same device with the
-same number of threads, ends with the same bytes.
+the global batch, so neither the micro-batches nor the mesh change it. Every process of a run goes through the same
+loop: each reads its share of the batch, all see the same loss, and rank 0 speaks, writes the metrics and decides by
+its clock when a checkpoint is due. The state of a run is the weights, AdamW's moments and the number of steps: the
+stream's position follows from it, nothing else is random. A run that is killed and started again, on whatever mesh,
+goes on from its newest intact checkpoint and, on the same mesh and device with the same number of threads, ends with
+the same bytes.
 """
 
 import contextlib
@@ -29,16 +31,18 @@ from corpus.errors import HeadwaterError
 from tokenizer.shards import TokenShards
 from train.checkpoint import Checkpoints
 from train.init import initialise
-from train.loss import cross_entropy_sum
-from train.metrics import MetricsLog
-from train.model import Transformer
+from train.metrics import Metrics
 from train.optimizer import build_optimizer
+from train.parallel import ParallelModel
 from train.schedule import SCHEDULES, last_constant_step, phase_ends
 from train.settings import TrainSettings
-from train.stream import TokenStream, micro_batches
+from train.stream import TokenStream
+from train.utilisation import peak_flops, utilisation
 from train.validate import BitsPerByte, measure
+from train.world import World
 
 _FLAT = StateDictOptions(flatten_optimizer_state_dict=True)  # keyed by parameter name: any layout can read it
+ENDING_SECONDS = 30.0  # how long a run that fails waits for the checkpoint that is being written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class StepReport:
     bits_per_byte: Mapping[str, float] = field(default_factory=dict)
     checkpoint: int | None = None  # the step of the last checkpoint
     checkpoint_age: float = 0.0  # seconds
+    utilisation: float | None = None  # share of the devices' peak FLOP/s; None: the peak is not known
 
 
 class Display:
@@ -78,43 +83,54 @@ class Trainer:
     def __init__(
         self,
         settings: TrainSettings,
-        model: Transformer,
+        parallel: ParallelModel,
         stream: TokenStream,
         validation: Mapping[str, TokenShards],
         checkpoints: Checkpoints,
-        metrics: MetricsLog,
+        metrics: Metrics,
         display: Display,
-        device: torch.device,
+        world: World,
         *,
         stage_one: str,
     ) -> None:
         self.settings = settings
-        self.model = model
+        self.parallel = parallel
         self.stream = stream
         self.validation = validation
         self.checkpoints = checkpoints
         self.metrics = metrics
         self.display = display
-        self.device = device
+        self.world = world
         self.stage_one = stage_one
-        self.optimizer = build_optimizer(model, settings.learning_rate, settings.weight_decay)
+        self.device = parallel.device
+        self.optimizer = build_optimizer(parallel.model, settings.learning_rate, settings.weight_decay)
         self.step = 0
         self.last_loss = float("nan")
-        self._saved_step: int | None = None
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        self._peak = settings.peak_flops or peak_flops(name)
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
         """Resume or initialise, train to the last step, and leave a checkpoint there."""
         self._start()
+        try:
+            self._train()
+        except BaseException:
+            with contextlib.suppress(BaseException):
+                self.checkpoints.wait(ENDING_SECONDS)
+            raise
+
+    def _train(self) -> None:
         began, first = time.monotonic(), self.step
         while self.step < self.settings.steps:
             start = time.monotonic()
             record = self._train_step()
-            seconds = time.monotonic() - start
+            rate = self.settings.tokens_per_step / (time.monotonic() - start)
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                 record["bits_per_byte"] = self._quick_validation()
-            rate = self.settings.tokens_per_step / seconds
-            self.metrics.append(record | {"tokens_per_second": round(rate, 1)})
+            used = self._utilisation(rate)
+            speed = {"tokens_per_second": round(rate, 1)} | ({} if used is None else {"utilisation": round(used, 4)})
+            self.metrics.append(record | speed)
             self._save_if_due()
             now = time.monotonic()
             done = self.step - first
@@ -124,45 +140,41 @@ class Trainer:
                     steps=self.settings.steps,
                     tokens_per_second=rate,
                     seconds_left=(now - began) / done * (self.settings.steps - self.step),
-                    checkpoint=self._saved_step,
-                    checkpoint_age=now - self._saved_at,
+                    checkpoint=self.checkpoints.newest,
+                    checkpoint_age=now - self.checkpoints.newest_at,
+                    utilisation=used,
                 )
             )
 
     def validate(self, limit: int | None = None) -> dict[str, BitsPerByte]:
         """Bits per byte by domain, on the first `limit` held-out tokens of each (None: all of them)."""
-        self.model.eval()
-        with self._precision():
-            found = {
-                name: measure(
-                    self.model,
-                    shards,
-                    sequence_length=self.settings.sequence_length,
-                    batch_size=self.settings.micro_batch,
-                    limit=limit,
-                    device=self.device,
-                )
-                for name, shards in self.validation.items()
-                if shards.num_tokens > 1
-            }
-        self.model.train()
-        return found
+        return {
+            name: measure(
+                self.parallel.token_losses,
+                shards,
+                sequence_length=self.settings.sequence_length,
+                batch_size=self.settings.micro_batch * self.settings.mesh.dp,
+                limit=limit,
+                device=self.device,
+            )
+            for name, shards in self.validation.items()
+            if shards.num_tokens > 1
+        }
 
     def _start(self) -> None:
-        initialise(self.model, self.settings.seed)
+        initialise(self.parallel.model, self.settings.seed)
         state, lender = self._state(), self.settings.reuse_stage_one
         progress = self.checkpoints.restore(state, self.display.note)
         if borrowed := progress is None and lender is not None:
             steps = last_constant_step(self.settings.steps, self.settings.tokens_per_step)
-            others = Checkpoints(storage.join(lender, "checkpoints"), run="", keep=0)
+            others = Checkpoints(storage.join(lender, "checkpoints"), run="", keep=0, world=self.world)
             progress = others.borrow(state, self.stage_one, steps)
         if progress is None:
             self.optimizer.state.clear()  # asking for its state made torch take a step of nothing
         else:
-            set_model_state_dict(self.model, state["model"])
-            set_optimizer_state_dict(self.model, self.optimizer, state["optimizer"], options=_FLAT)
+            set_model_state_dict(self.parallel.model, state["model"])
+            set_optimizer_state_dict(self.parallel.model, self.optimizer, state["optimizer"], options=_FLAT)
             self.step, self.last_loss = progress["step"], progress["loss"]
-            self._saved_step = None if borrowed else self.step
             self.stream.load_state_dict(progress["stream"])
             how = f"goes on from {lender}" if borrowed else "resumed"
             self.display.note(f"{how} at step {self.step:,} of {self.settings.steps:,}")
@@ -178,38 +190,35 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = torch.zeros((), device=self.device)
-        for first, count in micro_batches(self.stream.samples, settings.batch_size, settings.micro_batch):
-            loss += self._forward_backward(first, count, 1.0 / settings.tokens_per_step)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        value = float(loss)
+        value = float(self._forward_backward())
+        norm = self.parallel.clip_gradients(settings.clip_norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise HeadwaterError(
-                f"the loss is not a finite number at step {step} (gradient norm {float(norm):g}); lower learning_rate "
+                f"the loss is not a finite number at step {step} (gradient norm {norm:g}); lower learning_rate "
                 f"(now {settings.learning_rate:g}) or lengthen warmup_steps, and start the run anew"
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.stream.samples += settings.batch_size
         self.step, self.last_loss = step, value
-        return {"step": step, "tokens": tokens, "loss": value, "learning_rate": rate, "grad_norm": float(norm)}
+        return {"step": step, "tokens": tokens, "loss": value, "learning_rate": rate, "grad_norm": norm}
 
-    def _forward_backward(self, first: int, count: int, scale: float) -> torch.Tensor:
-        """The scaled loss of a micro-batch, its gradients added to the parameters'."""
-        window = torch.from_numpy(self.stream.batch(first, count)).to(self.device, torch.long)
+    def _forward_backward(self) -> torch.Tensor:
+        """The loss of the next global batch, its gradients added to the parameters'; this rank reads its share."""
+        settings, parts = self.settings, self.settings.mesh.dp
+        share = settings.batch_size // parts
+        first = self.stream.samples + self.parallel.dp_rank * share
+        windows = torch.from_numpy(self.stream.batch(first, share)).to(self.device, torch.long)
         documents = None
-        if self.settings.document_mask:
-            documents = torch.from_numpy(self.stream.documents(first, count)).to(self.device)
-        with self._precision():
-            logits = self.model(window[:, :-1], documents)
-        loss = cross_entropy_sum(logits, window[:, 1:], scale)
-        loss.backward()
-        return loss.detach()
+        if settings.document_mask:
+            documents = torch.from_numpy(self.stream.documents(first, share)).to(self.device)
+        return self.parallel.forward_backward(windows, documents, 1.0 / settings.tokens_per_step)
 
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.settings.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return contextlib.nullcontext()
+    def _utilisation(self, tokens_per_second: float) -> float | None:
+        if self._peak is None:
+            return None
+        config, length = self.parallel.model.config, self.settings.sequence_length
+        return utilisation(config, length, tokens_per_second, self._peak * self.world.size)
 
     def _quick_validation(self) -> dict[str, float]:
         found = self.validate(self.settings.validation_tokens)
@@ -219,20 +228,29 @@ class Trainer:
         return figures
 
     def _save_if_due(self) -> None:
-        """Save at the end of a phase of the schedule, at the end of the run, and when the wall clock says so."""
+        """Save at the end of a phase of the schedule, at the end of the run, and when rank 0's clock says so.
+
+        One is begun early enough to be whole when the interval ends, so that no more than the interval is ever lost.
+        """
+        self.checkpoints.wait(0)  # raises what went wrong with the last
         steps, batch = self.settings.steps, self.settings.tokens_per_step
         ends = {end // batch for end in phase_ends(steps * batch)}
-        overdue = time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
-        if self.step == steps or self.step in ends or overdue:
-            self.metrics.sync()
-            progress = {"step": self.step, "loss": self.last_loss, "stream": self.stream.state_dict()}
-            if self.step <= last_constant_step(steps, batch):
-                progress["stage_one"] = self.stage_one
-            self.checkpoints.save(self.step, self._state(), progress, permanent=self.step in ends)
-            self._saved_step, self._saved_at = self.step, time.monotonic()
+        interval = self.settings.checkpoint_seconds
+        overdue = time.monotonic() - self._saved_at + self.checkpoints.seconds >= interval
+        due = self.step == steps or self.step in ends or (overdue and not (interval and self.checkpoints.busy))
+        if not self.world.control.agree(due):
+            return
+        self.metrics.sync()
+        progress = {"step": self.step, "loss": self.last_loss, "stream": self.stream.state_dict()}
+        if self.step <= last_constant_step(steps, batch):
+            progress["stage_one"] = self.stage_one
+        self._saved_at = time.monotonic()
+        self.checkpoints.save(self.step, self._state(), progress, permanent=self.step in ends)
+        if self.step == steps:
+            self.checkpoints.wait()
 
     def _state(self) -> dict[str, Any]:
         return {
-            "model": get_model_state_dict(self.model),
-            "optimizer": get_optimizer_state_dict(self.model, self.optimizer, options=_FLAT),
+            "model": get_model_state_dict(self.parallel.model),
+            "optimizer": get_optimizer_state_dict(self.parallel.model, self.optimizer, options=_FLAT),
         }

@@ -13,8 +13,27 @@ from typing import Any
 from corpus import storage
 
 
-class MetricsLog:
-    """The metrics of a run; open it with `start`."""
+class Metrics:
+    """Where the metrics of a run go; this one, of the ranks that do not write them, keeps nothing."""
+
+    def start(self, step: int, source: str | None = None) -> None:
+        """Keep what was logged up to and including `step`, drop the rest, and be ready for the next.
+
+        `source` is the metrics of another run that this one goes on from (default: its own).
+        """
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add the line of a step; `record["step"]` ascends."""
+
+    def sync(self) -> None:
+        """Make everything so far durable."""
+
+    def close(self) -> None:
+        """Make durable and close."""
+
+
+class MetricsLog(Metrics):
+    """metrics.jsonl of a run; open it with `start`."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -23,10 +42,6 @@ class MetricsLog:
         self._file: Any = None
 
     def start(self, step: int, source: str | None = None) -> None:
-        """Keep what was logged up to and including `step`, drop the rest, and be ready for the next.
-
-        `source` is the metrics of another run that this one goes on from (default: its own).
-        """
         self._lines = _lines_until(step, source or self.path)
         storage.write_bytes(self.path, b"".join(self._lines))
         if self._local:
@@ -34,7 +49,6 @@ class MetricsLog:
             self._file = open(self.path, "ab")  # noqa: SIM115 (closed by `close`)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add the line of a step; `record["step"]` ascends."""
         line = json.dumps(record).encode() + b"\n"
         if self._local:
             self._file.write(line)
@@ -43,14 +57,12 @@ class MetricsLog:
             self._lines.append(line)
 
     def sync(self) -> None:
-        """Make everything so far durable."""
         if self._local:
             os.fsync(self._file.fileno())
         else:
             storage.write_bytes(self.path, b"".join(self._lines))
 
     def close(self) -> None:
-        """Make durable and close."""
         self.sync()
         if self._file is not None:
             self._file.close()

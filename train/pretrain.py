@@ -1,8 +1,11 @@
 """A pretraining run from token shards to a model folder: what the stage and `headwater train` both call.
 
 OUT/metrics.jsonl      one line a step
+OUT/tensorboard/       the same, where TensorBoard is installed
 OUT/checkpoints/       step-NNNNNNNNN
 OUT/export/            the model for Hugging Face
+
+Every process of a run calls it with the same arguments; `train.launch` starts them.
 """
 
 import json
@@ -23,11 +26,12 @@ from tokenizer.shards import TokenShards, open_shards
 from train.checkpoint import Checkpoints, OtherRun
 from train.export import export_model
 from train.loop import Display, Trainer
-from train.metrics import MetricsLog
-from train.model import Transformer
+from train.metrics import Metrics, MetricsLog
+from train.parallel import parallelise
 from train.settings import OPERATIONAL, TrainSettings
 from train.stream import TokenStream
 from train.validate import BitsPerByte
+from train.world import joined
 
 __all__ = ["OtherRun", "RunData", "pretrain"]
 
@@ -47,9 +51,10 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
 
-    The summary holds no times: on the same device and number of threads it is the same for every run of the
-    same settings and data, interrupted or not. `restart` discards checkpoints first. Raises UsageError for
-    settings that do not fit the machine or the data, OtherRun where `out` holds another run's checkpoints,
+    The summary holds no times: on the same mesh, device and number of threads it is the same for every run of
+    the same settings and data, interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
+    `restart` discards checkpoints first. Raises UsageError for settings that do not fit the machine or the data,
+    OtherRun where `out` holds another run's checkpoints, PeerLost where another process of the run failed,
     HeadwaterError where a place cannot be written.
     """
     if storage.scheme(out) == "https":
@@ -59,40 +64,48 @@ def pretrain(
     if data.tokenizer_folder and not storage.exists(storage.join(data.tokenizer_folder, "tokenizer.json")):
         raise UsageError(f"{data.tokenizer_folder}: no tokenizer.json there to export with the model")
     device = choose_device(settings.device)
-    torch.set_num_threads(settings.threads or available_cpus())
     vocab_size, tokenizer_hash = shared_vocabulary([*data.tokens.values(), *(data.validation or {}).values()])
-    stream = TokenStream(
-        data.tokens,
-        sequence_length=settings.sequence_length,
-        seed=settings.seed,
-        weights=data.weights,
-        tokenizer_hash=tokenizer_hash,
-        vocab_size=vocab_size,
-    )
-    validation = {name: open_shards(folder) for name, folder in sorted((data.validation or {}).items())}
-    config = settings.build_model_config(vocab_size)
-    with torch.device(device):
-        model = Transformer(config)
-    run = run_hash(settings, stream, validation)
-    checkpoints = Checkpoints(storage.join(out, "checkpoints"), run=run, keep=settings.keep_checkpoints)
-    metrics = MetricsLog(storage.join(out, "metrics.jsonl"))
-    stage_one = run_hash(settings, stream, validation, "steps")
-    trainer = Trainer(settings, model, stream, validation, checkpoints, metrics, display, device, stage_one=stage_one)
-    display.note(
-        f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
-        f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"
-    )
-    manifest = stream.sources[0].shards.manifest
-    with _said(out):
+    settings.check_mesh(vocab_size)
+    with _said(out), joined(device) as world:
+        torch.set_num_threads(settings.threads or max(1, available_cpus() // world.local_size))
+        stream = TokenStream(
+            data.tokens,
+            sequence_length=settings.sequence_length,
+            seed=settings.seed,
+            weights=data.weights,
+            tokenizer_hash=tokenizer_hash,
+            vocab_size=vocab_size,
+        )
+        validation = {name: open_shards(folder) for name, folder in sorted((data.validation or {}).items())}
+        config = settings.build_model_config(vocab_size)
+        parallel = parallelise(
+            config, settings.mesh, device=device, precision=settings.precision, micro_batch=settings.micro_batch
+        )
+        display = display if world.first else Display()
+        display.note(
+            f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
+            f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"
+            + (f", {world.size} processes: {settings.mesh}" if world.size > 1 else "")
+        )
+        run, stage_one = (run_hash(settings, stream, validation, *without) for without in ((), ("steps",)))
+        place = storage.join(out, "checkpoints")
+        checkpoints = Checkpoints(place, run=run, keep=settings.keep_checkpoints, world=world)
+        metrics = MetricsLog(storage.join(out, "metrics.jsonl")) if world.first else Metrics()
+        trainer = Trainer(
+            settings, parallel, stream, validation, checkpoints, metrics, display, world, stage_one=stage_one
+        )
         if restart:
             checkpoints.clear()
         trainer.run()
         metrics.close()
         bits = trainer.validate()
+        if not world.first:
+            return {}
+        manifest = stream.sources[0].shards.manifest
         files = export_model(
             storage.join(out, "export"),
             config,
-            {name: value.detach().cpu() for name, value in model.named_parameters()},
+            checkpoints.weights(settings.steps),
             bos=manifest.get("bos"),
             eos=manifest.get("eos"),
             tokenizer_folder=data.tokenizer_folder,
@@ -130,10 +143,14 @@ def available_cpus() -> int:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a run; raise UsageError where it is not there."""
+    """The device of this process; raise UsageError where it is not there."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda: PyTorch sees no CUDA device here; use device: auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 def shared_vocabulary(folders: list[str]) -> tuple[int, str]:

@@ -4,11 +4,13 @@ The defaults are a run of a few minutes on a laptop; beside each stands what the
 says.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from corpus.errors import UsageError
 from train.config import MODELS, ModelConfig, named_model
+from train.mesh import ParallelDims
 
 
 class TrainSettings(BaseModel):
@@ -19,7 +21,8 @@ class TrainSettings(BaseModel):
     model: Literal["nano", "micro", "mini", "small", "medium", "large", "7b", "67b"] = "nano"
     steps: int = Field(default=400, ge=1)  # optimizer steps; the paper's 2T tokens are 211,928
     batch_size: int = Field(default=8, ge=1)  # sequences a step, all ranks together; the paper: 2304
-    # sequences that pass through at once; none: the whole batch
+    mesh: ParallelDims = ParallelDims()  # how many processes, and what each holds; any mesh goes on from any checkpoint
+    # sequences that pass through a rank at once; none: its share of the batch, in a pipeline cut by the stages
     micro_batch_size: int | None = Field(default=None, ge=1)
     sequence_length: int = Field(default=256, ge=2)  # tokens; the paper: 4096
     learning_rate: float = Field(default=3e-3, gt=0)  # the peak; the paper: 4.2e-4
@@ -42,6 +45,9 @@ class TrainSettings(BaseModel):
     checkpoint_seconds: float = Field(default=300.0, ge=0)  # of wall clock; the paper: every 5 minutes
     # the newest; those at the ends of the schedule's phases stay for ever
     keep_checkpoints: int = Field(default=2, ge=1)
+    restarts: int = Field(default=3, ge=0)  # how often a run that loses a process is started again by itself
+    # FLOP/s of one device, for the utilisation; none: that of the device, where it is known (train/utilisation.py)
+    peak_flops: float | None = Field(default=None, gt=0)
     # the output folder of a shorter run, whose first phase (80% of its tokens at a constant rate) is not trained again
     reuse_stage_one: str | None = None
 
@@ -68,10 +74,28 @@ class TrainSettings(BaseModel):
             raise ValueError("a cosine schedule has no constant phase to reuse; use multi_step or wsd")
         return value
 
+    @model_validator(mode="after")
+    def _fits_the_mesh(self) -> Self:
+        try:
+            self.check_mesh(vocab_size=self.mesh.tp)  # the vocabulary is known when there is a tokenizer
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def check_mesh(self, vocab_size: int) -> None:
+        """Raise UsageError where the model or the batch cannot be laid out on the mesh."""
+        if self.mesh.world > 1:
+            self.mesh.check(
+                self.build_model_config(vocab_size),
+                batch_size=self.batch_size,
+                micro_batch=self.micro_batch,
+                sequence_length=self.sequence_length,
+            )
+
     @property
     def micro_batch(self) -> int:
-        """Sequences that pass through the model at once."""
-        return self.micro_batch_size or self.batch_size
+        """Sequences that pass through the model of a rank at once."""
+        return self.micro_batch_size or max(1, self.batch_size // (self.mesh.dp * self.mesh.pp))
 
     @property
     def tokens_per_step(self) -> int:
@@ -90,4 +114,13 @@ class TrainSettings(BaseModel):
         )
 
 
-OPERATIONAL = ("checkpoint_seconds", "keep_checkpoints", "reuse_stage_one")  # what has no effect on the weights
+# what has no effect on the weights; the mesh and the micro-batches have none but on the rounding of their last bits
+OPERATIONAL = (
+    "mesh",
+    "micro_batch_size",
+    "checkpoint_seconds",
+    "keep_checkpoints",
+    "restarts",
+    "peak_flops",
+    "reuse_stage_one",
+)

@@ -9,15 +9,15 @@ at equal sequence length only.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tokenizer.shards import TokenShards
 from train.local import local_tokens
-from train.loss import token_losses
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class BitsPerByte:
         return BitsPerByte(self.nats + other.nats, self.tokens + other.tokens, self.bytes + other.bytes)
 
 
-@torch.no_grad()
 def measure(
-    model: nn.Module,
+    losses: Callable[[Tensor, Tensor], Tensor],
     shards: TokenShards,
     *,
     sequence_length: int,
@@ -49,8 +48,8 @@ def measure(
 ) -> BitsPerByte:
     """Bits per byte of the first `limit` tokens of a folder of shards (None: of all), in batches of windows.
 
-    Every token but the folder's first is predicted once. The bytes are exactly those of the text when all
-    tokens are read.
+    `losses` gives the nats of each target: int64 inputs and targets [B, T] to fp32 [B, T]. Every token but the
+    folder's first is predicted once. The bytes are exactly those of the text when all tokens are read.
     """
     tokens = _head(shards, limit)
     marks = torch.tensor(
@@ -65,8 +64,8 @@ def measure(
             (piece[None, whole:-1], piece[None, whole + 1 :]),
         ):
             if inputs.numel():
-                losses = token_losses(model(inputs.to(device)), targets.to(device))
-                nats += _text_only(losses.cpu(), targets, marks)
+                found = losses(inputs.to(device), targets.to(device))
+                nats += _text_only(found.cpu(), targets, marks)
     share = len(tokens) / max(1, shards.num_tokens)
     return BitsPerByte(nats, len(tokens), shards.num_bytes * share)
 

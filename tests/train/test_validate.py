@@ -1,6 +1,7 @@
 """Bits per byte against a count by hand."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from token_folders import write_shards
 from tokenizer.shards import open_shards
 from train.config import ModelConfig
 from train.init import initialise
+from train.loss import token_losses
 from train.model import Transformer
 from train.validate import BitsPerByte, measure
 
@@ -38,6 +40,14 @@ def model() -> Transformer:
     return made
 
 
+def losses_of(model: Transformer) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    def losses(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return token_losses(model(inputs), targets)
+
+    return losses
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_every_token_is_predicted_once(folder: str, model: Transformer, batch_size: int) -> None:
     shards = open_shards(folder)
@@ -49,7 +59,7 @@ def test_every_token_is_predicted_once(folder: str, model: Transformer, batch_si
         logits = model(window[None, :-1])[0]
         losses = F.cross_entropy(logits, window[1:], reduction="none")
         nats += losses[window[1:] != 0].sum().item()
-    found = measure(model, shards, sequence_length=16, batch_size=batch_size, limit=None, device=CPU)
+    found = measure(losses_of(model), shards, sequence_length=16, batch_size=batch_size, limit=None, device=CPU)
     assert found.nats == pytest.approx(nats, rel=1e-6)
     assert (found.tokens, found.bytes) == (108, 500.0)
     assert found.bits_per_byte == pytest.approx(nats / math.log(2) / 500)
@@ -57,7 +67,7 @@ def test_every_token_is_predicted_once(folder: str, model: Transformer, batch_si
 
 def test_a_model_that_knows_nothing_needs_all_bits(folder: str, model: Transformer) -> None:
     torch.nn.init.zeros_(model.output.weight)
-    found = measure(model, open_shards(folder), sequence_length=16, batch_size=4, limit=None, device=CPU)
+    found = measure(losses_of(model), open_shards(folder), sequence_length=16, batch_size=4, limit=None, device=CPU)
     assert found.bits_per_byte == pytest.approx(
         (108 - 1 - 4) * 6 / 500
     )  # 6 bits for each token but the marks and the first
@@ -65,7 +75,7 @@ def test_a_model_that_knows_nothing_needs_all_bits(folder: str, model: Transform
 
 def test_a_limit_reads_the_first_tokens(folder: str, model: Transformer) -> None:
     torch.nn.init.zeros_(model.output.weight)
-    found = measure(model, open_shards(folder), sequence_length=16, batch_size=4, limit=54, device=CPU)
+    found = measure(losses_of(model), open_shards(folder), sequence_length=16, batch_size=4, limit=54, device=CPU)
     assert found.tokens == 54
     assert found.bytes == pytest.approx(250)  # half of the tokens
     assert found.nats == pytest.approx((53 - 2) * math.log(64), rel=1e-6)
