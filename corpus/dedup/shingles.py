@@ -82,7 +82,7 @@ def sorted_unique(values, count, slots, out):  # type: ignore[no-untyped-def]
     out[many - _ONE] = highest
     for i in range(_ONE, many):
         value = out[i]
-        j = i
+        j = _U64(i)
         while j > _U64(0) and out[j - _ONE] > value:
             out[j] = out[j - _ONE]
             j -= _ONE

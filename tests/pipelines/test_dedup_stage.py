@@ -198,7 +198,7 @@ def test_curve_counts_by_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "rate": round(1 - groups / len(seen), 6),
         }
         levels = [by_id[row["id"]]["level"] for shard in shards for row in shard]
-        assert value["by_dump"][place]["removed"] == {name: levels.count(name) for name in ("exact", "near", "url")}
+        assert value["by_dump"][place]["removed"] == {name: levels.count(name) for name in ("exact", "near", "takedown", "url")}
     sites = {row["site"]: (row["documents"], row["removed"]) for row in value["sites"]}
     for site, counted in sites.items():
         rows = [r for shards in dumps.values() for shard in shards for r in shard if r["site"] == site]
