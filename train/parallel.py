@@ -5,8 +5,9 @@ names. The *tensor* plan (Megatron's, as DTensor styles) splits the matrices by 
 between them splits the sequence, so that norms and residuals are computed once and not on every rank; it covers
 every parameter, norms included, so that all lie on one mesh. `fully_shard` then splits over the data-parallel
 ranks, set to what the paper calls ZeRO-1: weights in bf16 are gathered at a step's first forward and kept,
-gradients are added up in fp32, and at the last micro-batch each group (a layer; the rest) reduce-scatters them
-to the ranks that hold the fp32 weights and moments: one all-gather and one reduce-scatter a group and step.
+gradients are added up in fp32, and at the last micro-batch each group (a layer, the head, the embedding)
+reduce-scatters them to the ranks that hold the fp32 weights and moments: one all-gather and one reduce-scatter
+a group and step.
 
 Shapes: B sequences, T tokens, D dim, V vocabulary.
 """
@@ -97,10 +98,16 @@ def shard_state(model: Transformer, mesh: DeviceMesh, precision: Precision) -> N
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    for part in (*model.layers.values(), model):
-        sharded = fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
-        sharded.set_force_sum_reduction_for_comms(True)
-        sharded.set_gradient_divide_factor(1.0)
+    head = [part for part in (model.norm, model.output) if part is not None]
+    for group in (*model.layers.values(), *([head] if head else []), model):
+        fully_shard(group, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_force_sum_reduction_for_comms(True)
+            module.set_gradient_divide_factor(1.0)
+            # Weights stay until the backward pass is through, so there is nothing to gather for it; left to
+            # itself, a pipeline's last pass gathers a group again that it has just let go of.
+            module.set_modules_to_backward_prefetch([module])
 
 
 class ParallelModel:
