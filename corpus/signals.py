@@ -69,9 +69,32 @@ _CONTAMINATION = (
     ("benchmark_items", "benchmark items that the document holds", "13-grams as GPT-3, arXiv 2005.14165 appendix C"),
 )
 
+_CLASSIFIER = (("quality_score", "calibrated probability of being like the positives", "DCLM, arXiv 2406.11794"),)
+_PERPLEXITY = (
+    ("perplexity", "under an n-gram model of clean text in the document's language", "CCNet, arXiv 1911.00359"),
+    ("perplexity_rank", "share of reference documents below it; CCNet cuts at 0.3 and 0.6", "CCNet, arXiv 1911.00359"),
+)
+_TOPICS = (("topic_score", "probability of the most probable topic", "docs/decisions/judges.md"),)
+_TRANSFORMER = (("transformer_score", "of the transformer that the recipe names", "FineWeb-Edu, arXiv 2406.17557"),)
+_SAFETY = tuple(
+    (f"{trade}_share", f"share of words inside phrases of {trade} pages", "ours; corpus/safety/lexicon.py")
+    for trade in ("adult", "gambling", "spam")
+)
+_LISTS = (
+    ("blocked", "1 where a blocklist of the recipe names the address", "UT1-style lists, as FineWeb's"),
+    ("opted_out", "1 where the address's owner wants no part in it", "the recipe's opt-out lists"),
+)
+
 REGISTRY: Mapping[str, Signal] = {
     name: Signal(name, table, meaning, source)
-    for table, signals in {"quality": _QUALITY, "contamination": _CONTAMINATION}.items()
+    for table, signals in {
+        "quality": _QUALITY,
+        "classifier": _CLASSIFIER,
+        "perplexity": _PERPLEXITY,
+        "topics": _TOPICS,
+        "transformer": _TRANSFORMER,
+        "contamination": _CONTAMINATION, "safety": _SAFETY, "lists": _LISTS,
+    }.items()
     for name, meaning, source in signals
 }
 TABLES: tuple[str, ...] = tuple(dict.fromkeys(signal.table for signal in REGISTRY.values()))

@@ -23,6 +23,8 @@ COMMANDS = {
     "extract": "WARC or WET files to documents",
     "dedup": "near-duplicates among documents",
     "filter": "quality signals and verdicts of documents",
+    "classifier": "train a fastText classifier of quality or topics",
+    "perplexity": "train an n-gram model that judges how usual a text is",
     "tokenizer": "train a byte-level BPE tokenizer",
     "tokens": "documents to token shards",
     "train": "pretrain a model on token shards",
@@ -39,7 +41,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         if name == chosen:
-            importlib.import_module(f"pipelines.commands.{name}").register(commands)
+            importlib.import_module(f"pipelines.commands.{name.replace(' ', '_')}").register(commands)
         else:
             commands.add_parser(name, help=summary)
     return parser
@@ -55,6 +57,8 @@ def _nearest(option: str, known: Iterable[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; errors meant for people are printed as one message."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if " ".join(words[:2]) in COMMANDS:
+        words = [" ".join(words[:2]), *words[2:]]
     chosen = words[0] if words and not words[0].startswith("-") else ""
     if chosen and chosen not in COMMANDS:
         nearest = difflib.get_close_matches(chosen, COMMANDS, n=1)

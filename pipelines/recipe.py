@@ -22,6 +22,7 @@ from pipelines.sections.dedup import DedupParameters
 from pipelines.sections.extract import ExtractParameters
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput, FilesInput
+from pipelines.sections.judges import ClassifierRecipe, JudgesParameters
 from pipelines.sections.remix import RemixParameters
 from pipelines.sections.tokens import TokenizerParameters, TokensParameters
 from pipelines.sections.train import TrainParameters
@@ -34,6 +35,8 @@ class Recipe(Section):
     root: str  # a folder or an s3:// prefix that receives everything
     inputs: list[CrawlInput | FilesInput] = Field(min_length=1)
     extract: ExtractParameters = ExtractParameters()
+    judges: JudgesParameters = JudgesParameters()
+    classifiers: dict[Name, ClassifierRecipe] = Field(default={})  # what `headwater classifier train` makes
     filter: FilterParameters = FilterParameters()
     decontaminate: DecontaminateParameters = DecontaminateParameters()
     dedup: DedupParameters = DedupParameters()

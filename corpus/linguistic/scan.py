@@ -83,7 +83,7 @@ def scratch(longest: int) -> tuple[Tokens, Lines]:
 
 
 @njit(inline="always")
-def _decode(data, at):  # type: ignore[no-untyped-def]
+def decode(data, at):  # type: ignore[no-untyped-def]
     """The code point at a byte position, and its length in bytes."""
     byte = np.int64(data[at])
     if byte < 0x80:
@@ -122,7 +122,7 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
     at = start
     while at <= end:
         if at < end:
-            point, size = _decode(data, at)
+            point, size = decode(data, at)
             size = min(size, end - at)
             kind = np.int64(classes[point])
         else:

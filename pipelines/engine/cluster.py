@@ -1,10 +1,11 @@
-"""Running tasks on Ray: a bounded window of plain tasks, one per shard.
+"""Running tasks on Ray: a bounded window of plain tasks, one per shard; on actors where a model is worth keeping.
 
 Paths travel through Ray, rows do not. Ray places the tasks, brings back those of a lost node, and grows the cluster;
 what is here only keeps the window full, tries a failed task again after a pause, and sets aside one that keeps
 failing, so that one poisoned shard does not stop a dump."""
 
 import heapq
+import itertools
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from corpus.errors import UsageError
 from pipelines.engine.stage import Stage, Task
 from pipelines.engine.work import Outcome, execute
 
@@ -51,10 +53,7 @@ def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome]
     import ray
 
     cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
-    work: Any = ray.remote(execute).options(
-        num_cpus=min(stage.num_cpus, cpus), num_gpus=stage.num_gpus, max_retries=NODE_LOSSES, name=stage.name
-    )
-    shared = ray.put(stage)
+    submit = _submitter(ray, stage, cpus, len(tasks))
     waiting = list(reversed(tasks))
     paused: list[tuple[float, int, Task]] = []  # (time to try again, order, task)
     tries: dict[str, int] = {}
@@ -65,7 +64,7 @@ def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome]
         window = int(WINDOW_PER_CPU * max(cpus, ray.cluster_resources().get("CPU", 1.0)))
         while waiting and len(running) < window:
             task = waiting.pop()
-            running[work.remote(shared, task)] = task
+            running[submit(task)] = task
         if not running:
             time.sleep(max(0.0, paused[0][0] - time.monotonic()))
             continue
@@ -79,6 +78,41 @@ def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome]
                 heapq.heappush(paused, (time.monotonic() + pause, len(tries), task))
             else:
                 finished(outcome)
+
+
+def _submitter(ray: Any, stage: Stage, cpus: float, tasks: int) -> Callable[[Task], Any]:
+    """What starts a task: a remote function, or for a stage that keeps a model its actors in turn.
+
+    The actors are as many as fit into the cluster and are gone when the returned function is.
+    """
+    options = {"num_cpus": min(stage.num_cpus, cpus), "num_gpus": stage.num_gpus}
+    shared = ray.put(stage)
+    if not stage.keeps_model:
+        work = ray.remote(execute).options(**options, max_retries=NODE_LOSSES, name=stage.name)
+        return lambda task: work.remote(shared, task)
+    fitting = cpus / stage.num_cpus
+    if stage.num_gpus:
+        gpus = ray.cluster_resources().get("GPU", 0.0)
+        if not gpus and not os.environ.get("RAY_ADDRESS"):
+            raise UsageError(
+                f"{stage.name}: it asks for {stage.num_gpus:g} GPUs, and this machine has none; set gpus: 0"
+            )
+        fitting = min(fitting, gpus / stage.num_gpus)
+    worker = ray.remote(Keeper).options(**options, max_restarts=NODE_LOSSES, max_task_retries=NODE_LOSSES)
+    actors = [worker.remote(shared) for _ in range(max(1, min(int(fitting), tasks)))]
+    turn = itertools.cycle(actors)
+    return lambda task: next(turn).execute.remote(task)
+
+
+class Keeper:
+    """An actor that does the tasks of one stage; what the stage loads stays in its process."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def execute(self, task: Task) -> Outcome:
+        """Run a task here."""
+        return execute(self.stage, task)
 
 
 def _collect(ray: Any, reference: Any, task: Task) -> Outcome:

@@ -67,7 +67,8 @@ class Stage(ABC, Generic[P]):
     version: ClassVar[int] = 1  # raised when the same parameters begin to give other bytes
     folder: ClassVar[str] = ""  # where its outputs are, if it makes one for each document shard
     num_cpus: ClassVar[float] = 1
-    num_gpus: ClassVar[float] = 0
+    num_gpus: float = 0
+    keeps_model: ClassVar[bool] = False  # whether its tasks run on actors, each of which loads something once
 
     def __init__(self, root: str, parameters: P) -> None:
         self.root = root

@@ -14,6 +14,7 @@ class DomainRule(Section):
     source: str = "*"  # the dump, or the name of a plain source
     site: str = "*"  # the registered domain
     language: str = "*"
+    topic: str = "*"  # as the classifier under `judges.topics` says; a missing topic matches only `*`
 
 
 class RemixParameters(Section):

@@ -23,6 +23,7 @@ from pipelines.recipe import Recipe
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.decontaminate import decontaminate_stages
+from pipelines.stages.scores import score_stages
 
 QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
 
@@ -41,7 +42,11 @@ def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
 
     Raises UsageError where the recipe bounds a signal that none of them measures.
     """
-    measuring: list[Stage] = [MeasureStage(root, NoParameters()), *decontaminate_stages(root, recipe.decontaminate)]
+    measuring: list[Stage] = [
+        MeasureStage(root, NoParameters()),
+        *score_stages(root, recipe),
+        *decontaminate_stages(root, recipe.decontaminate),
+    ]
     parameters = verdict_parameters(recipe.filter, {stage.folder for stage in measuring})
     return [*measuring, VerdictStage(root, parameters, rules_of_inputs(recipe))]
 
@@ -138,27 +143,33 @@ class VerdictStage(Stage[VerdictParameters]):
 
     def run(self, task: Task) -> Counts:
         """Judge a shard; the counts say what was kept, by language, and how often each signal was a reason."""
-        described = table.read_table(self.path(task.inputs[0]), ["id", "language", "language_score", "length"])
-        columns = {"id": described["id"]}
-        for path in task.inputs[1:]:
-            found = table.read_table(self.path(path), ["id", *self.columns[path.split("/", 1)[0]]])
-            table.check_ids(found, described, self.path(path))
-            columns |= {name: found[name] for name in found.column_names}
-        languages = described["language"].to_pylist()
-        verdicts = verdict.judge(
-            pa.table(columns),
-            languages,
-            described["language_score"].to_numpy(),
-            {name: {s: Bounds(*b) for s, b in rules.items()} for name, rules in self.parameters.tables.items()},
-            task.arguments["rules"],
-            self.parameters.languages,
-            self.parameters.language_score,
-        )
-        counts = count_verdicts(verdicts, languages, described["length"].to_numpy())
+        described, verdicts = self.judge(task.inputs, task.arguments["rules"])
+        counts = count_verdicts(verdicts, described["language"].to_pylist(), described["length"].to_numpy())
         with table.ShardWriter(self.path(task.output), verdict.SCHEMA) as writer:
             writer.write(verdicts)
             writer.metadata = task.stamp(counts)
         return counts
+
+    def judge(self, inputs: Sequence[str], rules: str) -> tuple[pa.Table, pa.Table]:
+        """Join a shard of documents and its tables of signals; (id, language, score, length and signals; verdicts)."""
+        joined = table.read_table(self.path(inputs[0]), ["id", "language", "language_score", "length"])
+        columns = {"id": joined["id"]}
+        for path in inputs[1:]:
+            found = table.read_table(self.path(path), ["id", *self.columns[path.split("/", 1)[0]]])
+            table.check_ids(found, joined, self.path(path))
+            columns |= {name: found[name] for name in found.column_names}
+        verdicts = verdict.judge(
+            pa.table(columns),
+            joined["language"].to_pylist(),
+            joined["language_score"].to_numpy(),
+            {name: {s: Bounds(*b) for s, b in of.items()} for name, of in self.parameters.tables.items()},
+            rules,
+            self.parameters.languages,
+            self.parameters.language_score,
+        )
+        for name in list(columns)[1:]:
+            joined = joined.append_column(name, columns[name])
+        return joined, verdicts
 
 
 def partition_of(path: str) -> str:

@@ -18,6 +18,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
+from corpus.errors import UsageError
 from corpus.mixture import Method, make_plan, resolve
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
@@ -54,6 +55,8 @@ class MixtureParameters(BaseModel):
 
 def remix_stages(root: str, recipe: Recipe) -> list[Stage]:
     """Both stages of a recipe; they take documents, duplicates and verdicts from the stages planned before them."""
+    if any(rule.topic != "*" for rule in recipe.remix.domains) and not recipe.judges.topics:
+        raise UsageError("remix.domains: a rule names a topic, and nothing says topics; name a model in judges.topics")
     section = recipe.remix.model_dump()
     plain = [item.name for item in recipe.inputs if not isinstance(item, CrawlInput)]
     return [
@@ -67,7 +70,7 @@ def remix_stages(root: str, recipe: Recipe) -> list[Stage]:
 
 
 class DomainStage(Stage[DomainParameters]):
-    """documents + duplicates + verdicts of dump=D/N.parquet -> domains/dump=D/N.parquet: id, domain, keep, split"""
+    """documents, duplicates, verdicts[, topics] of dump=D/N.parquet -> domains/: id, domain, keep, split"""
 
     name: ClassVar[str] = "domains"
     folder: ClassVar[str] = "domains"
@@ -82,26 +85,35 @@ class DomainStage(Stage[DomainParameters]):
         """A task per shard."""
         duplicates = {shard_of(task): task for task in done["duplicates"]}
         verdicts = {shard_of(task): task for task in done["verdict"]}
+        by_topic = any(rule.topic != "*" for rule in self.parameters.domains)
+        topics = {shard_of(task): task for task in done["topics"]} if by_topic else {}
         tasks = []
         for documents in (task for made in done.values() for task in made if task.output.startswith("documents/")):
             shard, source = shard_of(documents), partition_of(documents.output)
-            if shard in duplicates and shard in verdicts:  # else one of them had to be set aside
-                inputs = [documents, duplicates[shard], verdicts[shard]]
+            beside = [duplicates, verdicts, *([topics] if by_topic else [])]
+            if all(shard in tasks_of for tasks_of in beside):  # else one of them had to be set aside
+                inputs = [documents, *(tasks_of[shard] for tasks_of in beside)]
                 tasks.append(self.task(f"domains/{shard}", inputs, source=source, plain=source in self.plain))
         return tasks
 
     def run(self, task: Task) -> Counts:
         """Join a shard's columns; the counts hold what is kept of each domain in each split."""
-        documents_path, duplicates_path, verdicts_path = (self.path(path) for path in task.inputs)
+        documents_path, duplicates_path, verdicts_path, *topics_path = (self.path(path) for path in task.inputs)
         documents = table.read_table(documents_path, ["id", "site", "language", "length"])
         duplicates = table.read_table(duplicates_path, ["id", "keep", "cluster"])
         verdicts = table.read_table(verdicts_path, ["id", "keep"])
         table.check_ids(documents, duplicates, duplicates_path)
         table.check_ids(documents, verdicts, verdicts_path)
         keep = pc.and_(duplicates["keep"], verdicts["keep"])
+        topics = pa.chunked_array([pa.nulls(len(documents), pa.string())])
+        if topics_path:
+            found = table.read_table(topics_path[0], ["id", "topic"])
+            table.check_ids(documents, found, topics_path[0])
+            topics = found["topic"]
         domain = domains_of(
             documents["site"],
             documents["language"],
+            topics,
             task.arguments["source"],
             task.arguments["plain"],
             self.parameters.domains,
@@ -167,21 +179,25 @@ def shard_of(task: Task) -> str:
 
 
 def domains_of(
-    sites: pa.ChunkedArray, languages: pa.ChunkedArray, source: str, plain: bool, rules: Sequence[DomainRule]
+    sites: pa.ChunkedArray,
+    languages: pa.ChunkedArray,
+    topics: pa.ChunkedArray,
+    source: str,
+    plain: bool,
+    rules: Sequence[DomainRule],
 ) -> pa.Array:
     """The domain of each document: that of the first rule whose globs all match, else the default one."""
-    pairs = pc.binary_join_element_wise(pc.fill_null(sites, ""), pc.fill_null(languages, ""), "\0")
-    coded = pairs.combine_chunks().dictionary_encode()
-    names = []
-    for pair in coded.dictionary.to_pylist():
-        site, language = pair.split("\0")
-        names.append(_domain_of(site, language, source, plain, rules))
+    parts = pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in (sites, languages, topics)), "\0")
+    coded = parts.combine_chunks().dictionary_encode()
+    names = [_domain_of(part.split("\0"), source, plain, rules) for part in coded.dictionary.to_pylist()]
     return pa.array(names, pa.string()).take(coded.indices)
 
 
-def _domain_of(site: str, language: str, source: str, plain: bool, rules: Sequence[DomainRule]) -> str:
+def _domain_of(parts: Sequence[str], source: str, plain: bool, rules: Sequence[DomainRule]) -> str:
+    site, language, topic = parts
+    found = {"source": source, "site": site, "language": language, "topic": topic}
     for rule in rules:
-        if fnmatchcase(source, rule.source) and fnmatchcase(site, rule.site) and fnmatchcase(language, rule.language):
+        if all(fnmatchcase(value, getattr(rule, name)) for name, value in found.items()):
             return rule.domain
     return source if plain else f"web-{language or 'und'}"
 

@@ -114,17 +114,20 @@ def test_the_split_depends_on_the_cluster_alone_and_meets_its_share() -> None:
 def test_rules_are_tried_in_order() -> None:
     sites = pa.chunked_array([["apache.org", "news.cn", None, "apache.org"]])
     languages = pa.chunked_array([["en", "zh", "en", "zh"]])
+    topics = pa.chunked_array([[None, "news", "games", None]], pa.string())
     rules = [
         DomainRule(domain="apache-zh", site="apache.*", language="zh"),
         DomainRule(domain="apache", site="apache.*"),
         DomainRule(domain="old", source="CC-MAIN-2019-*"),
     ]
-    assert domains_of(sites, languages, "CC-MAIN-2020-40", False, rules).to_pylist() == [
+    assert domains_of(sites, languages, topics, "CC-MAIN-2020-40", False, rules).to_pylist() == [
         "apache", "web-zh", "web-en", "apache-zh",
     ]  # fmt: skip
-    assert domains_of(sites, languages, "CC-MAIN-2019-43", False, rules).to_pylist()[1:3] == ["old", "old"]
-    assert domains_of(sites, languages, "books", True, rules).to_pylist()[1:3] == ["books", "books"]
-    assert domains_of(sites.slice(0, 0), languages.slice(0, 0), "books", True, rules).to_pylist() == []
+    assert domains_of(sites, languages, topics, "CC-MAIN-2019-43", False, rules).to_pylist()[1:3] == ["old", "old"]
+    assert domains_of(sites, languages, topics, "books", True, rules).to_pylist()[1:3] == ["books", "books"]
+    assert domains_of(sites.slice(0, 0), languages.slice(0, 0), topics.slice(0, 0), "books", True, rules).to_pylist() == []
+    named = [DomainRule(domain="play", topic="game*"), DomainRule(domain="any", topic="*")]
+    assert domains_of(sites, languages, topics, "books", True, named).to_pylist() == ["any", "any", "play", "any"]
 
 
 def test_weights_recompute_the_plan_alone(tmp_path: Path, shards: list[Task]) -> None:
