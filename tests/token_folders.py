@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
 from corpus import storage
-from tokenizer.shard_format import build_index
+from tokenizer.shard_blocks import BLOCK_BYTES
+from tokenizer.shard_writer import TokenShardWriter
 
 
 def write_shards(
@@ -17,19 +17,18 @@ def write_shards(
     vocab_size: int = 256,
     tokenizer_hash: str = "t",
     text_bytes: int = 0,
+    block_bytes: int = BLOCK_BYTES,
 ) -> str:
     """Write documents (int arrays, their last token the end mark) by shard; return the folder."""
     entries, files = [], {}
     for number, documents in enumerate(shards):
-        name = f"{number:05d}"
         lengths = np.array([len(document) for document in documents], np.int32)
         tokens = np.concatenate([*documents, np.zeros(0)]).astype("<i4")
-        for suffix, data in (("bin", tokens.tobytes()), ("idx", build_index(lengths))):
-            storage.write_bytes(f"{folder}/{name}.{suffix}", data)
-            files[f"{name}.{suffix}"] = {"bytes": len(data), "xxh3": xxhash.xxh3_128_hexdigest(data)}
-        entries.append(
-            {"name": name, "tokens": len(tokens), "documents": len(documents), "bytes": text_bytes or len(tokens)}
-        )
+        with TokenShardWriter(str(folder), f"{number:05d}", block_bytes) as writer:
+            writer.write(tokens, lengths, text_bytes or len(tokens))
+        entry = writer.entry()
+        files |= entry.pop("files")
+        entries.append(entry)
     manifest = {
         "format": "headwater-tokens/1",
         "dtype": "int32",
@@ -38,6 +37,7 @@ def write_shards(
         "model_vocab_size": vocab_size,
         "bos": None,
         "eos": 0,
+        "block_bytes": block_bytes,
         "shards": entries,
         "files": files,
     }

@@ -1,4 +1,4 @@
-"""Writing token shards: `.bin`, `.idx`, and the manifest that binds them to a tokenizer.
+"""Writing token shards: `.bin`, `.idx`, `.blocks`, and the manifest that binds them to a tokenizer.
 
 A shard is written as it comes, a batch of documents at a time, and hashed on the way; its files appear whole or not at
 all. The manifest is written last, so a folder with a manifest is a finished folder."""
@@ -14,6 +14,7 @@ import pyarrow as pa
 import xxhash
 
 from corpus import storage
+from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
 from tokenizer.vocabulary import Vocabulary
@@ -31,15 +32,16 @@ PROVENANCE_SCHEMA = pa.schema(
 
 
 class TokenShardWriter:
-    """Write one shard, `<folder>/<name>.bin` and `.idx`; both appear when the `with` block ends without an error."""
+    """Write one shard, `<folder>/<name>.bin`, `.idx` and `.blocks`, which appear when the `with` block ends well."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, block_bytes: int = BLOCK_BYTES) -> None:
         self.folder = folder
         self.name = name
         self.num_bytes = 0
         self.files: dict[str, dict[str, Any]] = {}
         self._lengths: list[npt.NDArray[np.int32]] = []
         self._digest = xxhash.xxh3_128()
+        self._blocks = BlockSums(block_bytes)
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -54,6 +56,7 @@ class TokenShardWriter:
         data = np.ascontiguousarray(tokens, "<i4").tobytes()
         self._file.write(data)
         self._digest.update(data)
+        self._blocks.update(data)
         self._lengths.append(np.asarray(lengths, np.int32))
         self.num_bytes += num_bytes
 
@@ -65,11 +68,16 @@ class TokenShardWriter:
             return
         lengths = np.concatenate([*self._lengths, np.zeros(0, np.int32)])
         index = build_index(lengths)
+        index_blocks = BlockSums(self._blocks.block_bytes)
+        index_blocks.update(index)
+        blocks = build_blocks(self._blocks, index_blocks)
         storage.write_bytes(self._path("idx"), index)
+        storage.write_bytes(self._path("blocks"), blocks)
         self.num_documents, self.num_tokens = len(lengths), int(lengths.sum(dtype=np.int64))
         self.files = {
             f"{self.name}.bin": {"bytes": 4 * self.num_tokens, "xxh3": self._digest.hexdigest()},
             f"{self.name}.idx": {"bytes": len(index), "xxh3": xxhash.xxh3_128_hexdigest(index)},
+            f"{self.name}.blocks": {"bytes": len(blocks), "xxh3": xxhash.xxh3_128_hexdigest(blocks)},
         }
 
     def entry(self) -> dict[str, Any]:
@@ -103,6 +111,7 @@ def build_manifest(
         "tokens": sum(shard["tokens"] for shard in shards),
         "documents": sum(shard["documents"] for shard in shards),
         "bytes": sum(shard["bytes"] for shard in shards),
+        "block_bytes": BLOCK_BYTES,
         "shards": shards,
         "files": files,
     }

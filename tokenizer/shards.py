@@ -6,6 +6,7 @@ file against the manifest, and says which file is wrong and what to do. Tokens a
 The manifest alone says how many tokens and documents each shard has and how long its files are, so that a reader of an
 object store needs one small file to know the whole corpus, and ranged reads for the rest."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,7 +56,7 @@ class TokenShards:
         self.num_tokens = sum(shard.num_tokens for shard in self.shards)
         self.num_documents = sum(shard.num_documents for shard in self.shards)
         self.num_bytes = sum(shard.num_bytes for shard in self.shards)
-        self._checksums = {name: entry["xxh3"] for name, entry in manifest["files"].items()}
+        self.checksums = {name: str(entry["xxh3"]) for name, entry in manifest["files"].items()}
         self._offsets = lru_cache(maxsize=16)(self._read_offsets)
 
     def __reduce__(self) -> tuple[type["TokenShards"], tuple[str, Mapping[str, Any]]]:
@@ -100,7 +101,7 @@ class TokenShards:
         for number, shard in enumerate(self.shards):
             for path in (shard.path, shard.index_path):
                 name = path.rsplit("/", 1)[1]
-                if _checksum(path) != self._checksums.get(name):
+                if _checksum(path) != self.checksums.get(name):
                     raise CorruptShard(path, "its checksum is not the manifest's")
             self.document_offsets(number)
             tokens = self.tokens(number)
@@ -150,7 +151,7 @@ def _check_size(path: str, expected: int) -> None:
     if storage.scheme(path) != "file":
         return  # an object store shows whole objects only; a request a file would make opening slow
     try:
-        found = storage.size(path)
+        found = os.stat(path).st_size
     except FileNotFoundError:
         raise CorruptShard(path, "the file is missing") from None
     if found != expected:

@@ -1,51 +1,42 @@
-"""Token shards of an object store as memory-mapped local files.
+"""The bytes of token shards on a local disk: memory-mapped, so the operating system's page cache is the only cache.
 
-A shard is fetched whole the first time it is opened, checked against the manifest's checksum, and kept under that
-checksum, so that the processes of a host and later runs share one copy; it appears whole or not at all. The folder is
-$XDG_CACHE_HOME/headwater/tokens (or ~/.cache/headwater/tokens) and may be deleted at any time between runs.
+A shard is mapped when a window first falls into it. A corpus of thousands of shards opens at once, and a process that
+reads a few of them holds a few of them.
 """
 
-import os
-import shutil
-from pathlib import Path
+import mmap
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
-from corpus import storage
-from corpus.errors import CorruptShard
+from tokenizer.shard_index import DocumentIndex
 from tokenizer.shards import TokenShards
 
-_READ = 1 << 22
+WHOLE = 1 << 62  # a mapped shard need not be cut into parts
 
 
-def cache_folder() -> Path:
-    """Where fetched shards are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headwater" / "tokens"
+class LocalShards:
+    """Where the tokens of local shards are in memory."""
 
+    part_tokens = WHOLE
 
-def local_tokens(shards: TokenShards, index: int) -> npt.NDArray[np.int32]:
-    """The tokens of a shard, int32 and memory-mapped, wherever it lies; raise CorruptShard for altered bytes."""
-    shard = shards.shards[index]
-    if storage.scheme(shard.path) == "file":
-        return shards.tokens(index)
-    if not shard.num_tokens:
-        return np.zeros(0, np.int32)
-    expected = shards.manifest["files"][shard.path.rsplit("/", 1)[1]]
-    kept = cache_folder() / f"{expected['xxh3']}.bin"
-    if not kept.exists():
-        _fetch(shard.path, kept, expected["xxh3"])
-    return np.memmap(kept, "<i4", "r", shape=(shard.num_tokens,))
+    def __init__(self, shards: TokenShards) -> None:
+        self._shards = shards
+        self._mapped: dict[int, npt.NDArray[np.int32]] = {}
+        self.table = np.zeros(len(shards.shards), np.int64)  # addresses of the shards that are mapped, 0 for others
+        self.index = lru_cache(maxsize=64)(self._open_index)
 
+    def map(self, shard: int) -> None:
+        """Map a shard; raise CorruptShard where it is cut short."""
+        self._mapped[shard] = self._shards.tokens(shard)
+        self.table[shard] = self._mapped[shard].ctypes.data
 
-def _fetch(path: str, kept: Path, checksum: str) -> None:
-    with storage.atomic_output(str(kept)) as target, storage.open_input(path) as source:
-        shutil.copyfileobj(source, target, _READ)
-        target.flush()
-        digest = xxhash.xxh3_128()
-        with open(target.name, "rb") as copy:
-            while block := copy.read(_READ):
-                digest.update(block)
-        if digest.hexdigest() != checksum:
-            raise CorruptShard(path, "its checksum is not the manifest's")
+    def _open_index(self, shard: int) -> DocumentIndex:
+        """The documents of a shard."""
+        entry = self._shards.shards[shard]
+        with open(entry.index_path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        return DocumentIndex(
+            lambda offset, length: data[offset : offset + length], entry.num_documents, entry.index_path
+        )

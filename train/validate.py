@@ -12,12 +12,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tokenizer.shards import TokenShards
-from train.local import local_tokens
+from train.source import first_tokens
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def measure(
     `losses` gives the nats of each target: int64 inputs and targets [B, T] to fp32 [B, T]. Every token but the
     folder's first is predicted once. The bytes are exactly those of the text when all tokens are read.
     """
-    tokens = _head(shards, limit)
+    tokens = first_tokens(shards, limit)
     marks = torch.tensor(
         [mark for mark in (shards.manifest.get("bos"), shards.manifest.get("eos")) if mark is not None]
     )
@@ -72,12 +71,3 @@ def measure(
 
 def _text_only(losses: Tensor, targets: Tensor, marks: Tensor) -> float:
     return float(losses.double()[~torch.isin(targets, marks)].sum())
-
-
-def _head(shards: TokenShards, limit: int | None) -> np.ndarray:
-    """The first tokens of a folder, int32."""
-    wanted = shards.num_tokens if limit is None else min(limit, shards.num_tokens)
-    parts: list[np.ndarray] = []
-    for index in range(len(shards.shards)):
-        parts.append(local_tokens(shards, index)[: max(0, wanted - sum(map(len, parts)))])
-    return np.concatenate(parts) if parts else np.zeros(0, np.int32)

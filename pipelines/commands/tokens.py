@@ -23,8 +23,8 @@ EXAMPLE = """\
 example:
   headwater tokens docs/*.parquet --tokenizer tokenizer.json --out tokens/
 
-writes tokens/00000.bin and .idx, which Megatron's IndexedDataset opens, 00000.parquet, which says which document lies
-where, and manifest.json. Each document ends with the end-of-sentence token.
+writes tokens/00000.bin and .idx, which Megatron's IndexedDataset opens, 00000.blocks (checksums of their blocks, for
+reading from an object store), 00000.parquet, which says which document lies where, and manifest.json. Each document ends with the end-of-sentence token.
 """
 
 

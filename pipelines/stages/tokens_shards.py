@@ -116,10 +116,11 @@ def _groups(rows: pa.Table, indices: pa.Array) -> Iterator[tuple[int, int]]:
 
 
 class ShardStage(Stage[ShardParameters]):
-    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), with .bin and .idx beside it"""
+    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), with .bin, .idx and .blocks beside it"""
 
     name: ClassVar[str] = "token_shards"
     group: ClassVar[str] = "tokens"
+    version: ClassVar[int] = 2
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard; how many a domain has follows from its bytes in the mixture's plan."""
