@@ -36,11 +36,13 @@ class OtherRun(HeadwaterError):
 class Checkpoints:
     """The checkpoints of one run in one folder. Every rank has one, and calls its methods in the same order."""
 
-    def __init__(self, folder: str, *, run: str, keep: int, world: World | None = None) -> None:
-        """`run` is the hash of all that decides the weights; `keep` how many of the newest to retain."""
+    def __init__(self, folder: str, *, run: str, keep: int, replace: bool = False, world: World | None = None) -> None:
+        """`run` is the hash of all that decides the weights; `keep` how many of the newest to retain; with `replace`,
+        checkpoints of another run are discarded where `restore` meets them."""
         self.folder = folder
         self.run = run
         self.keep = keep
+        self.replace = replace
         self.world = world or World()
         self.newest: int | None = None  # the step of the last that was committed or restored
         self.newest_at = time.monotonic()  # when its state was copied
@@ -110,7 +112,7 @@ class Checkpoints:
         """Fill `state` from the newest intact checkpoint, in place, and return its progress, or None.
 
         Checkpoints that are refused are told to `report`, by name and reason. Raises OtherRun where the
-        newest belongs to another run.
+        newest belongs to another run, unless it is to be replaced.
         """
         if self.world.first:
             self.sweep()
@@ -118,7 +120,10 @@ class Checkpoints:
             try:
                 progress = self._load(step, state, self._check_run)
             except OtherRun:
-                raise
+                if not self.replace:
+                    raise
+                self.clear()
+                return None
             except HeadwaterError as error:
                 report(f"refused a checkpoint: {error}")
             else:

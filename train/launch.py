@@ -12,16 +12,14 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from corpus.errors import HeadwaterError
-from train.world import PeerLost, environment
+from train.ranks import attempted, environment, free_port
 
 GRACE_SECONDS = 5.0  # between asking a rank to end and making it
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -46,8 +44,8 @@ def launch(
             return outcome
         note(str(outcome) + (f"; starting again ({attempt + 1} of {restarts})" if attempt < restarts else ""))
     raise HeadwaterError(
-        f"{outcome}, for the {restarts + 1}. time; mend what ended it (out of memory?) and give the same command again: it "
-        "goes on from the last checkpoint"
+        f"{outcome}, for the {restarts + 1}. time; mend what ended it (memory?) and give the same command again: "
+        "it goes on from the last checkpoint"
     )
 
 
@@ -126,29 +124,9 @@ def run_rank(
     end.close()
 
 
-def attempted(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    """("done", result); ("lasting", error) for what another attempt would not mend; ("lost", reason) otherwise."""
-    try:
-        return "done", function(*arguments)
-    except PeerLost as error:
-        return "lost", str(error)
-    except (HeadwaterError, BrokenPipeError) as error:
-        return "lasting", error
-    except Exception as error:
-        traceback.print_exc()
-        return "lost", f"rank {os.environ['RANK']} failed: {type(error).__name__}: {str(error).splitlines()[0]}"
-
-
 def _end_with_the_launcher() -> None:
     """Have the kernel end this process when its parent ends: the fork server, which ends when the launcher does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the launcher ends its ranks
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from corpus import storage
+from train.tensorboard import Curves
 
 
 class Metrics:
@@ -33,10 +34,11 @@ class Metrics:
 
 
 class MetricsLog(Metrics):
-    """metrics.jsonl of a run; open it with `start`."""
+    """metrics.jsonl of a run, and the same for TensorBoard in the folder `curves`; open it with `start`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, curves: str | None = None) -> None:
         self.path = path
+        self._curves = Curves(curves) if curves else None
         self._local = storage.scheme(path) == "file"
         self._lines: list[bytes] = []
         self._file: Any = None
@@ -44,11 +46,15 @@ class MetricsLog(Metrics):
     def start(self, step: int, source: str | None = None) -> None:
         self._lines = _lines_until(step, source or self.path)
         storage.write_bytes(self.path, b"".join(self._lines))
+        if self._curves:
+            self._curves.start(step, [json.loads(line) for line in self._lines])
         if self._local:
             self._lines = []
             self._file = open(self.path, "ab")  # noqa: SIM115 (closed by `close`)
 
     def append(self, record: dict[str, Any]) -> None:
+        if self._curves:
+            self._curves.append(record)
         line = json.dumps(record).encode() + b"\n"
         if self._local:
             self._file.write(line)
@@ -57,6 +63,8 @@ class MetricsLog(Metrics):
             self._lines.append(line)
 
     def sync(self) -> None:
+        if self._curves:
+            self._curves.sync()
         if self._local:
             os.fsync(self._file.fileno())
         else:
@@ -64,6 +72,8 @@ class MetricsLog(Metrics):
 
     def close(self) -> None:
         self.sync()
+        if self._curves:
+            self._curves.close()
         if self._file is not None:
             self._file.close()
 

@@ -47,13 +47,14 @@ class RunData:
 
 
 def pretrain(
-    settings: TrainSettings, data: RunData, out: str, display: Display, *, restart: bool = False
+    settings: TrainSettings, data: RunData, out: str, display: Display, *, restart: bool = False, replace: bool = False
 ) -> dict[str, Any]:
     """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
 
     The summary holds no times: on the same mesh, device and number of threads it is the same for every run of
     the same settings and data, interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
-    `restart` discards checkpoints first. Raises UsageError for settings that do not fit the machine or the data,
+    `restart` discards checkpoints first, `replace` those of another run. Raises
+    UsageError for settings that do not fit the machine or the data,
     OtherRun where `out` holds another run's checkpoints, PeerLost where another process of the run failed,
     HeadwaterError where a place cannot be written.
     """
@@ -89,8 +90,9 @@ def pretrain(
         )
         run, stage_one = (run_hash(settings, stream, validation, *without) for without in ((), ("steps",)))
         place = storage.join(out, "checkpoints")
-        checkpoints = Checkpoints(place, run=run, keep=settings.keep_checkpoints, world=world)
-        metrics = MetricsLog(storage.join(out, "metrics.jsonl")) if world.first else Metrics()
+        checkpoints = Checkpoints(place, run=run, keep=settings.keep_checkpoints, replace=replace, world=world)
+        files = (storage.join(out, "metrics.jsonl"), storage.join(out, "tensorboard"))
+        metrics = MetricsLog(*files) if world.first else Metrics()
         trainer = Trainer(
             settings, parallel, stream, validation, checkpoints, metrics, display, world, stage_one=stage_one
         )
@@ -102,7 +104,7 @@ def pretrain(
         if not world.first:
             return {}
         manifest = stream.sources[0].shards.manifest
-        files = export_model(
+        exported = export_model(
             storage.join(out, "export"),
             config,
             checkpoints.weights(settings.steps),
@@ -112,7 +114,7 @@ def pretrain(
         )
     return summarise(settings, config.num_parameters, stream, trainer.last_loss, bits) | {
         "model": config.to_dict(),
-        "export": files,
+        "export": exported,
         "threads": torch.get_num_threads(),
         "device": device.type,
     }

@@ -1,7 +1,10 @@
 """What a person sees while a model trains: a live line on a terminal, plain lines elsewhere."""
 
 import math
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
@@ -13,14 +16,15 @@ from train.loop import Display, StepReport
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def describe(report: StepReport) -> str:
-    """A step in one line."""
+def describe(report: StepReport, bits: float | None = None) -> str:
+    """A step in one line; `bits` per byte of all held-out text are those that were last measured."""
     parts = [
         f"step {report.step:,}/{report.steps:,}",
         f"{report.tokens / 1e6:,.2f}M tokens",
-        f"loss {report.loss:.3f}",
+        f"loss {report.loss:.3f}" + ("" if bits is None else f"  {bits:.3f} bits/byte"),
         f"lr {report.learning_rate:.2e}",
-        f"{report.tokens_per_second:,.0f} tokens/s",
+        f"{report.tokens_per_second:,.0f} tokens/s"
+        + ("" if report.utilisation is None else f"  MFU {report.utilisation:.1%}"),
         f"ETA {timedelta(seconds=math.ceil(report.seconds_left))}",
     ]
     if report.checkpoint is not None:
@@ -56,6 +60,7 @@ class LiveDisplay(Display):
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4, transient=False)
+        self._bits: float | None = None
 
     def __enter__(self) -> "LiveDisplay":
         self._live.start()
@@ -66,8 +71,20 @@ class LiveDisplay(Display):
 
     def step(self, report: StepReport) -> None:
         if report.bits_per_byte:
+            self._bits = report.bits_per_byte["all"]
             self.note(f"step {report.step:,}  bits per byte: {describe_bits(dict(report.bits_per_byte))}")
-        self._live.update(Text(describe(report)))
+        self._live.update(Text(describe(report, self._bits)))
 
     def note(self, message: str) -> None:
         self._live.console.print(message, highlight=False)
+
+
+@contextmanager
+def shown(live: bool = True) -> Iterator[Display]:
+    """A live line for the rank that speaks if it has a terminal (and `live`), plain lines otherwise."""
+    console = Console()
+    if live and console.is_terminal and os.environ.get("RANK", "0") == "0":
+        with LiveDisplay(console) as display:
+            yield display
+    else:
+        yield PlainDisplay()

@@ -9,7 +9,7 @@ that hangs is given up after `TIMEOUT`.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,13 +18,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from corpus.errors import HeadwaterError
+from train.ranks import PeerLost, is_launched
 
 TIMEOUT = timedelta(minutes=10)  # torch's own default for NCCL
-
-
-class PeerLost(HeadwaterError):
-    """Another process of the run ended or fell silent."""
 
 
 class Channel:
@@ -75,24 +71,6 @@ class World:
     def first(self) -> bool:
         """Whether this is the rank that speaks and writes for all."""
         return self.rank == 0
-
-
-def environment(rank: int, size: int, local_rank: int, local_size: int, address: str, port: int) -> dict[str, str]:
-    """What a launcher sets for a process, under the names that torchrun gives them."""
-    values = {
-        "RANK": rank,
-        "WORLD_SIZE": size,
-        "LOCAL_RANK": local_rank,
-        "LOCAL_WORLD_SIZE": local_size,
-        "MASTER_ADDR": address,
-        "MASTER_PORT": port,
-    }
-    return {name: str(value) for name, value in values.items()}
-
-
-def is_launched(variables: Mapping[str, str] = os.environ) -> bool:
-    """Whether a launcher started this process as one of several."""
-    return "RANK" in variables and int(variables.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager

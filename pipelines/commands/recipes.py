@@ -12,9 +12,12 @@ from pipelines.recipe import Recipe
 from pipelines.sections.inputs import CrawlInput
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """RECIPE, and the options that narrow or change it."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of one that ships: sample")
+def add_recipe_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    """RECIPE, which the command may do without if `optional`, and the options that narrow or change it."""
+    nargs = "?" if optional else None
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs=nargs, help="a YAML file, or the name of one that ships: sample"
+    )
     parser.add_argument("--dumps", metavar="D,D", help="only these dumps, in this order (comma or space separated)")
     parser.add_argument("--files", metavar="N", type=int, help="at most N files of each dump")
     parser.add_argument(

@@ -1,26 +1,36 @@
-"""`headwater train`: pretrain a model on folders of token shards, with no recipe and no cluster."""
+"""`headwater train`: pretrain a model on folders of token shards or on those of a recipe, with no cluster.
+
+A mesh of several processes is started here, on one machine; under torchrun each process is one of them.
+"""
 
 import argparse
-import contextlib
 from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from corpus import storage
-from corpus.errors import UsageError
-from pipelines.stages.train import require_torch
+from corpus.errors import HeadwaterError, UsageError
+from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine.outputs import counts_if_done
+from pipelines.engine.stage import Task
+from pipelines.stages import stages_of
+from pipelines.stages.train import TrainStage, require_torch
 from train.config import MODELS
+from train.launch import launch
+from train.ranks import is_launched
 from train.settings import TrainSettings
 
 EXAMPLE = """\
 examples:
+  headwater train recipes/sample.yaml --set train.mesh.dp=2
   headwater train --tokens tokens --model nano --steps 400 --out runs/nano
   headwater train --tokens tokens/domain=web tokens/domain=code --weights web=0.8 code=0.2 \\
       --validation validation/domain=web validation/domain=code --model mini --steps 20000 \\
       --batch-size 64 --sequence-length 1024 --learning-rate 1e-3 --out runs/mini
   headwater train --tokens tokens --model nano --steps 1200 --reuse-stage-one runs/nano --out runs/nano-longer
+  headwater train --tokens tokens --model nano --mesh pp=2,dp=2 --out runs/nano
+  torchrun --nproc-per-node 4 -m pipelines train --tokens tokens --model nano --mesh pp=2,dp=2 --out runs/nano
 
 The same command goes on where it was stopped. OUT/export is a model that transformers loads.
 """
@@ -41,11 +51,13 @@ OPTIONS = {
     "precision": "fp32 or bf16",
     "seed": "of the weights and of the order of the data",
     "device": "auto, cpu or cuda",
-    "threads": "CPU threads; 0: all",
+    "threads": "CPU threads of a process; 0: all, shared out",
     "validate_every": "steps between validations",
     "validation_tokens": "of each domain at each validation but the last, which reads all",
     "checkpoint_seconds": "seconds between checkpoints",
     "keep_checkpoints": "checkpoints to keep",
+    "restarts": "how often a run that loses a process is started again",
+    "peak_flops": "FLOP/s of one device, for the utilisation",
     "reuse_stage_one": "OUT of a shorter run with the same settings, to go on from the end of its constant rate",
 }
 
@@ -55,14 +67,14 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "train",
         help="pretrain a model on token shards",
-        description="Pretrain a language model on folders of token shards, and export it for Hugging Face.",
+        description="Pretrain a language model on folders of token shards, or on those of a recipe's run, and export "
+        "it for Hugging Face.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--tokens", nargs="+", required=True, metavar="DIR", help="folders of token shards, one a domain"
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="receives metrics, checkpoints and the model")
+    add_recipe_arguments(parser, optional=True)
+    parser.add_argument("--tokens", nargs="+", metavar="DIR", help="folders of token shards, one a domain")
+    parser.add_argument("--out", metavar="DIR", help="receives metrics, checkpoints and the model")
     parser.add_argument("--weights", nargs="+", metavar="NAME=SHARE", help="shares of tokens (default: natural)")
     parser.add_argument("--validation", nargs="+", default=[], metavar="DIR", help="folders of held-out token shards")
     parser.add_argument("--tokenizer", metavar="DIR", help="folder of the tokenizer.json to export with the model")
@@ -73,6 +85,7 @@ def register(subparsers: Any) -> None:
             metavar="VALUE",
             help=text if default is None else f"{text} (default: {default})",
         )
+    parser.add_argument("--mesh", metavar="pp=N,dp=N,tp=N", help="processes: pipeline stages, data and tensor parallel")
     parser.add_argument("--document-mask", action="store_true", help="attend within a document only")
     parser.add_argument("--restart", action="store_true", help="discard the checkpoints in OUT")
     parser.set_defaults(run=run)
@@ -80,6 +93,10 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and say where the model is."""
+    if args.recipe:
+        return run_recipe(args)
+    if not (args.tokens and args.out):
+        raise UsageError("train: give a RECIPE, or folders of token shards with --tokens and a folder with --out")
     settings = build_settings(args)
     module = require_torch()
     data = module.RunData(
@@ -88,32 +105,86 @@ def run(args: argparse.Namespace) -> int:
         validation=by_domain(args.validation),
         tokenizer_folder=args.tokenizer,
     )
-    console = Console()
-    from train.progress import LiveDisplay, PlainDisplay
+    arguments = (settings, data, args.out, args.restart)
+    if is_launched() or settings.mesh.world == 1:
+        summary = train(*arguments)
+    else:
+        summary = launch(train, arguments, settings.mesh.world, restarts=settings.restarts, note=print)
+    if summary:
+        storage.write_json(storage.join(args.out, "manifest.json"), {"summary": summary})
+        say(summary, storage.join(args.out, "export"))
+    return 0
 
-    with contextlib.ExitStack() as stack:
-        display = stack.enter_context(LiveDisplay(console)) if console.is_terminal else PlainDisplay()
-        summary = module.pretrain(settings, data, args.out, display, restart=args.restart)
-    storage.write_json(storage.join(args.out, "manifest.json"), {"summary": summary})
+
+def train(settings: TrainSettings, data: Any, out: str, restart: bool) -> dict[str, Any]:
+    """What one process of the run does; its summary on rank 0, nothing on others."""
+    from train.progress import shown
+
+    with shown() as display:
+        summary: dict[str, Any] = require_torch().pretrain(settings, data, out, display, restart=restart)
+    return summary
+
+
+def run_recipe(args: argparse.Namespace) -> int:
+    """The train stage of a recipe whose token shards are made; `headwater run` then finds it done."""
+    given = [name for name in (*OPTIONS, "tokens", "out", "weights", "tokenizer", "mesh") if getattr(args, name)]
+    if given or args.validation or args.document_mask or args.restart:
+        option = (given or ["validation" if args.validation else "document_mask" if args.document_mask else "restart"])[
+            0
+        ]
+        raise UsageError(
+            f"train: a recipe and --{option.replace('_', '-')} do not go together; the recipe has its own settings, "
+            "which --set train.NAME=VALUE overrides"
+        )
+    recipe = recipe_from(args)
+    *earlier, stage = stages_of(recipe)
+    if not isinstance(stage, TrainStage):
+        raise UsageError(f"{args.recipe}: the recipe says `train: null`; give it a train section")
+    done: dict[str, list[Task]] = {}
+    for other in earlier:
+        done[other.name] = other.plan(done)
+    for task in (*done["tokenizer"], *done["tokens"]):
+        if counts_if_done(recipe.root, task, False) is None:
+            raise HeadwaterError(
+                f"{storage.join(recipe.root, task.output)} is not made yet, or by other settings; "
+                f"run `headwater run {args.recipe} --until tokens` first"
+            )
+    (task,) = stage.plan(done)
+    stage.live = True
+    if counts_if_done(recipe.root, task, False) is None and not stage.run(task):
+        return 0
+    summary = storage.read_json(stage.path(task.output))["summary"]
+    say(summary, stage.path("train/export"))
+    return 0
+
+
+def say(summary: dict[str, Any], model: str) -> None:
+    """The result for a person."""
     figures = ", ".join(f"{name} {value:.3f}" for name, value in summary["bits_per_byte"].items() if value is not None)
     print(f"trained on {summary['tokens']:,} tokens; loss {summary['loss']:.3f} nats a token")
     if figures:
         print(f"bits per byte of held-out text: {figures}")
-    print(f"model: {storage.join(args.out, 'export')}")
-    return 0
+    print(f"model: {model}")
 
 
 def build_settings(args: argparse.Namespace) -> TrainSettings:
     """The settings that the options give; raise UsageError naming each option that is wrong."""
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    if args.mesh:
+        given["mesh"] = dict(part.partition("=")[::2] for part in args.mesh.split(","))
     try:
         return TrainSettings.model_validate(given | {"document_mask": args.document_mask})
     except ValidationError as error:
-        wrong = (
-            f"--{str(e['loc'][0]).replace('_', '-')} {e['input']}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
-        raise UsageError("\n".join(wrong)) from None
+        raise UsageError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def _explain(error: Any) -> str:
+    said = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # several settings together
+        return str(said)
+    option = f"--{str(error['loc'][0]).replace('_', '-')}"
+    inner = "".join(f" {part}" for part in error["loc"][1:])
+    return f"{option}{inner} {error['input']}: {said}"
 
 
 def by_domain(folders: list[str]) -> dict[str, str]:

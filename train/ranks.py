@@ -1,0 +1,54 @@
+"""What a launcher tells the processes of a run, and how one of them ends. Launching needs no torch, nor does this."""
+
+import os
+import socket
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from corpus.errors import HeadwaterError
+
+
+class PeerLost(HeadwaterError):
+    """Another process of the run ended or fell silent."""
+
+
+def environment(rank: int, size: int, local_rank: int, local_size: int, address: str, port: int) -> dict[str, str]:
+    """What a launcher sets for a process, under the names that torchrun gives them."""
+    values = {
+        "RANK": rank,
+        "WORLD_SIZE": size,
+        "LOCAL_RANK": local_rank,
+        "LOCAL_WORLD_SIZE": local_size,
+        "MASTER_ADDR": address,
+        "MASTER_PORT": port,
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def is_launched(variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher started this process as one of several."""
+    return "RANK" in variables and int(variables.get("WORLD_SIZE", "1")) > 1
+
+
+def attempted(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    """("done", result); ("lasting", error) for what another attempt would not mend; ("lost", reason) otherwise.
+
+    Storage that fails may be back at the next attempt.
+    """
+    try:
+        return "done", function(*arguments)
+    except PeerLost as error:
+        return "lost", str(error)
+    except (HeadwaterError, BrokenPipeError) as error:
+        return ("lost", str(error)) if isinstance(error.__cause__, OSError) else ("lasting", error)
+    except Exception as error:
+        traceback.print_exc()
+        return "lost", f"rank {os.environ['RANK']} failed: {type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
