@@ -3,6 +3,7 @@
 A shard is written as it comes, a batch of documents at a time, and hashed on the way; its files appear whole or not at
 all. The manifest is written last, so a folder with a manifest is a finished folder."""
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -18,6 +19,8 @@ from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
 from tokenizer.vocabulary import Vocabulary
+
+_SHARD_FILE = re.compile(r"(\d{5,})\.(bin|idx|blocks|parquet)")
 
 # NNNNN.parquet beside a shard: its documents in order, so that a token's position leads back to where it came from.
 PROVENANCE_SCHEMA = pa.schema(
@@ -118,5 +121,10 @@ def build_manifest(
 
 
 def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
-    """Write `manifest.json`, which makes the folder complete."""
+    """Write `manifest.json`, which makes the folder complete, and delete the shards of an earlier run that it lacks."""
     storage.write_json(storage.join(folder, MANIFEST), manifest)
+    names = {shard["name"] for shard in manifest["shards"]}
+    for file in storage.list_files(folder):
+        inside = file.path[len(folder.rstrip("/")) + 1 :]
+        if (found := _SHARD_FILE.fullmatch(inside)) and found[1] not in names:
+            storage.delete(file.path)

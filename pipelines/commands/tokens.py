@@ -24,7 +24,8 @@ example:
   headwater tokens docs/*.parquet --tokenizer tokenizer.json --out tokens/
 
 writes tokens/00000.bin and .idx, which Megatron's IndexedDataset opens, 00000.blocks (checksums of their blocks, for
-reading from an object store), 00000.parquet, which says which document lies where, and manifest.json. Each document ends with the end-of-sentence token.
+reading from an object store), 00000.parquet, which says which document lies where, and manifest.json. Each document
+ends with the end-of-sentence token.
 """
 
 

@@ -116,7 +116,7 @@ def _groups(rows: pa.Table, indices: pa.Array) -> Iterator[tuple[int, int]]:
 
 
 class ShardStage(Stage[ShardParameters]):
-    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), with .bin, .idx and .blocks beside it"""
+    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), .bin, .idx and .blocks beside it"""
 
     name: ClassVar[str] = "token_shards"
     group: ClassVar[str] = "tokens"

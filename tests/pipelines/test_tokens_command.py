@@ -44,6 +44,19 @@ def test_shards_are_cut_between_documents(files: dict[str, str], tmp_path: Path,
     assert len(opened.shards) == shards
 
 
+def test_fewer_shards_than_before_leave_none_behind(files: dict[str, str], tmp_path: Path) -> None:
+    """What the new manifest does not name is not there; what is no shard is left alone."""
+    command = ["tokens", files["documents"], "--tokenizer", files["tokenizer"], "--out", str(tmp_path)]
+    assert main([*command, "--shard-bytes", "1000"]) == 0
+    (tmp_path / "notes.parquet").write_text("mine")
+    (tmp_path / "domain=other").mkdir()
+    (tmp_path / "domain=other/00007.bin").write_text("another folder's")
+    assert main(command) == 0
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    shard = {f"00000.{suffix}" for suffix in ("bin", "idx", "blocks", "parquet")}
+    assert names == shard | {"manifest.json", "notes.parquet", "domain=other/00007.bin"}
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
