@@ -1,8 +1,8 @@
 """MinHash deduplication by datatrove with its defaults, for comparison; runs in an environment that has datatrove.
 
-usage: PEERS_PYTHON benchmarks/peer_datatrove.py DOCUMENTS.jsonl en|zh OUT.json
-Reads {"id", "text"} lines, runs the four stages one after another with one task each, and writes the ids that stay,
-with the seconds of CPU of each stage.
+usage: PEERS_PYTHON benchmarks/peer_datatrove.py DOCUMENTS.jsonl|.parquet en|zh OUT.json
+Reads `id` and `text`, runs the four stages one after another with one task each, and writes the ids that stay, with the
+seconds of each stage.
 """
 
 import json
@@ -14,20 +14,20 @@ from pathlib import Path
 LANGUAGES = {"en": "eng_Latn", "zh": "cmn_Hani"}
 
 
-def main() -> None:
-    """Run datatrove's example pipeline of minhash deduplication, unchanged but for the paths."""
+def deduplicate(source: str, language: str) -> tuple[list[str], dict[str, float]]:
+    """The ids that stay and the seconds of each stage of datatrove's example pipeline, unchanged but for the paths."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
-    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.readers import JsonlReader, ParquetReader
     from datatrove.pipeline.writers.jsonl import JsonlWriter
     from datatrove.utils.hashing import HashConfig
 
-    source, language, out = sys.argv[1:4]
     config = MinhashConfig(hash_config=HashConfig(precision=64))
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        reader = JsonlReader(str(Path(source).parent), glob_pattern=Path(source).name)
+        kind = ParquetReader if source.endswith(".parquet") else JsonlReader
+        reader = kind(str(Path(source).parent), glob_pattern=Path(source).name)
         stages = {
             "signatures": [
                 reader,
@@ -43,6 +43,13 @@ def main() -> None:
             LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=1, logging_dir=f"{folder}/logs/{name}").run()
             seconds[name] = time.perf_counter() - start
         kept = [json.loads(line)["id"] for path in Path(f"{folder}/kept").glob("*.jsonl") for line in path.open()]
+    return kept, seconds
+
+
+def main() -> None:
+    """Run it on a file."""
+    source, language, out = sys.argv[1:4]
+    kept, seconds = deduplicate(source, language)
     Path(out).write_text(json.dumps({"kept": kept, "seconds": seconds}))
 
 

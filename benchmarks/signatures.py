@@ -11,14 +11,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
+from limits import best, decoding, permuting, scanning
 from numba import njit
 
 from corpus.buffers import utf8_buffers
@@ -40,14 +39,6 @@ def read(paths: list[str]) -> list[str]:
 
 
 @njit(nogil=True)
-def _scan(data):  # type: ignore[no-untyped-def]
-    total = np.uint64(0)
-    for byte in data:
-        total += np.uint64(byte)
-    return total
-
-
-@njit(nogil=True)
 def _stages(data, offsets, scratch, hashes, unique, slots, last):  # type: ignore[no-untyped-def]
     """Words (0), and shingles (1), and their sorted set (2), of every document."""
     total = 0
@@ -59,17 +50,6 @@ def _stages(data, offsets, scratch, hashes, unique, slots, last):  # type: ignor
             count = sorted_unique(hashes, count, slots, unique)
         total += count
     return total
-
-
-def best(work: Callable[[], object], repeat: int) -> float:
-    """Seconds of process time of the fastest of some repetitions, after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def main() -> None:
@@ -99,11 +79,13 @@ def main() -> None:
     scheme = Scheme()
     batches = [column.slice(at, BATCH) for at in range(0, len(column), BATCH)]
     show("signatures, whole", best(lambda: [sign(batch, scheme) for batch in batches], arguments.repeat))
+    shingles = sum(int(sign(batch, scheme).shingles.sum()) for batch in batches)
+    show("limit: the ports that multiply, AVX2", permuting(shingles, scheme.bands * scheme.rows))
+    show("limit: add up the bytes", scanning(pa.chunked_array([column])))
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/text.parquet"
         pq.write_table(pa.table({"text": column}), path, compression="zstd", compression_level=1)
-        show("limit: decode the zstd Parquet column", best(lambda: pq.read_table(path, use_threads=False), 3))
-        show("limit: add up the bytes", best(lambda: _scan(data), 3))
+        show("limit: decode the zstd Parquet column", decoding(path))
         if arguments.peers:
             source = Path(folder, "texts.json")
             source.write_text(json.dumps(texts))
