@@ -23,6 +23,7 @@ COMMANDS = {
     "extract": "WARC or WET files to documents",
     "dedup": "near-duplicates among documents",
     "filter": "quality signals and verdicts of documents",
+    "filter try": "what a changed threshold would keep, with examples from both sides",
     "classifier": "train a fastText classifier of quality or topics",
     "perplexity": "train an n-gram model that judges how usual a text is",
     "tokenizer": "train a byte-level BPE tokenizer",
