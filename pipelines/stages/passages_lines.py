@@ -1,0 +1,111 @@
+"""Boilerplate through storage, in two stages: `site_lines` by shard, and `boilerplate` by range of sites.
+
+All lines of a site, whatever dumps they are in, meet in one task, because their keys travel by site.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from corpus import table
+from corpus.dedup.counting import Tally
+from corpus.dedup.lines import line_keys
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.stages.passages_shuffle import (
+    KeyWriter,
+    documents_of,
+    kept_documents,
+    participants,
+    range_tasks,
+    read_range,
+    write_marks,
+)
+
+LINE_SCHEMA = pa.schema(
+    [
+        pa.field("site", pa.uint64(), nullable=False),
+        pa.field("key", pa.uint64(), nullable=False),  # of the site and the line's words
+        pa.field("row", pa.uint32(), nullable=False),  # of the document in its shard
+        pa.field("line", pa.uint32(), nullable=False),  # its number among the lines that have words
+    ]
+)
+
+
+class LineParameters(BaseModel):
+    """Whose lines take part."""
+
+    model_config = ConfigDict(frozen=True)
+    exclude: tuple[str, ...]
+    partitions: int
+
+
+class BoilerplateParameters(BaseModel):
+    """What makes a line boilerplate."""
+
+    model_config = ConfigDict(frozen=True)
+    line_documents: int
+    line_share: float
+    partitions: int
+
+
+class SiteLineStage(Stage[LineParameters]):
+    """documents + duplicates + verdicts of dump=D/N.parquet -> dedup/lines/dump=D/N.parquet"""
+
+    name: ClassVar[str] = "site_lines"
+    group: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/lines"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        shards = participants(done, self.parameters.exclude)
+        return [self.task(f"{self.folder}/{shard}", tasks) for shard, tasks in shards]
+
+    def run(self, task: Task) -> Counts:
+        """Write the lines of the kept documents."""
+        counts: Counts = {"documents": 0, "bytes": 0}
+        with table.ShardWriter(self.path(task.output), LINE_SCHEMA, dictionary=False) as writer:
+            keys = KeyWriter(writer, self.parameters.partitions)
+            for rows, documents in kept_documents(self, task, ["site", "text"]):
+                found = line_keys(documents["text"], documents["site"])
+                keys.add(found.sites, found.keys, rows[found.rows], found.lines)
+                counts["documents"] += len(documents)
+                counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+            keys.flush()
+            writer.metadata = task.stamp(counts | {"keys": keys.rows})
+        return counts | {"keys": keys.rows}
+
+
+class BoilerplateStage(Stage[BoilerplateParameters]):
+    """dedup/lines/** -> dedup/boilerplate/NNNNN.parquet: (document, line) of the boilerplate of a range of sites"""
+
+    name: ClassVar[str] = "boilerplate"
+    group: ClassVar[str] = "passages"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per range of sites, over the shards of all dumps."""
+        return range_tasks(self, "dedup/boilerplate", done["site_lines"], self.parameters.partitions)
+
+    def run(self, task: Task) -> Counts:
+        """Count the documents of each site and line, then mark the lines, but for the first document of each."""
+        return write_marks(self, task, self._boilerplate(task))
+
+    def _boilerplate(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        sites, lines = Tally(), Tally()
+        for place, rows in read_range(self, task, self.parameters.partitions):
+            documents = documents_of(place, rows["row"].to_numpy())
+            sites.add(rows["site"].to_numpy(), documents)
+            lines.add(rows["key"].to_numpy(), documents)
+        for place, rows in read_range(self, task, self.parameters.partitions):
+            documents = documents_of(place, rows["row"].to_numpy())
+            have, first = lines.of(rows["key"].to_numpy())
+            least = self.parameters.line_share * sites.of(rows["site"].to_numpy())[0]
+            chosen = (have >= self.parameters.line_documents) & (have >= least) & (documents != first)
+            yield documents[chosen], rows["line"].to_numpy()[chosen]

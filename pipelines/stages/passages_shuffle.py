@@ -1,0 +1,180 @@
+"""How keys of passages travel: by range of keys from the shards to a task a range, and back as places in the shards.
+
+A shard writes its keys in row groups that each hold one range of keys, so that a task that handles a range reads just
+that of every shard. It takes the shards in the order of the corpus, so that what it sees first is first, and holds what
+it knows by distinct key, never a row an occurrence: a notice that is on a hundred million pages costs it no memory.
+What it finds goes back as *marks*, sorted by document, of which each shard reads its own.
+
+Inside these stages a document is known by its shard's place in the plan (upper 32 bits) and its row (lower 32).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus import table
+from corpus.dedup.cuts import Marks
+from corpus.errors import CorruptShard
+from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, fingerprint
+from pipelines.stages.filter import partition_of
+from pipelines.stages.tokenizer import shards_with
+
+_ROWS_HELD = 1 << 22  # keys that are sorted by range together
+_ROWS_A_GROUP = 1 << 16  # of marks
+MARK_SCHEMA = pa.schema(
+    [pa.field("document", pa.uint64(), nullable=False), pa.field("place", pa.uint32(), nullable=False)]
+)
+
+
+def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> list[tuple[str, list[Task]]]:
+    """The shards whose documents take part, with their tasks: documents, duplicates, verdicts."""
+    shards = shards_with(done, "documents", "duplicates", "verdicts")
+    return [(shard, tasks) for shard, tasks in shards if partition_of(tasks[0].output) not in exclude]
+
+
+def documents_and_keep(
+    stage: Stage, task: Task, columns: list[str]
+) -> Iterator[tuple[int, pa.Table, npt.NDArray[np.bool_]]]:
+    """The documents of a shard a row group at a time: the number of the first row, the rows, and which are kept.
+
+    Raises CorruptShard where the tables beside them are of others.
+    """
+    documents, *beside = (stage.path(path) for path in task.inputs[:3])
+    marks = [table.read_table(path, ["id", "keep"]) for path in beside]
+    keep = np.logical_and.reduce([rows["keep"].to_numpy() for rows in marks])
+    first = 0
+    for batch in table.iter_batches(documents, ["id", *columns]):
+        for rows, path in zip(marks, beside):
+            table.check_ids(rows.slice(first, len(batch)), batch, path)
+        yield first, batch, keep[first : first + len(batch)]
+        first += len(batch)
+    if first != len(keep):
+        raise CorruptShard(beside[0], f"it has {len(keep)} rows, and there are {first} documents")
+
+
+def kept_documents(stage: Stage, task: Task, columns: list[str]) -> Iterator[tuple[npt.NDArray[np.uint32], pa.Table]]:
+    """The kept documents of a shard a row group at a time, with their rows in the shard."""
+    for first, batch, keep in documents_and_keep(stage, task, columns):
+        rows = np.flatnonzero(keep)
+        yield (rows + first).astype(np.uint32), batch.take(pa.array(rows))
+
+
+def key_range(partition: int, partitions: int) -> tuple[int, int]:
+    """The first and last 64-bit key of a range; keys are uniform, so ranges hold about equally many."""
+    return (partition << 64) // partitions, ((partition + 1) << 64) // partitions - 1
+
+
+class KeyWriter:
+    """Writes rows whose first column is a key, in row groups of one range each, in their order inside a range."""
+
+    def __init__(self, writer: table.ShardWriter, partitions: int) -> None:
+        self.writer = writer
+        self.rows = 0
+        self._starts = np.array([key_range(part, partitions)[0] for part in range(partitions)], np.uint64)
+        self._held: list[Sequence[npt.NDArray[Any]]] = []
+        self._count = 0
+
+    def add(self, *columns: npt.NDArray[Any]) -> None:
+        """Add rows, the columns in the order of the schema."""
+        self._held.append(columns)
+        self._count += len(columns[0])
+        if self._count >= _ROWS_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if not self._count:
+            return
+        columns = [np.concatenate(parts) for parts in zip(*self._held)]
+        part = np.searchsorted(self._starts, columns[0], "right") - 1
+        order = np.argsort(part, kind="stable")
+        bounds = np.searchsorted(part[order], np.arange(len(self._starts) + 1))
+        for first, last in pairwise(bounds):
+            chosen = order[first:last]
+            self.writer.write(pa.table([pa.array(column[chosen]) for column in columns], self.writer.schema))
+        self.rows += self._count
+        self._held, self._count = [], 0
+
+
+def read_range(stage: Stage, task: Task, partitions: int) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of the task's range of keys of every shard that has any, with the shard's place, in order."""
+    first, last = key_range(task.arguments["partition"], partitions)
+    for place, path in enumerate(task.inputs):
+        schema = table.open_shard(stage.path(path)).schema_arrow
+        rows = table.read_between(stage.path(path), schema.names[0], first, last)
+        if len(rows):
+            yield place, rows
+
+
+def documents_of(place: int, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """The documents at some rows of the shard at a place of the plan."""
+    return rows.astype(np.uint64) | np.uint64(place << 32)
+
+
+class SortedWriter:
+    """Writes rows that come sorted by their first column, in row groups of fair size."""
+
+    def __init__(self, writer: table.ShardWriter) -> None:
+        self.writer = writer
+        self.rows = 0
+        self._held: list[pa.Table] = []
+
+    def add(self, *columns: npt.NDArray[Any]) -> None:
+        """Add rows, the columns in the order of the schema."""
+        self._held.append(pa.table([pa.array(column) for column in columns], self.writer.schema))
+        self.rows += len(columns[0])
+        if sum(map(len, self._held)) >= _ROWS_A_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        rows = pa.concat_tables(self._held) if self._held else self.writer.schema.empty_table()
+        for at in range(0, len(rows), _ROWS_A_GROUP):
+            self.writer.write(rows.slice(at, _ROWS_A_GROUP).combine_chunks())
+        self._held = []
+
+
+def range_tasks(stage: Stage, folder: str, inputs: Sequence[Task], partitions: int) -> list[Task]:
+    """A task per range of keys, each over all shards; hashed once, however many of both there are."""
+    every = Source("", fingerprint([task.fingerprint for task in inputs]))
+    paths = tuple(task.output for task in inputs)
+    tasks = (stage.task(f"{folder}/{part:05d}.parquet", [every], partition=part) for part in range(partitions))
+    return [Task(task.stage, task.output, paths, task.arguments, task.fingerprint) for task in tasks]
+
+
+def whole(done: Mapping[str, Sequence[Task]], name: str, partitions: int) -> Source:
+    """All ranges of an earlier stage as one input; raise NotPlanned where one is missing: its keys would look new."""
+    tasks = done[name]
+    if len(tasks) != partitions:
+        raise NotPlanned(f"needs all {partitions} partitions of {name}, and has {len(tasks)}")
+    return Source(tasks[0].output.rsplit("/", 1)[0], fingerprint([task.fingerprint for task in tasks]))
+
+
+def read_back(stage: Stage, folder: str, column: str, first: int, last: int, partitions: int) -> pa.Table:
+    """The rows with `first <= column <= last` of all ranges in a folder."""
+    paths = (stage.path(f"{folder}/{part:05d}.parquet") for part in range(partitions))
+    return pa.concat_tables([table.read_between(path, column, first, last) for path in paths])
+
+
+def read_marks(stage: Stage, folder: str, place: int, partitions: int) -> Marks:
+    """The marks in the shard at a place of the plan, sorted by row and place."""
+    rows = read_back(stage, folder, "document", place << 32, (place + 1 << 32) - 1, partitions)
+    documents, places = (rows["document"].to_numpy() & np.uint64(0xFFFFFFFF)).astype(np.int64), rows["place"].to_numpy()
+    order = np.lexsort((places, documents))
+    return Marks(documents[order], places[order].astype(np.int64))
+
+
+def write_marks(stage: Stage, task: Task, marks: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Counts:
+    """Write (document, place) of all shards, which come in order, as the task's output."""
+    with table.ShardWriter(stage.path(task.output), MARK_SCHEMA, dictionary=False) as writer:
+        found = SortedWriter(writer)
+        for documents, places in marks:
+            found.add(documents, places)
+        found.flush()
+        counts: Counts = {"documents": 0, "bytes": 0, "marks": found.rows}
+        writer.metadata = task.stamp(counts)
+    return counts

@@ -1,0 +1,169 @@
+"""Repeated passages through storage, in four stages: `anchors`, `shared_anchors`, `windows`, `repeats`.
+
+Each pair is a pass over the text, shard by shard, and a count, range by range. The first pair finds the anchors that
+occur more than once, a tenth of the text's bytes; the second, among the windows that have such an anchor, those that an
+earlier document has, or the same one before. corpus/dedup/windows.py says why that finds all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from corpus import table
+from corpus.dedup.counting import FirstPlaces, Tally
+from corpus.dedup.windows import anchor_keys, window_keys
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.stages.passages_shuffle import (
+    KeyWriter,
+    SortedWriter,
+    documents_of,
+    kept_documents,
+    participants,
+    range_tasks,
+    read_back,
+    read_range,
+    whole,
+    write_marks,
+)
+
+ANCHOR_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
+SHARED_SCHEMA = pa.schema(
+    [pa.field("shard", pa.uint32(), nullable=False), pa.field("key", pa.uint64(), nullable=False)]
+)
+WINDOW_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("row", pa.uint32(), nullable=False),  # of the document in its shard
+        pa.field("word", pa.uint32(), nullable=False),  # at which the window begins
+    ]
+)
+
+
+class WindowParameters(BaseModel):
+    """What decides what repeats."""
+
+    model_config = ConfigDict(frozen=True)
+    words: int
+    exclude: tuple[str, ...]
+    partitions: int
+
+
+class AnchorStage(Stage[WindowParameters]):
+    """documents + duplicates + verdicts of dump=D/N.parquet -> dedup/anchors/dump=D/N.parquet: key"""
+
+    name: ClassVar[str] = "anchors"
+    group: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/anchors"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        shards = participants(done, self.parameters.exclude)
+        return [self.task(f"{self.folder}/{shard}", tasks) for shard, tasks in shards]
+
+    def run(self, task: Task) -> Counts:
+        """Write the anchors of the kept documents."""
+        counts: Counts = {"documents": 0, "bytes": 0}
+        with table.ShardWriter(self.path(task.output), ANCHOR_SCHEMA, dictionary=False) as writer:
+            keys = KeyWriter(writer, self.parameters.partitions)
+            for _, documents in kept_documents(self, task, ["text"]):
+                keys.add(anchor_keys(documents["text"], self.parameters.words))
+                counts["documents"] += len(documents)
+                counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+            keys.flush()
+            writer.metadata = task.stamp(counts | {"keys": keys.rows})
+        return counts | {"keys": keys.rows}
+
+
+class SharedAnchorStage(Stage[WindowParameters]):
+    """dedup/anchors/** -> dedup/shared_anchors/NNNNN.parquet: (shard, key) of a range, for keys that occur twice"""
+
+    name: ClassVar[str] = "shared_anchors"
+    group: ClassVar[str] = "passages"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per range of keys, over the shards of all dumps."""
+        return range_tasks(self, "dedup/shared_anchors", done["anchors"], self.parameters.partitions)
+
+    def run(self, task: Task) -> Counts:
+        """Count the keys of the range, then tell each shard which of its own are shared."""
+        tally = Tally()
+        for _, rows in read_range(self, task, self.parameters.partitions):
+            tally.add(rows["key"].to_numpy())
+        with table.ShardWriter(self.path(task.output), SHARED_SCHEMA, dictionary=False) as writer:
+            shared = SortedWriter(writer)
+            for place, rows in read_range(self, task, self.parameters.partitions):
+                keys = rows["key"].to_numpy()
+                keys = np.unique(keys[tally.of(keys)[0] > 1])
+                shared.add(np.full(len(keys), place, np.uint32), keys)
+            shared.flush()
+            counts: Counts = {"documents": 0, "bytes": 0, "keys": len(tally.numbering), "shared": shared.rows}
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
+class WindowStage(Stage[WindowParameters]):
+    """documents of dump=D/N.parquet + dedup/shared_anchors -> dedup/windows/dump=D/N.parquet: (key, row, word)"""
+
+    name: ClassVar[str] = "windows"
+    group: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/windows"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard."""
+        shared = whole(done, "shared_anchors", self.parameters.partitions)
+        places = {task.output.removeprefix("dedup/anchors/"): place for place, task in enumerate(done["anchors"])}
+        return [
+            self.task(f"{self.folder}/{shard}", [*tasks, shared], place=places[shard])
+            for shard, tasks in participants(done, self.parameters.exclude)
+            if shard in places
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Write the windows whose anchors are shared."""
+        place = task.arguments["place"]
+        shared = read_back(self, task.inputs[3], "shard", place, place, self.parameters.partitions)["key"].to_numpy()
+        counts: Counts = {"documents": 0, "bytes": 0}
+        with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
+            keys = KeyWriter(writer, self.parameters.partitions)
+            for rows, documents in kept_documents(self, task, ["text"]):
+                found = window_keys(documents["text"], self.parameters.words, shared)
+                keys.add(found.keys, rows[found.rows], found.words)
+                counts["documents"] += len(documents)
+                counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+            keys.flush()
+            writer.metadata = task.stamp(counts | {"keys": keys.rows})
+        return counts | {"keys": keys.rows}
+
+
+class RepeatStage(Stage[WindowParameters]):
+    """dedup/windows/** -> dedup/repeats/NNNNN.parquet: (document, word) of the windows of a range that repeat one"""
+
+    name: ClassVar[str] = "repeats"
+    group: ClassVar[str] = "passages"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a partition."""
+        return self.parameters.partitions
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per range of keys, over the shards of all dumps."""
+        return range_tasks(self, "dedup/repeats", done["windows"], self.parameters.partitions)
+
+    def run(self, task: Task) -> Counts:
+        """Take the windows as the corpus is stored; all but the first of each repeat it."""
+        return write_marks(self, task, self._repeats(task))
+
+    def _repeats(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        first = FirstPlaces(self.parameters.words)
+        for place, rows in read_range(self, task, self.parameters.partitions):
+            documents, words = documents_of(place, rows["row"].to_numpy()), rows["word"].to_numpy()
+            again = first.repeated(rows["key"].to_numpy(), documents, words)
+            yield documents[again], words[again]
