@@ -74,6 +74,9 @@ def pretrain(
             sequence_length=settings.sequence_length,
             seed=settings.seed,
             weights=data.weights,
+            changes=[(change.at_token, change.weights) for change in settings.mixture_changes],
+            packing=settings.packing,
+            cache_bytes=settings.cache_bytes,
             tokenizer_hash=tokenizer_hash,
             vocab_size=vocab_size,
         )
@@ -167,10 +170,13 @@ def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
 
 
 def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards], *without: str) -> str:
-    """The hash of what decides a run's weights and measurements: which checkpoints it may go on from."""
-    chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, *without})
+    """The hash of what decides a run's weights and measurements: which checkpoints it may go on from.
+
+    Changes of the mixture are not part of it: the stream's own state holds those that lie before a checkpoint.
+    """
+    chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, "mixture_changes", *without})
     held_out = {name: shards.manifest["files"] for name, shards in validation.items()}
-    return xxhash.xxh3_128_hexdigest(json.dumps([chosen, stream.fingerprint, held_out], sort_keys=True).encode())
+    return xxhash.xxh3_128_hexdigest(json.dumps([chosen, stream.fingerprint_at(0), held_out], sort_keys=True).encode())
 
 
 def summarise(

@@ -9,8 +9,18 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from corpus.errors import UsageError
+from train.cache import CACHE_BYTES
 from train.config import MODELS, ModelConfig, named_model
 from train.mesh import ParallelDims
+
+
+class MixtureChange(BaseModel):
+    """Other weights of the domains from a token of the run on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at_token: int = Field(ge=1)  # of all domains together; the first sequence that begins there or later is the first
+    weights: dict[str, float]  # shares of tokens; a domain that is not named is left out from there on
 
 
 class TrainSettings(BaseModel):
@@ -32,6 +42,10 @@ class TrainSettings(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0)
     init_std: float = Field(default=0.006, gt=0)  # the paper's; 0.02 learns sooner in a run of minutes
     num_kv_heads: int | None = Field(default=None, ge=1)  # grouped-query attention; none: as the named model has it
+    # concatenate: documents end to end, cut where a sequence ends, as the paper's; best_fit: whole where they fit
+    packing: Literal["concatenate", "best_fit"] = "concatenate"
+    mixture_changes: tuple[MixtureChange, ...] = ()  # those behind what is trained may change while a run is stopped
+    cache_bytes: int = Field(default=CACHE_BYTES, ge=1 << 26)  # of a host's disk, for tokens that lie on s3://
     document_mask: bool = False  # attend within a document only; the paper does not say
     precision: Literal["fp32", "bf16"] = "fp32"  # of activations and matrix products; weights and their sums stay fp32
     seed: int = Field(default=0, ge=0)
@@ -121,6 +135,7 @@ OPERATIONAL = (
     "checkpoint_seconds",
     "keep_checkpoints",
     "restarts",
+    "cache_bytes",
     "peak_flops",
     "reuse_stage_one",
 )

@@ -42,6 +42,7 @@ OPTIONS = {
     "batch_size": "sequences a step",
     "micro_batch_size": "sequences at once (memory)",
     "sequence_length": "tokens a sequence",
+    "packing": "concatenate, or best_fit to cut few documents",
     "learning_rate": "peak learning rate",
     "schedule": "multi_step, cosine or wsd",
     "warmup_steps": "steps of linear warmup",
@@ -86,6 +87,14 @@ def register(subparsers: Any) -> None:
             help=text if default is None else f"{text} (default: {default})",
         )
     parser.add_argument("--mesh", metavar="pp=N,dp=N,tp=N", help="processes: pipeline stages, data and tensor parallel")
+    parser.add_argument(
+        "--mixture-change",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("TOKEN", "NAME=SHARE"),
+        help="other weights from a token of the run on; may be given again",
+    )
     parser.add_argument("--document-mask", action="store_true", help="attend within a document only")
     parser.add_argument("--restart", action="store_true", help="discard the checkpoints in OUT")
     parser.set_defaults(run=run)
@@ -172,6 +181,10 @@ def build_settings(args: argparse.Namespace) -> TrainSettings:
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     if args.mesh:
         given["mesh"] = dict(part.partition("=")[::2] for part in args.mesh.split(","))
+    given["mixture_changes"] = [
+        {"at_token": token, "weights": parse_weights(words, "--mixture-change")}
+        for token, *words in args.mixture_change
+    ]
     try:
         return TrainSettings.model_validate(given | {"document_mask": args.document_mask})
     except ValidationError as error:
@@ -197,7 +210,7 @@ def by_domain(folders: list[str]) -> dict[str, str]:
     return named
 
 
-def parse_weights(words: list[str]) -> dict[str, float]:
+def parse_weights(words: list[str], option: str = "--weights") -> dict[str, float]:
     """`web=0.8 code=0.2` as a mapping; raise UsageError for anything else."""
     try:
         shares = {name: float(share) for name, share in (word.split("=") for word in words)}
@@ -206,5 +219,5 @@ def parse_weights(words: list[str]) -> dict[str, float]:
         return shares
     except ValueError:
         raise UsageError(
-            f"--weights {' '.join(words)}: give NAME=SHARE once for each domain, e.g. web=0.8 code=0.2"
+            f"{option} {' '.join(words)}: give NAME=SHARE once for each domain, e.g. web=0.8 code=0.2"
         ) from None

@@ -82,9 +82,10 @@ class TrainStage(Stage[TrainParameters]):
             for domain in storage.read_json(self.path(PLAN))["domains"]
             if domain["weight"] > 0
         }
-        held_out = {name: self.path(f"validation/domain={name}") for name in weights}
+        domains = {*weights, *(name for change in self.parameters.mixture_changes for name in change.weights)}
+        held_out = {name: self.path(f"validation/domain={name}") for name in sorted(domains)}
         data = module.RunData(
-            tokens={name: self.path(f"tokens/domain={name}") for name in weights},
+            tokens={name: self.path(f"tokens/domain={name}") for name in sorted(domains)},
             weights=weights,
             validation={n: f for n, f in held_out.items() if storage.exists(storage.join(f, "manifest.json"))},
             tokenizer_folder=self.path("tokenizer"),

@@ -54,6 +54,24 @@ def test_it_trains_and_says_where_the_model_is(
     assert "resumed at step 4 of 4" in capsys.readouterr().out
 
 
+def test_the_mixture_changes_behind_what_is_trained(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished run is lengthened with other weights; a change in what it has read already is refused."""
+    out = tmp_path / "out"
+    words = command(folders, out, "--weights", "web=1", "code=0", "--packing", "best_fit", "--schedule", "wsd")
+    assert main([*words, "--mixture-change", "96", "code=1"]) == 0
+    summary = json.loads((out / "manifest.json").read_text())["summary"]
+    assert {name: domain["tokens"] for name, domain in summary["domains"].items()} == {"web": 6 * 16, "code": 2 * 16}
+    capsys.readouterr()
+    assert main([*words, "--mixture-change", "96", "code=1", "--mixture-change", "128", "web=1"]) == 0
+    assert "resumed at step 4 of 4" in capsys.readouterr().out
+    assert main([*words, "--mixture-change", "64", "code=1"]) == 1
+    assert "up to there" in capsys.readouterr().err
+    assert main([*words, "--mixture-change", "64"]) == 2
+    assert main([*words, "--mixture-change", "64", "books=1"]) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
