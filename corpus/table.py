@@ -6,7 +6,7 @@ files beside it, no database. The bytes depend on the rows only, so the same row
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Self
@@ -72,13 +72,18 @@ class ShardWriter:
 
     `metadata` (JSON-able) is what the footer will carry; it may be set until the block ends. `level` is zstd's.
     `dictionary`: whether columns may be dictionary-encoded; trying costs half of the time where values are hashes.
+    `packed`: integer columns, sorted or small, that are stored as bit-packed differences and not compressed again,
+    which is smaller than zstd makes them and read at twice the speed; nothing is dictionary-encoded then.
     """
 
-    def __init__(self, path: str, schema: pa.Schema, level: int = 1, dictionary: bool = True) -> None:
+    def __init__(
+        self, path: str, schema: pa.Schema, level: int = 1, dictionary: bool = True, packed: Sequence[str] = ()
+    ) -> None:
         self.path = path
         self.schema = schema
         self.level = level
-        self.dictionary = dictionary
+        self.dictionary = dictionary and not packed
+        self.packed = packed
         self.metadata: dict[str, Any] = {}
         self.num_rows = 0
 
@@ -88,9 +93,12 @@ class ShardWriter:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self.schema,
-            compression="zstd",
-            compression_level=self.level,
+            compression={name: "none" if name in self.packed else "zstd" for name in self.schema.names}
+            if self.packed
+            else "zstd",
+            compression_level=None if self.packed else self.level,
             use_dictionary=self.dictionary,
+            column_encoding=dict.fromkeys(self.packed, "DELTA_BINARY_PACKED") or None,
         )
         return self
 

@@ -6,6 +6,9 @@ costs a comparison and not a document.
 
 A band's rows are mixed into one 64-bit key. Adding them up, as is sometimes done, leaves about 27 bits, because minima
 are small numbers, and joins documents that have nothing in common once there are some millions of them.
+
+A bucket of a million documents gives a million edges and not half a billion: a star from its first document, because
+it only has to hold together.
 """
 
 from typing import NamedTuple
@@ -17,13 +20,15 @@ from numba import njit
 from corpus.kernels import MIX_A, mix64
 
 _U64 = np.uint64
+KIND_BITS = 10  # of a key in the exchange: which band it is of (or that it is a URL's), so at most 1,024 kinds
+Numbers = npt.NDArray[np.uint64]
 
 
 class Edges(NamedTuple):
-    """Pairs of documents, as two arrays of ordinals of equal length."""
+    """Pairs of documents, as two arrays of numbers of equal length; first < second."""
 
-    first: npt.NDArray[np.uint64]
-    second: npt.NDArray[np.uint64]
+    first: Numbers
+    second: Numbers
 
 
 @njit(nogil=True, cache=True)
@@ -38,24 +43,118 @@ def band_keys(minima, out):  # type: ignore[no-untyped-def]
         out[band] = mix64(key)
 
 
-def star_edges(keys: npt.NDArray[np.uint64], ordinals: npt.NDArray[np.uint64]) -> Edges:
-    """An edge from each document to the first (smallest ordinal) of those with the same key.
+def keys_of_kind(keys: Numbers, kind: int) -> Numbers:
+    """Keys of the exchange: the kind in the upper 10 bits, then the upper 54 bits of the key, so that each kind is a
+    range of its own.
 
-    A bucket of a million documents gives a million edges and not half a billion: it only has to hold together, because
-    comparing comes later. `keys` and `ordinals` are of equal length, in any order; the edges do not depend on it.
+    That 54 bits are equal by chance costs a comparison, some three thousand times a band among 10**10 documents.
     """
-    order = np.lexsort((ordinals, keys))
-    keys, ordinals = keys[order], ordinals[order]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, np.int64)
-    sizes = np.diff(np.r_[starts, len(keys)])
-    hubs = np.repeat(ordinals[starts], sizes)
-    leaf = hubs != ordinals
-    return unique_edges(Edges(hubs[leaf], ordinals[leaf]))
+    return (keys >> _U64(KIND_BITS)) | _U64(kind << (64 - KIND_BITS))
 
 
-def unique_edges(edges: Edges) -> Edges:
-    """The edges in ascending order, each once."""
-    order = np.lexsort((edges.second, edges.first))
+def sort_keys(keys: Numbers, rows: npt.NDArray[np.uint32]) -> tuple[Numbers, npt.NDArray[np.uint32]]:
+    """The keys ascending, each with its row; ties in the order given. Takes 20 bytes a key."""
+    packed, bits = sorted_words(keys, int(keys.min(initial=0xFFFFFFFFFFFFFFFF)), int(keys.max(initial=0)))
+    return _unpack(packed, bits, keys, rows)
+
+
+def star_edges(keys: Numbers, numbers: Numbers, low: int = 0, high: int = (1 << 64) - 1) -> Edges:
+    """An edge from each document to the first (smallest number) of those with the same key, in no particular order.
+
+    `keys`, all between `low` and `high`, and `numbers` are of equal length, in any order. Takes 24 bytes a key and 16
+    an edge.
+    """
+    packed, bits = sorted_words(keys, low, high)
+    return Edges(*_stars(packed, bits, keys, numbers))
+
+
+def sorted_words(keys: Numbers, low: int, high: int) -> tuple[Numbers, np.uint64]:
+    """Sorted words of a key's upper bits, as many as fit, and its place in the lower bits; and how many those are.
+
+    To sort one word is four times as fast as to sort keys with something in tow. All keys lie from `low` to `high`.
+    """
+    bits = _U64(max(1, (len(keys) - 1).bit_length()))
+    packed = _pack(keys, _U64(low), _U64(64 - max(1, (high - low).bit_length())), bits)
+    packed.sort()
+    return packed, bits
+
+
+def sort_edges(edges: Edges) -> Edges:
+    """The edges by (second, first), each once."""
+    if not len(edges.first):
+        return edges
+    bits = int(edges.second.max()).bit_length()
+    if 2 * bits <= 64:
+        packed = (edges.second << _U64(bits)) | edges.first
+        packed.sort()
+        packed = packed[np.r_[True, packed[1:] != packed[:-1]]]
+        return Edges(packed & _U64((1 << bits) - 1), packed >> _U64(bits))
+    order = np.lexsort((edges.first, edges.second))
     first, second = edges.first[order], edges.second[order]
-    fresh = np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])] if len(first) else np.zeros(0, bool)
+    fresh = np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])]
     return Edges(first[fresh], second[fresh])
+
+
+@njit(nogil=True, cache=True)
+def _pack(keys, low, shift, bits):  # type: ignore[no-untyped-def]
+    """The upper bits of `(key - low) << shift`, with the key's place in the lower `bits`."""
+    packed = np.empty(len(keys), np.uint64)
+    for i in range(len(keys)):
+        packed[i] = (((keys[i] - low) << shift) >> bits) << bits | _U64(i)
+    return packed
+
+
+@njit(nogil=True, cache=True)
+def _unpack(packed, bits, keys, rows):  # type: ignore[no-untyped-def]
+    """Keys and rows in the order of `packed`; where the bits that were packed are equal, put right."""
+    mask = (_U64(1) << bits) - _U64(1)
+    out = np.empty(len(packed), np.uint64)
+    out_rows = np.empty(len(packed), np.uint32)
+    for i in range(len(packed)):
+        place = np.int64(packed[i] & mask)
+        key = keys[place]
+        at = i
+        while at > 0 and out[at - 1] > key:
+            out[at] = out[at - 1]
+            out_rows[at] = out_rows[at - 1]
+            at -= 1
+        out[at] = key
+        out_rows[at] = rows[place]
+    return out, out_rows
+
+
+@njit(nogil=True, cache=True)
+def _stars(packed, bits, keys, numbers):  # type: ignore[no-untyped-def]
+    """The stars of the buckets; `packed` is sorted, and used up."""
+    mask = (_U64(1) << bits) - _U64(1)
+    total = 0
+    for i in range(1, len(packed)):
+        total += (packed[i] >> bits) == (packed[i - 1] >> bits)
+    first = np.empty(total, np.uint64)
+    second = np.empty(total, np.uint64)
+    made = 0
+    start = 0
+    while start < len(packed):
+        stop = start + 1
+        while stop < len(packed) and (packed[stop] >> bits) == (packed[start] >> bits):
+            stop += 1
+        end = stop
+        while end - start > 1:  # almost always all keys of the run are equal; if not, one key after the other
+            key = keys[np.int64(packed[start] & mask)]
+            hub = numbers[np.int64(packed[start] & mask)]
+            others = start + 1
+            for i in range(start + 1, end):
+                if keys[np.int64(packed[i] & mask)] == key:
+                    hub = min(hub, numbers[np.int64(packed[i] & mask)])
+            for i in range(start, end):
+                place = np.int64(packed[i] & mask)
+                if keys[place] != key:
+                    packed[others] = packed[i]
+                    others += 1
+                elif numbers[place] != hub:
+                    first[made] = hub
+                    second[made] = numbers[place]
+                    made += 1
+            start, end = start + 1, others  # between them: entries of other keys
+        start = stop
+    return first[:made], second[:made]

@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Signatures
 from corpus.dedup.verify import may_reach, similarity
 
 Criterion = Literal["passes", "quality", "date", "length", "dump", "id", "order"]
-LEVELS = ("", "exact", "url", "near")  # of a removal; the position is what `Election.level` holds
-EXACT, URL, NEAR = 1, 2, 3
+LEVELS = ("", "exact", "url", "near", "takedown")  # of a removal; the position is what `Election.level` holds
+EXACT, URL, NEAR, TAKEDOWN = 1, 2, 3, 4
+UNDECIDED = -1  # neither removed nor a keeper: there are as many keepers as are allowed
 MOST_COMPARED = 256
 NO_DATE = np.iinfo(np.int64).min
 
@@ -53,8 +55,8 @@ class Election(NamedTuple):
 def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) -> npt.NDArray[np.int64]:
     """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
 
-    passes: no failed filter rule; quality: fewest failed filter rules; date: newest or oldest, unknown last; length: longest; dump: first in the
-    recipe's order; id: smallest as a string; order: first as stored.
+    passes: no failed filter rule; quality: fewest failed filter rules; date: newest or oldest, unknown last; length:
+    longest; dump: first in the recipe's order; id: smallest as a string; order: first as stored.
     """
     known = members.date != NO_DATE
     columns = {
@@ -76,37 +78,29 @@ def elect(
     threshold: float,
     by_url: bool = False,
     most_compared: int = MOST_COMPARED,
+    most_keepers: int = 0,
 ) -> Election:
     """Choose keepers greedily in `order`; `by_url` also removes documents whose canonical URL a keeper has.
 
     The work is one sketch comparison per pair of a document and a keeper in one of its buckets; a copy of a kept text,
-    and with `by_url` a page of a kept URL, is compared with that keeper and no other.
+    and with `by_url` a page of a kept URL, is compared with that keeper and no other. With as many keepers as
+    `most_keepers` (0: any number), documents that match none are left UNDECIDED. Takes 12 bytes a document and band.
     """
     count = len(members.ordinals)
-    columns = [_bucket_numbers(members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1))]
-    if by_url:
-        columns.append(_bucket_numbers(members.url_hash))
-    columns += [_bucket_numbers(members.signatures.bands[:, b]) for b in range(members.signatures.bands.shape[1])]
+    text = members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1)
+    keys = [text, *([members.url_hash] if by_url else []), *members.signatures.bands.T]
+    buckets = np.empty((count, len(keys)), np.int32)
     total = 0
-    for column in columns:
-        column[column >= 0] += total
-        total = max(total, int(column.max(initial=-1)) + 1)
-    buckets = np.ascontiguousarray(np.stack(columns, axis=1)) if count else np.zeros((0, 1), np.int64)
+    for column, values in enumerate(keys):
+        total = number_buckets(np.ascontiguousarray(values), buckets[:, column], total)
     election = Election(np.arange(count), np.ones(count, np.float32), np.zeros(count, np.int8))
-    _elect(members, order, buckets, total, threshold, by_url, most_compared, election)
+    _elect(members, order, buckets, total, threshold, by_url, most_compared, most_keepers or count, election)
     return election
-
-
-def _bucket_numbers(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Number the keys that occur more than once from 0; -1 for the others and for key 0, which is no key."""
-    _, inverse, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    number = np.where(sizes > 1, np.cumsum(sizes > 1) - 1, -1)[inverse]
-    return np.where(keys == 0, -1, number)
 
 
 @njit(nogil=True, cache=True)
 def _elect(  # type: ignore[no-untyped-def]
-    members, order, buckets, total, threshold, by_url, most_compared, election
+    members, order, buckets, total, threshold, by_url, most_compared, most_keepers, election
 ):
     """Fill `election`. Keepers of a bucket form a linked list in the order of their election."""
     signatures = members.signatures
@@ -118,6 +112,7 @@ def _elect(  # type: ignore[no-untyped-def]
     place = np.empty(len(order), np.int64)  # in the order: of equally similar keepers the first is named
     for i in range(len(order)):
         place[order[i]] = i
+    keepers = 0
     for member in order:
         best, best_level, best_similarity = -1, NEAR + 1, 0.0
         for column in range(width):
@@ -143,6 +138,10 @@ def _elect(  # type: ignore[no-untyped-def]
             election.level[member] = best_level
             election.similarity[member] = best_similarity
             continue
+        if keepers == most_keepers:
+            election.level[member] = UNDECIDED
+            continue
+        keepers += 1
         for column in range(width):
             bucket = buckets[member, column]
             if bucket >= 0:

@@ -4,8 +4,24 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from corpus.dedup.keep import Criterion
 from corpus.dedup.scurve import choose_bands, match_probability
-from pipelines.sections.base import Section
+from corpus.dedup.takedown import Rules
+from pipelines.sections.base import Name, Section
+
+
+class Takedown(Section):
+    """Documents that must leave the corpus; those they stood for get another keeper, and no text is read for it."""
+
+    sources: tuple[Name, ...] = ()  # dumps and plain sources by name; taking them out of `inputs` does the same
+    sites: tuple[str, ...] = ()  # registered domains
+    urls: tuple[str, ...] = ()  # whole URLs in which `*` stands for any characters
+    ids: tuple[str, ...] = ()  # of single documents
+
+    @property
+    def rules(self) -> Rules:
+        """The same, as the stages take it."""
+        return Rules(self.sources, self.sites, self.urls, self.ids)
 
 
 class DedupParameters(Section):
@@ -19,10 +35,25 @@ class DedupParameters(Section):
     sketch_size: int = Field(default=0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
     seed: int = Field(default=1, ge=0, lt=2**32)  # of the permutations
     minima: bool = False  # also store the signatures, for datasketch.MinHash; deduplication needs their keys only
+    mode: Literal["global", "append"] = "global"  # append: what was kept of earlier dumps (in this order) stays kept
     keep: tuple[Literal["quality", "date", "length", "dump", "id"], ...] = ("quality", "date", "length", "id")
     date: Literal["newest", "oldest"] = "newest"  # which date the policy prefers
+    takedown: Takedown = Takedown()
     urls: bool = False  # also remove pages whose canonical URL a keeper has
-    partitions: int = Field(default=1, ge=1)  # of the shuffle and the clusters; each must fit a task's memory
+    memory_bytes: int = Field(default=2 << 30, ge=1 << 30)  # of a task, from which everything is cut
+    shards_per_group: int = Field(default=256, ge=1)  # neighbouring shards that share a file of the shuffle
+    partitions: int = Field(default=1, ge=1)  # at least, of keys and of components; memory may ask for more
+
+    @property
+    def policy(self) -> tuple[Criterion, ...]:
+        """What keepers are chosen by, in order of weight.
+
+        To append, dumps are taken in their order, but documents that the filters drop after all others: they were never
+        published, and must not stand for one that could be.
+        """
+        if self.mode == "global":
+            return self.keep
+        return (*(("passes",) if "quality" in self.keep else ()), "dump", *self.keep)
 
     @model_validator(mode="after")
     def _finds_what_it_should(self) -> Self:

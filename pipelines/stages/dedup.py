@@ -1,36 +1,68 @@
-"""Cross-dump deduplication as stages: signatures, shuffle, candidates, components, clusters, duplicates, curve.
+"""Cross-dump deduplication as stages.
+
+    signatures  of each shard, the only stage that reads text
+    texts       keys of whole texts, a file a group of shards
+    layout      how many parts everything is cut into
+    copies      documents of equal text
+    shuffle     keys of bands and URLs, of all documents but copies
+    candidates  documents that share a bucket
+    forests     the edges of each range of documents, contracted
+    components  which documents hang together
+    members     their signatures, in the order of components
+    clusters    keepers, and who is removed for whom
+    fates       the same, by group of shards
+    duplicates  the fate of every document, and the curve of all dumps
 
 Each stage takes of the recipe's section only what decides its output, so that a changed parameter recomputes what
 depends on it and no more: a threshold or a policy begins at the clusters, a filter's verdict too, a new dump adds its
 own signatures and redoes the (text-free) stages after them.
 """
 
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel
 
 from pipelines.engine.stage import NoParameters, Stage
 from pipelines.sections.dedup import DedupParameters
-from pipelines.stages.dedup_candidates import CandidateStage, ComponentStage, PartitionParameters
+from pipelines.stages.dedup_candidates import CandidateParameters, CandidateStage, CopyStage
 from pipelines.stages.dedup_clusters import ClusterParameters, ClusterStage
-from pipelines.stages.dedup_duplicates import CurveStage, DuplicateStage
-from pipelines.stages.dedup_signatures import ShuffleParameters, ShuffleStage, SignatureParameters, SignatureStage
+from pipelines.stages.dedup_components import ComponentStage, ForestStage
+from pipelines.stages.dedup_duplicates import CurveStage, DuplicateParameters, DuplicateStage
+from pipelines.stages.dedup_fates import FateParameters, FateStage
+from pipelines.stages.dedup_layout import LayoutParameters, LayoutStage
+from pipelines.stages.dedup_members import MemberParameters, MemberStage
+from pipelines.stages.dedup_shuffle import KeyParameters, ShuffleParameters, ShuffleStage, TextStage
+from pipelines.stages.dedup_signatures import SignatureParameters, SignatureStage
+
+M = TypeVar("M", bound=BaseModel)
+PROCESS_BYTES = 640 << 20  # of a task's memory: the interpreter, its libraries, and a row group being read or written
 
 
 def dedup_stages(root: str, section: DedupParameters) -> list[Stage]:
     """The stages in order; they take documents (and verdicts) from the stages planned before them."""
-    chosen = section.model_dump()
-    partitions = PartitionParameters(partitions=section.partitions)
+    chosen = section.model_dump() | {
+        "keep": section.policy,
+        "takedown": section.takedown.rules,
+        "budget": section.memory_bytes - PROCESS_BYTES,
+        "kinds": section.bands + section.urls,
+        "judged": "quality" in section.keep,
+    }
+
+    def having(model: type[M]) -> M:
+        return model(**{name: chosen[name] for name in model.model_fields})
+
     return [
-        SignatureStage(root, SignatureParameters(**_only(chosen, SignatureParameters))),
-        ShuffleStage(root, ShuffleParameters(urls=section.urls)),
-        CandidateStage(root, partitions),
-        ComponentStage(root, partitions),
-        ClusterStage(root, ClusterParameters(**_only(chosen, ClusterParameters))),
-        DuplicateStage(root, partitions),
+        SignatureStage(root, having(SignatureParameters)),
+        TextStage(root, having(KeyParameters)),
+        LayoutStage(root, having(LayoutParameters)),
+        CopyStage(root, having(CandidateParameters)),
+        ShuffleStage(root, having(ShuffleParameters)),
+        CandidateStage(root, having(CandidateParameters)),
+        ForestStage(root, NoParameters()),
+        ComponentStage(root, NoParameters()),
+        MemberStage(root, having(MemberParameters)),
+        ClusterStage(root, having(ClusterParameters)),
+        FateStage(root, having(FateParameters)),
+        DuplicateStage(root, having(DuplicateParameters)),
         CurveStage(root, NoParameters()),
     ]
-
-
-def _only(chosen: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    return {name: chosen[name] for name in model.model_fields}

@@ -1,30 +1,38 @@
-"""`clusters`: within each component, choose the keepers by the policy and name one for every removed document.
+"""`clusters`: choose the keepers of each component, and name one for every removed document.
 
-A task takes a part of the components, gathers the signatures of just their members, and compares documents with
-keepers (`corpus.dedup.keep`). The policy is read here and nowhere before, so a new threshold, policy or filter verdict
-costs this stage and not the signatures.
+A task of `clusters` takes a range of components, reads their members in windows that fit its memory, and compares
+documents with keepers (`corpus.dedup.keep`); a component that alone does not fit is elected in parts, with the same
+result (`corpus.dedup.large`). The policy is read here and nowhere before, so a new threshold or policy costs this
+stage and those after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
 from corpus.dedup.exact import hash_columns
+from corpus.dedup.exchange import Exchange, Window, write_rows
 from corpus.dedup.keep import LEVELS, Criterion, Election, Members, cluster_sizes, elect, policy_order
-from corpus.dedup.local import id_ranks, joined, seconds
-from corpus.dedup.ordinals import ROWS, dump_of
+from corpus.dedup.large import elect_in_parts
+from corpus.dedup.local import id_ranks, seconds
+from corpus.dedup.minhash import Signatures
+from corpus.dedup.ordinals import dump_of
+from corpus.errors import HeadwaterError
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup_candidates import bases, tasks_over, write_sorted
-from pipelines.stages.dedup_signatures import signatures_of, with_prefix
+from pipelines.stages.dedup_layout import planned_layout, read_layout, tasks_over, whole
+from pipelines.stages.dedup_signatures import signatures_of
 
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-NOT_JUDGED = np.int32(1 << 30)  # failed rules of a document that no filter has seen: after those that were judged
+_ROWS_A_GROUP = 1 << 16
+MEMBER_BYTES = 300  # of a member beside its signature, while keepers are elected
+BAND_BYTES = 12  # and for each of its bands
+SIGNATURE_COPIES = 2.2  # the rows as they are read, and the arrays made of them
+LIGHT_BYTES = 250  # of a member of a component that is elected in parts: what the policy looks at, ids, and the fate
+LIGHT = ["ordinal", "id", "failed_rules", "date", "length"]
 
 CLUSTER_SCHEMA = pa.schema(
     [
@@ -41,99 +49,148 @@ CLUSTER_SCHEMA = pa.schema(
 
 
 class ClusterParameters(BaseModel):
-    """What decides who stays."""
+    """What decides who stays, and what a task may hold (bytes)."""
 
     model_config = ConfigDict(frozen=True)
     threshold: float
     keep: tuple[Criterion, ...]
     date: Literal["newest", "oldest"]
     urls: bool
-    partitions: int
+    bands: int
+    budget: int
 
 
 class ClusterStage(Stage[ClusterParameters]):
-    """dedup/components + signatures (+ verdicts) -> dedup/clusters/NNNNN.parquet, sorted by ordinal"""
+    """dedup/members/** -> dedup/clusters/NNNNN.parquet, runs sorted by ordinal"""
 
     name: ClassVar[str] = "clusters"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     group: ClassVar[str] = "dedup"
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a partition."""
-        return self.parameters.partitions
-
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per part of the components."""
-        verdicts = with_prefix(done, "verdicts/") if "quality" in self.parameters.keep else []
-        inputs = [*done["components"], *done["signatures"], *verdicts]
-        return tasks_over(self, "dedup/clusters", inputs, self.parameters.partitions)
+        """A task per range of components."""
+        layout = planned_layout(self.root, done)
+        inputs = [*done["layout"], *whole(done, "members", len(layout.groups))]
+        return tasks_over(self, "dedup/clusters", inputs, layout.partitions)
 
     def run(self, task: Task) -> Counts:
-        """Gather the members of the part, elect keepers, and write every member's fate."""
-        own = table.read_table(self.path(task.inputs[0]))
-        ordinals, labels = own["ordinal"].to_numpy(), own["component"].to_numpy()
-        part = ((labels * _SPREAD) >> np.uint64(32)) % np.uint64(self.parameters.partitions)
-        ids, members = self._gather(task, ordinals[part == task.arguments["partition"]])
-        order = policy_order(members, self.parameters.keep, self.parameters.date == "newest")
-        election = elect(members, order, self.parameters.threshold, self.parameters.urls)
-        counts = _counts(members, election)
-        columns = _columns(ids, members, election)
-        write_sorted(self.path(task.output), CLUSTER_SCHEMA, columns, task, counts)
+        """Gather the members of the range, elect keepers, and write every member's fate."""
+        layout = read_layout(self.root)
+        paths = [self.path(f"dedup/members/{name}.parquet") for name in layout.groups]
+        part = task.arguments["partition"]
+        span = [(place << 64) // layout.partitions for place in (part, part + 1)]
+        exchange = Exchange(paths, "place", span[0], span[1] - 1)
+        counts: Counts = {"documents": 0, "bytes": 0, "removed": dict.fromkeys(LEVELS[1:4], 0)}
+        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA) as writer:
+            per_row = MEMBER_BYTES + BAND_BYTES * self.parameters.bands
+            for window in exchange.windows(self.parameters.budget, per_row, SIGNATURE_COPIES):
+                found = (self._large if window.hot else self._small)(exchange, window, per_row)
+                if found is not None:
+                    ids, members, election = found
+                    _count(counts, members, election)
+                    write_rows(writer, _fates(ids, members, election), _ROWS_A_GROUP)
+            writer.metadata = task.stamp(counts)
+        exchange.close()
         return counts
 
-    def _gather(self, task: Task, ordinals: npt.NDArray[np.uint64]) -> tuple[pa.ChunkedArray, Members]:
-        """The ids and the member arrays of these ordinals (ascending), from the shards that hold them."""
-        shards = [path for path in task.inputs if path.startswith("signatures/")]
-        verdicts = {path for path in task.inputs if path.startswith("verdicts/")}
-        parts: list[pa.Table] = []
-        failed = [np.zeros(0, np.int32)]
-        for path, base in zip(shards, bases(shards), strict=True):
-            start, end = np.searchsorted(ordinals, np.array([base, base + ROWS], np.uint64))
-            if start < end or not parts:
-                rows = pa.array(ordinals[start:end] - np.uint64(base))
-                signed = table.read_table(self.path(path))
-                parts.append(signed.take(rows))
-                verdict = path.replace("signatures/", "verdicts/", 1)
-                rules = self._failed_rules(verdict, signed) if verdict in verdicts else np.full(len(signed), NOT_JUDGED)
-                failed.append(rules[ordinals[start:end] - np.uint64(base)].astype(np.int32))
-        bands = parts[0].schema.field("bands").type.list_size
-        rows = pa.concat_tables([part.drop_columns(["bands", "sketch"]) for part in parts])
-        return rows["id"], Members(
-            ordinals,
-            joined((signatures_of(part) for part in parts), bands),
-            hash_columns(rows["text_hash"]),
-            rows["url_hash"].to_numpy(),
-            np.concatenate(failed),
-            seconds(rows["date"]),
-            rows["length"].to_numpy(),
-            dump_of(ordinals),
-            id_ranks(rows["id"]),
+    def _small(
+        self, exchange: Exchange, window: Window, per_row: float
+    ) -> tuple[pa.ChunkedArray, Members, Election] | None:
+        """The election of all components of a window."""
+        tables = [rows for _, rows in exchange.read(window)]
+        if not tables:
+            return None
+        ids, members = _members(tables)
+        order = policy_order(members, self.parameters.keep, self.parameters.date == "newest")
+        return ids, members, elect(members, order, self.parameters.threshold, self.parameters.urls)
+
+    def _large(
+        self, exchange: Exchange, window: Window, per_row: float
+    ) -> tuple[pa.ChunkedArray, Members, Election] | None:
+        """The election of one component, of which a part at a time is in memory."""
+        rows = pa.concat_tables([rows for _, rows in exchange.read(window, LIGHT)])
+        budget = self.parameters.budget - LIGHT_BYTES * len(rows)
+        cost = exchange.cost(window.first, window.last, per_row, SIGNATURE_COPIES) / max(1, len(rows))
+        held = int(budget / cost)
+        if held < 2:
+            raise HeadwaterError(
+                f"a component of {len(rows):,} documents takes {len(rows):,} x {LIGHT_BYTES} bytes beside the "
+                f"signatures, and a task of dedup may hold {self.parameters.budget:,}; raise dedup.memory_bytes"
+            )
+        ids = rows["id"]
+        signatures = Signatures(
+            np.zeros((0, 0), np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int32)
         )
+        members = _light_members(rows, signatures, np.zeros((0, 2), np.uint64), np.zeros(0, np.uint64))
+        order = policy_order(members, self.parameters.keep, self.parameters.date == "newest")
 
-    def _failed_rules(self, verdict: str, signed: pa.Table) -> npt.NDArray[Any]:
-        """How many filter rules each document of a shard fails; 0 where it passes."""
-        judged = table.read_table(self.path(verdict), ["id", "keep", "reasons"])
-        table.check_ids(judged, signed, self.path(verdict))
-        failed = pc.fill_null(pc.list_value_length(judged["reasons"]), 0).to_numpy()
-        return np.where(judged["keep"].to_numpy(), 0, np.maximum(failed, 1))
+        def gather(wanted: npt.NDArray[np.int64]) -> Members:
+            return _members(list(_picked(exchange, window, wanted)))[1]
 
-
-def _counts(members: Members, election: Election) -> Counts:
-    removed = {level: int((election.level == place).sum()) for place, level in enumerate(LEVELS) if level}
-    return {"documents": len(members.ordinals), "bytes": int(members.length.sum()), "removed": removed}
+        return ids, members, elect_in_parts(order, gather, held, self.parameters.threshold, self.parameters.urls)
 
 
-def _columns(ids: pa.ChunkedArray, members: Members, election: Election) -> list[Any]:
+def _picked(exchange: Exchange, window: Window, wanted: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
+    """Rows of a window by their place in it, in the order wanted."""
+    ascending = np.argsort(wanted)
+    places = wanted[ascending]
+    parts, first = [], 0
+    for _, rows in exchange.read(window):
+        start, end = np.searchsorted(places, [first, first + len(rows)])
+        parts.append(rows.take(pa.array(places[start:end] - first)))
+        first += len(rows)
+    back = np.empty(len(wanted), np.int64)
+    back[ascending] = np.arange(len(wanted))
+    yield pa.concat_tables(parts).combine_chunks().take(pa.array(back))
+
+
+def _members(tables: list[pa.Table]) -> tuple[pa.ChunkedArray, Members]:
+    """The ids and the arrays of rows of `members`; the list is emptied, so that rows are not held twice for long."""
+    rows = pa.concat_tables(tables)
+    tables.clear()
+    signatures = signatures_of(rows)
+    rows = rows.drop_columns(["bands", "sketch"])
+    return rows["id"], _light_members(rows, signatures, hash_columns(rows["text_hash"]), rows["url_hash"].to_numpy())
+
+
+def _light_members(rows: pa.Table, signatures: Signatures, text_hash: Any, url_hash: Any) -> Members:
+    ordinals = rows["ordinal"].to_numpy()
+    return Members(
+        ordinals,
+        signatures,
+        text_hash,
+        url_hash,
+        rows["failed_rules"].to_numpy(),
+        seconds(rows["date"]),
+        rows["length"].to_numpy(),
+        dump_of(ordinals),
+        id_ranks(rows["id"]),
+    )
+
+
+def _count(counts: Counts, members: Members, election: Election) -> None:
+    counts["documents"] += len(members.ordinals)
+    counts["bytes"] += int(members.length.sum())
+    for place, level in enumerate(LEVELS[:4]):
+        if level:
+            counts["removed"][level] += int((election.level == place).sum())
+
+
+def _fates(ids: pa.ChunkedArray, members: Members, election: Election) -> pa.Table:
+    """The rows of the cluster table, by ordinal."""
     size, dumps = cluster_sizes(election.keeper, members.dump)
     first = np.full(len(members.dump), np.iinfo(np.int32).max, np.int32)
     np.minimum.at(first, election.keeper, members.dump)
-    return [
-        pa.array(members.ordinals),
-        ids,
-        ids.take(pa.array(election.keeper)),
-        pa.array(election.level),
-        pa.array(election.similarity),
-        pa.array(size),
-        pa.array(dumps),
-        pa.array(first[election.keeper]),
+    order = np.argsort(members.ordinals)
+    ids = ids.combine_chunks()
+    columns = [
+        pa.array(members.ordinals[order]),
+        ids.take(pa.array(order)),
+        ids.take(pa.array(election.keeper[order])),
+        pa.array(election.level[order]),
+        pa.array(election.similarity[order]),
+        pa.array(size[order]),
+        pa.array(dumps[order]),
+        pa.array(first[election.keeper][order]),
     ]
+    return pa.table(columns, CLUSTER_SCHEMA)

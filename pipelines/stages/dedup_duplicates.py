@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
-from corpus.dedup.keep import LEVELS
+from corpus.dedup.keep import LEVELS, TAKEDOWN
 from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
+from corpus.dedup.takedown import Rules, taken_down
 from corpus.errors import CorruptShard
-from pipelines.engine.stage import Counts, NoParameters, Source, Stage, Task, fingerprint
-from pipelines.stages.dedup_candidates import PartitionParameters, dump_positions, whole
-from pipelines.stages.dedup_signatures import with_prefix
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task
+from pipelines.stages.dedup_layout import dump_positions, group_name, planned_layout, whole
 
 SITES_SHOWN = 200
 _ROWS_WAITING = 1 << 20  # rows of shards that are added up together
@@ -29,7 +30,7 @@ DUPLICATES_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("keep", pa.bool_(), nullable=False),
-        pa.field("level", pa.string()),  # why it is removed: exact, url or near
+        pa.field("level", pa.string()),  # why it is removed: exact, url, near or takedown
         pa.field("duplicate_of", pa.string()),  # the id of its keeper
         pa.field("similarity", pa.float32()),  # Jaccard similarity to its keeper
         pa.field("cluster", pa.string(), nullable=False),  # the id of the keeper, its own for a keeper
@@ -39,12 +40,23 @@ DUPLICATES_SCHEMA = pa.schema(
 )
 
 
-def duplicates_table(ids: pa.Array, rows: Any, fates: pa.Table) -> pa.Table:
-    """The duplicates rows of documents `ids`, of which those at `rows` (int64) have the fates of a cluster table."""
+class DuplicateParameters(BaseModel):
+    """How shards are grouped, and which documents are in no cluster because they are taken down."""
+
+    model_config = ConfigDict(frozen=True)
+    shards_per_group: int
+    takedown: Rules = Rules()
+
+
+def duplicates_table(ids: pa.Array, rows: Any, fates: pa.Table, gone: Any) -> pa.Table:
+    """The duplicates rows of documents `ids`, of which those at `rows` (int64) have the fates of a cluster table and
+    those where `gone` are taken down."""
     total = len(ids)
     level = np.zeros(total, np.int8)
     level[rows] = fates["level"].to_numpy()
+    level[gone] = TAKEDOWN
     keep = pa.array(level == 0)
+    named = pa.array((level == 0) | gone)
     cluster = pc.replace_with_mask(ids, _mask(total, rows), fates["keeper"].combine_chunks())
     similarity = np.ones(total, np.float32)
     similarity[rows] = fates["similarity"].to_numpy()
@@ -55,8 +67,8 @@ def duplicates_table(ids: pa.Array, rows: Any, fates: pa.Table) -> pa.Table:
         ids,
         keep,
         names.take(pa.array(level)),
-        pc.if_else(keep, None, cluster),
-        pc.if_else(keep, None, pa.array(similarity)),
+        pc.if_else(named, None, cluster),
+        pc.if_else(named, None, pa.array(similarity)),
         cluster,
         pa.array(size),
         pa.array(dumps),
@@ -70,10 +82,11 @@ def _mask(total: int, rows: Any) -> pa.Array:
     return pa.array(mask)
 
 
-class DuplicateStage(Stage[PartitionParameters]):
-    """dedup/clusters/** + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
+class DuplicateStage(Stage[DuplicateParameters]):
+    """dedup/fates/dump=D/GGGGG.parquet + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
+    version: ClassVar[int] = 2
     folder: ClassVar[str] = "duplicates"
     group: ClassVar[str] = "dedup"
 
@@ -81,12 +94,12 @@ class DuplicateStage(Stage[PartitionParameters]):
         """A task per shard."""
         signatures = done["signatures"]
         positions = dump_positions([task.output for task in signatures])
-        parts = whole(done, "clusters", self.parameters)
-        clusters = Source("dedup/clusters", fingerprint([part.fingerprint for part in parts]))
+        layout = planned_layout(self.root, done)
+        fates = {task.output: task for task in whole(done, "fates", len(layout.groups))}
         return [
             self.task(
                 task.output.replace("signatures/", "duplicates/", 1),
-                [task, clusters],
+                [task, fates[f"dedup/fates/{group_name(task.output, self.parameters.shards_per_group)}.parquet"]],
                 position=positions[shard_of(task.output)[0]],
             )
             for task in signatures
@@ -94,17 +107,16 @@ class DuplicateStage(Stage[PartitionParameters]):
 
     def run(self, task: Task) -> Counts:
         """Join the shard with its fates, checking ids, and write it."""
-        signed = table.read_table(self.path(task.inputs[0]), ["id", "length"]).combine_chunks()
+        signed = table.read_table(self.path(task.inputs[0]), ["id", "length", "site", "url"]).combine_chunks()
         ids = signed["id"].combine_chunks() if len(signed) else pa.array([], pa.string())
-        _, number = shard_of(task.output)
+        source, number = shard_of(task.output)
         base = first_ordinal(task.arguments["position"], number)
-        clusters = [self.path(f"{task.inputs[1]}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
-        parts = [table.read_between(path, "ordinal", base, base + ROWS - 1) for path in clusters]
-        fates = pa.concat_tables(parts).sort_by("ordinal").combine_chunks()
+        fates = table.read_between(self.path(task.inputs[1]), "ordinal", base, base + ROWS - 1).combine_chunks()
         rows = (fates["ordinal"].to_numpy() - np.uint64(base)).astype(np.int64)
         if len(rows) and (rows[-1] >= len(ids) or not ids.take(pa.array(rows)).equals(fates["id"].combine_chunks())):
             raise CorruptShard(self.path(task.inputs[0]), "its ids are not those that the clusters were made from")
-        result = duplicates_table(ids, rows, fates)
+        gone = taken_down(signed, source, self.parameters.takedown)
+        result = duplicates_table(ids, rows, fates, gone)
         counts = self._counts(task, result, fates, rows, signed["length"].to_numpy())
         with table.ShardWriter(self.path(task.output), DUPLICATES_SCHEMA) as writer:
             writer.write(result)
@@ -136,6 +148,7 @@ class CurveStage(Stage[NoParameters]):
     """duplicates/** -> dedup/curve.json, and dedup/sites.parquet beside it"""
 
     name: ClassVar[str] = "curve"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "dedup"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -144,12 +157,12 @@ class CurveStage(Stage[NoParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over all shards."""
-        kept = {task.output.replace("duplicates/", "documents/", 1) for task in done["duplicates"]}
-        documents = [task for task in with_prefix(done, "documents/") if task.output in kept]
-        return [self.task("dedup/curve.json", [*done["duplicates"], *documents])]
+        known = {task.output.replace("duplicates/", "signatures/", 1) for task in done["duplicates"]}
+        signatures = [task for task in done["signatures"] if task.output in known]
+        return [self.task("dedup/curve.json", [*done["duplicates"], *signatures])]
 
     def run(self, task: Task) -> Counts:
-        """Add up the counts of the shards, and the sites of the documents."""
+        """Add up the counts of the shards, and the sites of the signatures."""
         shards = [path for path in task.inputs if path.startswith("duplicates/")]
         dumps: dict[str, list[Counts]] = {}
         for path in shards:
@@ -177,10 +190,10 @@ class CurveStage(Stage[NoParameters]):
         waiting: list[pa.Table] = []
         for path in shards:
             fates = table.read_table(self.path(path), ["id", "keep"])
-            documents = table.read_table(self.path(path.replace("duplicates/", "documents/", 1)), ["id", "site"])
-            table.check_ids(fates, documents, self.path(path))
+            signed = table.read_table(self.path(path.replace("duplicates/", "signatures/", 1)), ["id", "site"])
+            table.check_ids(fates, signed, self.path(path))
             removed = pc.cast(pc.invert(fates["keep"]), pa.int64())
-            waiting.append(pa.table([documents["site"], pa.array(np.ones(len(fates), np.int64)), removed], SITE_SCHEMA))
+            waiting.append(pa.table([signed["site"], pa.array(np.ones(len(fates), np.int64)), removed], SITE_SCHEMA))
             if sum(map(len, waiting)) > max(len(total), _ROWS_WAITING):  # so that a shard costs its own rows, not all
                 total, waiting = _by_site([total, *waiting]), []
         return _by_site([total, *waiting]).sort_by(
@@ -194,11 +207,14 @@ def _by_site(parts: list[pa.Table]) -> pa.Table:
 
 
 def curve(dumps: Mapping[str, Sequence[Counts]]) -> Iterator[dict[str, Any]]:
-    """For k = 1..n dumps in order: documents in them, clusters among these documents, and the share removed."""
+    """For k = 1..n dumps in order: documents in them, clusters among these documents, and the share removed.
+
+    Documents that are taken down do not count at all: what is measured is how often the same page returns.
+    """
     began = _summed([counts for parts in dumps.values() for counts in parts], "clusters_by_first_dump")
     documents = groups = 0
     for place, (dump, parts) in enumerate(dumps.items()):
-        documents += sum(counts["documents"] for counts in parts)
+        documents += sum(counts["documents"] - counts["removed"]["takedown"] for counts in parts)
         groups += began.get(str(place), 0)
         rate = 1 - groups / documents if documents else 0.0
         yield {"dumps": place + 1, "dump": dump, "documents": documents, "groups": groups, "rate": round(rate, 6)}

@@ -1,12 +1,10 @@
-"""The first two stages of deduplication, shard by shard: `signatures`, and `shuffle`, which sorts their keys.
+"""The first stage of deduplication, shard by shard: `signatures`.
 
 Signatures are an artifact of each dump. They depend on the documents and the signature's parameters and on nothing
-else, so adding a dump, or changing the threshold or the policy, never reads a text again. The shuffle puts what has to
-meet in order: each shard's bucket keys (bands, text, and URL if asked for) sorted, in small row groups, so that a task
-that handles one range of keys reads just that range of every shard.
+else, so adding a dump, or changing the threshold or the policy, never reads a text again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,12 +13,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
-from corpus.dedup.exact import hash_columns, text_hashes, url_hashes
+from corpus.dedup.exact import text_hashes, url_hashes
 from corpus.dedup.minhash import Scheme, Signatures, sign_with_minima
 from corpus.document import SCHEMA as DOCUMENT_SCHEMA
 from pipelines.engine.stage import Counts, Stage, Task
-
-_KEYS_A_GROUP = 1 << 15  # rows of a row group of the shuffle: what a range of keys reads too much is at most two
 
 
 class SignatureParameters(BaseModel):
@@ -38,13 +34,6 @@ class SignatureParameters(BaseModel):
     def scheme(self) -> Scheme:
         """The same, as the kernels take it."""
         return Scheme(self.shingle, self.bands, self.rows, self.sketch_size, self.seed)
-
-
-class ShuffleParameters(BaseModel):
-    """Whether pages of the same canonical URL meet."""
-
-    model_config = ConfigDict(frozen=True)
-    urls: bool
 
 
 def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
@@ -69,9 +58,6 @@ def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
             *extra,
         ]
     )
-
-
-SHUFFLE_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("row", pa.uint32(), nullable=False)])
 
 
 def with_prefix(done: Mapping[str, Sequence[Task]], prefix: str) -> list[Task]:
@@ -130,60 +116,13 @@ def signature_table(documents: pa.Table, scheme: Scheme, minima: bool) -> pa.Tab
 def signatures_of(rows: pa.Table) -> Signatures:
     """The arrays of a signature table (or of some of its rows)."""
     return Signatures(
-        _flat(rows["bands"], np.uint64).reshape(len(rows), rows.schema.field("bands").type.list_size),
-        _flat(rows["sketch"], np.uint32),
+        flat(rows["bands"], np.uint64).reshape(len(rows), rows.schema.field("bands").type.list_size),
+        flat(rows["sketch"], np.uint32),
         np.cumsum(np.r_[0, pc.list_value_length(rows["sketch"]).to_numpy()]).astype(np.int64),
         rows["shingles"].to_numpy(),
     )
 
 
-def _flat(lists: pa.ChunkedArray, dtype: type) -> np.ndarray:
+def flat(lists: pa.ChunkedArray, dtype: type) -> np.ndarray:
+    """The values of all lists of a column, one after another."""
     return np.concatenate([np.zeros(0, dtype), *(chunk.flatten().to_numpy() for chunk in lists.chunks)])
-
-
-class ShuffleStage(Stage[ShuffleParameters]):
-    """signatures/dump=D/N.parquet -> dedup/shuffle/dump=D/N.parquet: (key, row), sorted"""
-
-    name: ClassVar[str] = "shuffle"
-    folder: ClassVar[str] = "dedup/shuffle"
-    group: ClassVar[str] = "dedup"
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of signatures."""
-        return [
-            self.task(task.output.replace("signatures/", "dedup/shuffle/", 1), [task]) for task in done["signatures"]
-        ]
-
-    def run(self, task: Task) -> Counts:
-        """Collect the keys of a shard and write them sorted."""
-        keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
-        documents = 0
-        for batch in table.iter_batches(self.path(task.inputs[0]), ["bands", "shingles", "text_hash", "url_hash"]):
-            for key, row in _keys(batch, self.parameters.urls):
-                keys.append(key)
-                rows.append(row + np.uint32(documents))
-            documents += len(batch)
-        key, row = np.concatenate(keys), np.concatenate(rows)
-        order = np.lexsort((row, key))
-        key, row = key[order], row[order]
-        counts: Counts = {"documents": documents, "bytes": 0, "keys": len(key)}
-        with table.ShardWriter(self.path(task.output), SHUFFLE_SCHEMA, dictionary=False) as writer:
-            for at in range(0, len(key), _KEYS_A_GROUP):
-                part = slice(at, at + _KEYS_A_GROUP)
-                writer.write(pa.table([pa.array(key[part]), pa.array(row[part])], SHUFFLE_SCHEMA))
-            writer.metadata = task.stamp(counts)
-        return counts
-
-
-def _keys(batch: pa.Table, urls: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The bucket keys of a row group with their rows: one pair of arrays per kind of key."""
-    every = np.arange(len(batch), dtype=np.uint32)
-    bands = _flat(batch["bands"], np.uint64).reshape(len(batch), -1)
-    worded = every[batch["shingles"].to_numpy() > 0]
-    for band in range(bands.shape[1]):
-        yield bands[worded, band], worded
-    text = hash_columns(batch["text_hash"])
-    yield text[:, 0] ^ text[:, 1], every
-    if urls:
-        url = batch["url_hash"].to_numpy()
-        yield url[url != 0], every[url != 0]

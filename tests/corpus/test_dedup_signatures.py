@@ -7,7 +7,8 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.dedup.bands import star_edges
+from corpus.dedup.bands import keys_of_kind, sort_edges, sort_keys, star_edges
+from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Scheme, sign, sign_with_minima
 from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
@@ -123,18 +124,47 @@ def test_an_impossible_recall_is_refused() -> None:
         choose_bands(0.05, 0.999999, most=64)
 
 
+# Keys that differ in their highest bits, in their lowest, and in any: what is sorted holds only some of the bits.
+KEYS = st.one_of(st.integers(0, 5), st.sampled_from([2**63, 2**63 + 1, 2**63 + 2]), st.integers(0, 2**64 - 1))
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 30)), max_size=40, unique=True), st.randoms())
+@given(st.lists(st.tuples(KEYS, st.integers(0, 30)), max_size=40, unique=True), st.randoms())
 def test_star_edges_connect_each_bucket_to_its_first(pairs: list[tuple[int, int]], random: object) -> None:
     keys = np.array([key for key, _ in pairs], np.uint64)
-    ordinals = np.array([ordinal for _, ordinal in pairs], np.uint64)
-    edges = star_edges(keys, ordinals)
+    numbers = np.array([number for _, number in pairs], np.uint64)
+    edges = sort_edges(star_edges(keys, numbers))
     buckets: dict[int, list[int]] = {}
-    for key, ordinal in pairs:
-        buckets.setdefault(key, []).append(ordinal)
-    expected = {(min(bucket), o) for bucket in buckets.values() for o in bucket if o != min(bucket)}
-    assert list(zip(edges.first.tolist(), edges.second.tolist())) == sorted(expected)
+    for key, number in pairs:
+        buckets.setdefault(key, []).append(number)
+    expected = {(n, min(bucket)) for bucket in buckets.values() for n in bucket if n != min(bucket)}
+    assert list(zip(edges.second.tolist(), edges.first.tolist())) == sorted(expected)
     order = np.random.default_rng(len(pairs)).permutation(len(pairs))
-    again = star_edges(keys[order], ordinals[order])
+    again = sort_edges(star_edges(keys[order], numbers[order]))
     assert (again.first == edges.first).all()
     assert (again.second == edges.second).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(KEYS, max_size=60), st.integers(0, 3))
+def test_keys_are_sorted_with_their_rows(values: list[int], kind: int) -> None:
+    keys = np.array(values, np.uint64)
+    rows = np.arange(len(values), dtype=np.uint32)
+    for some in (keys, keys_of_kind(keys, kind)):
+        key, row = sort_keys(some, rows)
+        assert list(zip(key.tolist(), row.tolist())) == sorted(zip(some.tolist(), rows.tolist()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(KEYS, max_size=60))
+def test_numbers_of_buckets(values: list[int]) -> None:
+    keys = np.array(values, np.uint64)
+    numbers = np.full(len(keys), 99, np.int32)
+    total = number_buckets(keys, numbers, 7)
+    found: dict[int, set[int]] = {}
+    for key, number in zip(values, numbers.tolist()):
+        found.setdefault(key, set()).add(number)
+    assert all(len(some) == 1 for some in found.values())
+    shared = [found[key].pop() for key in found if key and values.count(key) > 1]
+    assert sorted(shared) == list(range(7, total))
+    assert all(number == -1 for key, number in zip(values, numbers) if not key or values.count(key) == 1)

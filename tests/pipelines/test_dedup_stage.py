@@ -23,7 +23,14 @@ from corpus.errors import CorruptShard, HeadwaterError
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.sections.dedup import DedupParameters
-from pipelines.stages import dedup_candidates, dedup_signatures
+from pipelines.stages import (
+    dedup_candidates,
+    dedup_clusters,
+    dedup_components,
+    dedup_fates,
+    dedup_members,
+    dedup_shuffle,
+)
 from pipelines.stages.dedup import dedup_stages
 
 VERDICTS = pa.schema([("id", pa.string()), ("keep", pa.bool_()), ("reasons", pa.list_(pa.string()))])
@@ -32,8 +39,10 @@ VERDICTS = pa.schema([("id", pa.string()), ("keep", pa.bool_()), ("reasons", pa.
 @pytest.fixture(autouse=True)
 def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small that every range of keys and of ordinals begins and ends inside row groups."""
-    monkeypatch.setattr(dedup_signatures, "_KEYS_A_GROUP", 16)
-    monkeypatch.setattr(dedup_candidates, "_ROWS_A_GROUP", 4)
+    monkeypatch.setattr(dedup_shuffle, "_KEYS_A_GROUP", 16)
+    monkeypatch.setattr(dedup_members, "_BYTES_A_GROUP", 4000)
+    for stage in (dedup_candidates, dedup_components, dedup_clusters, dedup_fates):
+        monkeypatch.setattr(stage, "_ROWS_A_GROUP", 4)
 
 
 class Corpus(BaseModel):
@@ -198,7 +207,9 @@ def test_curve_counts_by_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "rate": round(1 - groups / len(seen), 6),
         }
         levels = [by_id[row["id"]]["level"] for shard in shards for row in shard]
-        assert value["by_dump"][place]["removed"] == {name: levels.count(name) for name in ("exact", "near", "takedown", "url")}
+        assert value["by_dump"][place]["removed"] == {
+            name: levels.count(name) for name in ("exact", "near", "takedown", "url")
+        }
     sites = {row["site"]: (row["documents"], row["removed"]) for row in value["sites"]}
     for site, counted in sites.items():
         rows = [r for shards in dumps.values() for shard in shards for r in shard if r["site"] == site]
@@ -216,12 +227,13 @@ def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:
     again = run(tmp_path, dumps, keep=("length", "id"))
     assert all(result.done_before == result.tasks for result in again.values())
     stricter = run(tmp_path, dumps, keep=("length", "id"), threshold=0.9)
-    for name in ("signatures", "shuffle", "candidates", "components"):
+    for name in ("signatures", "texts", "copies", "shuffle", "candidates", "components", "members"):
         assert stricter[name].done_before == stricter[name].tasks
     assert stricter["clusters"].done_before == 0
     grown = {**dumps, "D9": [[{"id": "f" * 32, "text": near_copies(1, 30)[0]}]]}
     added = run(tmp_path, grown, keep=("length", "id"), threshold=0.9)
-    assert added["signatures"].done_before == added["shuffle"].done_before == added["signatures"].tasks - 1
+    for name in ("signatures", "texts"):
+        assert added[name].done_before == added[name].tasks - 1
     assert added["candidates"].done_before == 0
 
 
@@ -254,13 +266,15 @@ def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
     swapped = table.read_table(verdicts).take([1, 0])
     with table.ShardWriter(verdicts, VERDICTS) as writer:
         writer.write(swapped)
-    [clusters] = [s for s in dedup_stages(str(tmp_path), DedupParameters()) if s.name == "clusters"]
-    inputs = ("dedup/components/00000.parquet", "signatures/dump=A/00000.parquet", "verdicts/dump=A/00000.parquet")
+    [members] = [s for s in dedup_stages(str(tmp_path), DedupParameters()) if s.name == "members"]
+    inputs = ("signatures/dump=A/00000.parquet", "dedup/components.json", "verdicts/dump=A/00000.parquet")
     with pytest.raises(CorruptShard, match=r"verdicts/dump=A/00000\.parquet.*ids are not those"):
-        clusters.run(Task("clusters", "dedup/clusters/00000.parquet", inputs, {"partition": 0}, "f"))
+        members.run(Task("members", "dedup/members/dump=A/00000.parquet", inputs, {"position": 0}, "f"))
 
 
-@pytest.mark.parametrize(("failing", "waiting"), [("candidates", "components"), ("clusters", "duplicates")])
+@pytest.mark.parametrize(
+    ("failing", "waiting"), [("copies", "shuffle"), ("candidates", "forests"), ("clusters", "fates")]
+)
 def test_a_missing_partition_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, waiting: str
 ) -> None:
