@@ -24,6 +24,7 @@ from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput, FilesInput
 from pipelines.sections.judges import ClassifierRecipe, JudgesParameters
 from pipelines.sections.remix import RemixParameters
+from pipelines.sections.safety import SafetyParameters
 from pipelines.sections.tokens import TokenizerParameters, TokensParameters
 from pipelines.sections.train import TrainParameters
 
@@ -38,6 +39,7 @@ class Recipe(Section):
     judges: JudgesParameters = JudgesParameters()
     classifiers: dict[Name, ClassifierRecipe] = Field(default={})  # what `headwater classifier train` makes
     filter: FilterParameters = FilterParameters()
+    safety: SafetyParameters = SafetyParameters()
     decontaminate: DecontaminateParameters = DecontaminateParameters()
     dedup: DedupParameters = DedupParameters()
     remix: RemixParameters = RemixParameters()

@@ -96,7 +96,14 @@ TABLES: Mapping[str, Table] = {
         "unigram_entropy": _least(3),  # MAP-CC
     },
     "default": {**_SYMBOLS, **_GOPHER_REPETITION},
-    "always": {"benchmark_items": _most(0)},
+    "always": {
+        "benchmark_items": _most(0),
+        "blocked": _most(0),
+        "opted_out": _most(0),
+        "adult_share": _most(0.03),  # ours, as the next two: docs/decisions/safety.md has the figures
+        "gambling_share": _most(0.03),
+        "spam_share": _most(0.05),
+    },
 }
 ALWAYS = "always"
 RULES = ("auto", *(name for name in TABLES if name != ALWAYS), "none")

@@ -23,6 +23,7 @@ from pipelines.recipe import Recipe
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.decontaminate import decontaminate_stages
+from pipelines.stages.safety import safety_stages
 from pipelines.stages.scores import score_stages
 
 QUALITY_SCHEMA = pa.schema([pa.field("id", pa.string()), *measure.SCHEMA])
@@ -46,6 +47,7 @@ def filter_stages(root: str, recipe: Recipe) -> list[Stage]:
         MeasureStage(root, NoParameters()),
         *score_stages(root, recipe),
         *decontaminate_stages(root, recipe.decontaminate),
+        *safety_stages(root, recipe.safety),
     ]
     parameters = verdict_parameters(recipe.filter, {stage.folder for stage in measuring})
     return [*measuring, VerdictStage(root, parameters, rules_of_inputs(recipe))]

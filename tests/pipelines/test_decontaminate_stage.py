@@ -61,7 +61,12 @@ def test_a_changed_set_is_looked_for_again(tmp_path: Path) -> None:
     made = recipe(tmp_path)
     (tmp_path / "set.jsonl").write_text(json.dumps({"question": "Where do the ducks of Janet go in the cold winter?"}))
     again = {result.stage: result.tasks - result.done_before for result in run(made)}
-    assert again == {"extract": 0, "measure": 0, "benchmarks": 1, "contamination": 1, "contaminated": 1, "verdict": 1}
+    assert {stage for stage, tasks in again.items() if tasks} == {
+        "benchmarks",
+        "contamination",
+        "contaminated",
+        "verdict",
+    }
     assert all(table.read_table(str(tmp_path / "root/verdicts/dump=pages/00000.parquet"))["keep"].to_pylist())
 
 

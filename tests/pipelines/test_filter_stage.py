@@ -105,7 +105,7 @@ def test_a_source_without_rules_is_kept_whole(tmp_path: Path, documents: list[Ta
 
 def test_thresholds_recompute_verdicts_alone(tmp_path: Path, documents: list[Task]) -> None:
     run(tmp_path, recipe(tmp_path), documents)
-    assert run(tmp_path, recipe(tmp_path), documents) == {"measure": [], "verdict": []}
+    assert not any(run(tmp_path, recipe(tmp_path), documents).values())
     before = (tmp_path / "quality/dump=code/00000.parquet").read_bytes()
     rules = {"words": {"min": 1}, "stop_words_en": False, **{f"top_{n}_gram": False for n in (2, 3, 4)}}
     ran = run(tmp_path, recipe(tmp_path, thresholds={"en": rules}), documents)
