@@ -1,5 +1,7 @@
 """Training steps beside transformers' LlamaForCausalLM: same shape, batch, AdamW, clipping and threads, in one run.
 
+Ours are the steps of the training loop (`train.parallel`, on a mesh of one process); theirs the usual five lines.
+
     python benchmarks/train_step.py [--model nano] [--vocab-size 8192] [--batch-size 16] [--sequence-length 256]
                                     [--threads 1] [--rounds 7]
 
@@ -17,9 +19,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from train.config import named_model
 from train.init import initialise
-from train.loss import cross_entropy_sum
-from train.model import Transformer
+from train.mesh import ParallelDims
 from train.optimizer import BETAS, build_optimizer
+from train.parallel import parallelise
 
 
 def main() -> None:
@@ -34,8 +36,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     config = named_model(args.model, vocab_size=args.vocab_size, max_sequence_length=args.sequence_length)
-    ours = Transformer(config)
-    initialise(ours, 0)
+    cpu = torch.device("cpu")
+    ours = parallelise(config, ParallelDims(), device=cpu, precision="fp32", micro_batch=args.batch_size)
+    initialise(ours.model, 0)
     theirs = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=config.vocab_size,
@@ -51,30 +54,34 @@ def main() -> None:
     windows = torch.randint(0, config.vocab_size, (args.batch_size, args.sequence_length + 1), generator=generator)
     tokens = args.batch_size * args.sequence_length
 
-    def our_loss() -> torch.Tensor:
-        return cross_entropy_sum(ours(windows[:, :-1]), windows[:, 1:], 1 / tokens)
+    def our_gradients() -> None:
+        ours.forward_backward(windows, None, 1 / tokens)
+        ours.clip_gradients(1.0)
 
-    def their_loss() -> torch.Tensor:
-        return theirs(input_ids=windows[:, :-1], labels=windows[:, :-1]).loss
+    def their_gradients() -> None:
+        theirs(input_ids=windows[:, :-1], labels=windows[:, :-1]).loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
 
-    def stepper(model: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]) -> float:
+    def stepper(gradients: Callable[[], None], optimizer: torch.optim.Optimizer) -> float:
         start = time.perf_counter()
-        loss().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        gradients()
         optimizer.step()
         optimizer.zero_grad()
         return tokens / (time.perf_counter() - start)
 
     adam = torch.optim.AdamW(theirs.parameters(), lr=1e-4, betas=BETAS, fused=True)
-    runs = {"headwater": (ours, build_optimizer(ours, 1e-4), our_loss), "transformers": (theirs, adam, their_loss)}
+    runs = {"headwater": (our_gradients, build_optimizer(ours.model, 1e-4)), "transformers": (their_gradients, adam)}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(args.rounds + 1):
         for name, run in runs.items():
             measured = stepper(*run)
             if round_number:
                 rates[name].append(measured)
-    medians = {f"{name}_tokens_per_second": round(statistics.median(values)) for name, values in rates.items()}
-    print(json.dumps(vars(args) | medians, indent=1))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    found = {f"{name}_tokens_per_second": round(value) for name, value in medians.items()}
+    print(
+        json.dumps(vars(args) | found | {"ratio": round(medians["headwater"] / medians["transformers"], 3)}, indent=1)
+    )
 
 
 if __name__ == "__main__":

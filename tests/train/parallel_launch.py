@@ -21,10 +21,12 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
+import train.loss
 import train.parallel
 import train.pipeline
 from train.config import ModelConfig
 from train.init import initial_value, initialise
+from train.loss import IGNORED, cross_entropy_sum, token_losses
 from train.mesh import ParallelDims
 from train.optimizer import build_optimizer
 from train.parallel import ParallelModel, parallelise
@@ -161,6 +163,25 @@ def relative(found: dict[str, Tensor], expected: dict[str, Tensor], norm: str) -
     return max(float(size(found[name] - expected[name]) / size(expected[name])) for name in found)
 
 
+def split_loss(group: dist.ProcessGroup) -> float:
+    """How far the loss over a split vocabulary, its gradient and its losses by token are from the whole one's."""
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(37, CONFIG.vocab_size, generator=generator) * 5
+    targets = torch.randint(0, CONFIG.vocab_size, (37,), generator=generator)
+    targets[::5] = IGNORED
+    tp, rank = dist.get_world_size(group), dist.get_rank(group)
+    found = []
+    train.loss.CHUNK_ELEMENTS["cpu"] = 4 * CONFIG.vocab_size  # several chunks, the last not full
+    for part, among in ((logits, None), (logits.chunk(tp, 1)[rank], group)):
+        leaf = part.clone().requires_grad_()
+        by_token = token_losses(leaf, targets, among)
+        loss = cross_entropy_sum(leaf * 1.0, targets, 0.5, among)
+        (loss * 3).backward()
+        gradient = leaf.grad if among else leaf.grad.chunk(tp, 1)[rank]
+        found.append((by_token, loss.detach(), gradient))
+    return max(float((one - other).abs().max()) for one, other in zip(*found))
+
+
 def compare(dims: ParallelDims, reference: dict[str, Any]) -> dict[str, Any]:
     """A layout's distances from the single process, in fp32 and in bf16, and what it sends and holds."""
     exact = build(dims, "fp32")
@@ -181,6 +202,8 @@ def compare(dims: ParallelDims, reference: dict[str, Any]) -> dict[str, Any]:
         "clipped": relative(found["clipped"], expected["clipped"], "max"),
         "validation": float((found["validation"] - expected["validation"]).abs().max()),
     }
+    if dims.tp > 1:
+        result["split_loss"] = split_loss(exact._groups["tp"])
     rounded = build(dims, "bf16")
     found, expected = step(rounded, masked=False), reference["fp32"]
     result["bf16_loss"] = abs(float(found["loss"] - expected["loss"]))

@@ -53,6 +53,13 @@ def test_fp32_loss_and_gradients_are_those_of_one_process(launched: dict, layout
     assert sorted({name for rank in ranks for name in rank["parameters"]}) == everything
 
 
+def test_the_loss_over_a_split_vocabulary_is_the_whole_ones(launched: dict) -> None:
+    """In several chunks, with targets that count for nothing and a factor that comes later."""
+    found = [rank["split_loss"] for ranks in launched.values() for rank in ranks if "split_loss" in rank]
+    assert len(found) == 2 + 4 + 4 + 8
+    assert max(found) < 2e-5
+
+
 @pytest.mark.parametrize("layout", ["1,1,1", *LAYOUTS])
 def test_bf16_is_within_its_tolerance(launched: dict, layout: str) -> None:
     for rank in launched[layout]:
