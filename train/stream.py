@@ -34,6 +34,7 @@ from tokenizer.shards import open_shards
 from train.blocks import RemoteShards
 from train.cache import CACHE_BYTES, host_cache
 from train.interleave import Interleave, Phase
+from train.local import WHOLE
 from train.packing import GROUP_TOKENS, PackedDomain
 from train.permutation import mix, shuffled
 from train.prefetch import Fetch, Prefetcher
@@ -217,6 +218,13 @@ class TokenStream:
         domain, _, epochs, _, _ = next(self._find(samples))
         _, starts, _, _ = next(self._spans(samples))
         return Location(self.names[domain], int(epochs[0]), int(starts[0]))
+
+    def places(self, sample: int) -> list[tuple[str, int, int]]:
+        """What sample k is made of, in order: path of the `.bin`, first token in it, tokens."""
+        domain, *spans = next(self._spans(np.array([sample], np.int64)))
+        source = self.sources[domain]
+        parts = source.parts(*spans, WHOLE).T.tolist()
+        return [(source.shards.shards[shard].path, token, count) for shard, token, count, _ in parts]
 
     def counts(self, samples: int) -> dict[str, int]:
         """How many of the first `samples` samples each domain gives; times `sequence_length` it is tokens."""

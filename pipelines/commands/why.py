@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine.progress import human_bytes
 from pipelines.why import why
+from pipelines.why_token import FORM, document_at
 
 INDENT = " " * 12
 
@@ -16,7 +17,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "why",
-        help="the fate of a document, by id or URL",
+        help="the fate of a document, by id, URL or token",
         description="Exit status 1 where no document and no rejected record is what was asked for.",
         epilog="Example: headwater why recipes/sample.yaml --url https://docs.sqlalchemy.org/en/latest/core/dml.html",
     )
@@ -24,6 +25,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--id", help="the id of a document, or the beginning of one")
     asked.add_argument("--url", help="an address; all its captures are listed")
+    asked.add_argument("--token", metavar="SHARD:POSITION", help=f"a token of the corpus: {FORM}")
     parser.add_argument("--root", metavar="DIR", help="where the run is, instead of the recipe's root")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -34,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = recipe_from(arguments)
     if arguments.root:
         recipe = recipe.model_copy(update={"root": arguments.root})
-    found = why(recipe, arguments.id, arguments.url)
+    wanted = document_at(recipe.root, arguments.token) if arguments.token else arguments.id
+    found = why(recipe, wanted, arguments.url)
     if arguments.json:
         print(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True))
     else:

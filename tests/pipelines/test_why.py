@@ -12,6 +12,7 @@ from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 from corpus import table
 from pipelines.cli import main
 from pipelines.why import NotFound, spellings, why
+from pipelines.why_token import document_at
 from tokenizer.shard_writer import PROVENANCE_SCHEMA
 
 
@@ -135,6 +136,26 @@ def test_annotations_of_other_documents_are_not_believed(tmp_path: Path) -> None
     (fate,) = why(recipe_at(tmp_path), id=rows[0]["id"])["documents"]
     assert fate["filter"]["keep"] is None
     assert fate["dedup"] is None
+
+
+def test_a_token_leads_back_to_its_document(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every position of a shard, at the ends of documents too; what is behind the shard is refused."""
+    root, rows = finished
+    chosen = [row for row in rows if row["domain"] == "web-en" and row["keep"] and row["split"] == "train"]
+    shard = "tokens/domain=web-en/00000.bin"
+    for number, row in enumerate(chosen):
+        for position in (100 * number, 100 * number + 99):
+            assert document_at(str(root), f"{shard}:{position}") == row["id"]
+    recipe = str(root / "recipe.yaml")
+    assert main(["why", recipe, "--token", f"{shard}:{100 * len(chosen) - 1}"]) == 0
+    assert chosen[-1]["url"] in capsys.readouterr().out
+    for place, message in (
+        (f"{shard}:{100 * len(chosen)}", f"the shard has {100 * len(chosen):,} tokens"),
+        ("tokens/domain=web-en/00077.bin:1", "there is no"),
+        (shard, "give SHARD:POSITION"),
+    ):
+        assert main(["why", recipe, "--token", place]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_command(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:

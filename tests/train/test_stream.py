@@ -44,6 +44,14 @@ def test_a_window_goes_on_where_its_domain_does(folders: dict[str, str]) -> None
         assert np.array_equal(stream[sample], expected)
 
 
+@pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
+def test_a_sample_says_what_it_is_made_of(folders: dict[str, str], packing: str) -> None:
+    stream = TokenStream(folders, sequence_length=32, seed=3, packing=packing)
+    for sample in range(100):
+        parts = [np.fromfile(path, "<i4")[at : at + count] for path, at, count in stream.places(sample)]
+        assert np.array_equal(np.concatenate(parts), stream[sample])
+
+
 def test_an_epoch_has_every_token_as_input_and_as_target(folders: dict[str, str]) -> None:
     stream = TokenStream({"a": folders["a"]}, sequence_length=32, seed=1)
     size = stream.samples_per_epoch(0)
