@@ -1,0 +1,120 @@
+"""Deduplication at scale on one machine: from signatures to keepers, in bounded memory, with the answer known.
+
+    python benchmarks/dedup_scale.py --out /tmp/scale --documents 5e6 16e6 50e6
+
+Generates signatures (benchmarks/signature_generator.py; not timed), runs the real stages on embedded Ray, prints the
+time, the memory of the worst task and the bytes of each stage, and checks who was removed against the clusters that
+were generated. Files that no later stage reads are deleted on the way: 50 million documents need about 25 GB.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from signature_generator import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
+
+from pipelines.engine.cluster import connected, run_here, run_on_ray
+from pipelines.engine.outputs import add_counts
+from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.work import Outcome
+from pipelines.sections.dedup import DedupParameters
+from pipelines.stages.dedup import dedup_stages
+
+LAST_READERS = {  # a folder below dedup/, and the last stage that reads it
+    "texts": "copies",
+    "shuffle": "candidates",
+    "copies": "forests",
+    "candidates": "forests",
+    "forests": "components",
+    "components": "members",
+    "members": "clusters",
+    "clusters": "fates",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, type=Path, help="an empty folder with room")
+    parser.add_argument("--documents", type=float, nargs="+", default=[1e6, 2e6, 4e6])
+    parser.add_argument("--hub", type=float, default=1e6, help="documents of the largest cluster (default: a million)")
+    parser.add_argument("--memory-gib", type=float, default=2.0, help="dedup.memory_bytes (default: 2)")
+    parser.add_argument("--workers", type=int, default=2, help="0: in this process, without Ray")
+    parser.add_argument("--until", default="fates", help="the last stage (default: fates, where keepers are known)")
+    parser.add_argument("--keep-files", action="store_true", help="delete nothing")
+    arguments = parser.parse_args()
+    totals = []
+    for documents in map(int, arguments.documents):
+        root = arguments.out / f"{documents}"
+        totals.append((documents, run(documents, min(int(arguments.hub), documents // 5), root, arguments)))
+        if not arguments.keep_files:
+            shutil.rmtree(root)
+    print("\ndocuments, seconds, microseconds a document:")
+    for documents, seconds in totals:
+        print(f"{documents:>12,} {seconds:8.1f} {seconds / documents * 1e6:6.2f}")
+
+
+def run(documents: int, hub: int, root: Path, arguments: argparse.Namespace) -> float:
+    """Run one size; seconds from the first stage after the signatures to the last."""
+    section = DedupParameters(
+        keep=("length", "id"),
+        memory_bytes=int(arguments.memory_gib * (1 << 30)),
+        sketch_size=SHINGLES,
+        shards_per_group=32,
+    )
+    generator = GeneratorParameters(documents=documents, hub=hub, shard=100_000, dumps=8, bands=section.bands)
+    stages: list[Stage] = [GeneratedSignatures(str(root), generator), *dedup_stages(str(root), section)[1:]]
+    print(f"\n{documents:,} documents, a hub of {hub:,}, {section.bands} bands, {arguments.workers} workers")
+    print(f"{'stage':<12}{'tasks':>6}{'s':>9}{'core-s':>9}{'peak MiB':>10}{'MB written':>12}")
+    done: dict[str, list[Task]] = {}
+    total, counts = 0.0, {}
+    for stage in stages:
+        tasks = stage.plan(done)
+        start = time.perf_counter()
+        outcomes = _outcomes(stage, tasks, 0 if stage.name == "signatures" else arguments.workers)
+        seconds = time.perf_counter() - start
+        total += seconds if stage.name != "signatures" else 0.0
+        done[stage.name] = tasks
+        found: Counts = {}
+        for outcome in outcomes:
+            add_counts(found, outcome.counts)
+        counts[stage.name] = found
+        cpu, peak = sum(o.seconds for o in outcomes), max(o.peak_rss_bytes for o in outcomes)
+        size = sum(Path(root, task.output).stat().st_size for task in tasks)
+        if stage.name == "components":
+            size = sum(path.stat().st_size for path in (root / "dedup/components").iterdir())
+        row = f"{stage.name:<12}{len(tasks):>6}{seconds:>9.1f}{cpu:>9.1f}{peak >> 20:>10,}{size / 1e6:>12,.0f}"
+        print(row, {k: v for k, v in found.items() if k not in ("documents", "bytes")} or "", flush=True)
+        if not arguments.keep_files:
+            for folder in (folder for folder, last in LAST_READERS.items() if last == stage.name):
+                shutil.rmtree(root / "dedup" / folder)
+        if stage.name == arguments.until:
+            break
+    truth = expected(documents, hub)
+    removed = counts["clusters"]["removed"]
+    kept = documents - sum(removed.values())
+    print(
+        f"{total:.1f} s; kept {kept:,} of {documents:,}; copies removed {removed['exact']:,}, near {removed['near']:,}"
+    )
+    if (kept, removed["exact"]) != (truth["clusters"], truth["copies"]):
+        sys.exit(f"wrong: there are {truth['clusters']:,} clusters and {truth['copies']:,} copies")
+    print("as generated")
+    return total
+
+
+def _outcomes(stage: Stage, tasks: list[Task], workers: int) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    if workers:
+        with connected(workers):
+            run_on_ray(stage, tasks, outcomes.append)
+    else:
+        run_here(stage, tasks, outcomes.append)
+    failed = [outcome.message + outcome.trace for outcome in outcomes if outcome.message]
+    if failed:
+        sys.exit(f"{stage.name}: {failed[0]}")
+    return outcomes
+
+
+if __name__ == "__main__":
+    main()
