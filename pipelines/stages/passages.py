@@ -101,7 +101,7 @@ class PassageStage(Stage[CutParameters]):
             lines = read_marks(self, boilerplate, task.arguments["lines"], self.parameters.partitions)
         counts: Counts = {"documents": 0, "bytes": 0, "languages": {}}
         with table.ShardWriter(self.path(task.output), spans.SCHEMA) as writer:
-            for first, documents, keep in documents_and_keep(self, task, ["language", "text"]):
+            for first, documents, keep in documents_and_keep(self, task, ["id", "language", "text"]):
                 last = first + len(documents)
                 here = _between(windows, first, last), _between(lines, first, last)
                 found = spans_to_cut(documents["text"], *here, self.parameters.limits)

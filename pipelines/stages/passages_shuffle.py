@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from corpus import table
 from corpus.dedup.cuts import Marks
-from corpus.errors import CorruptShard
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, fingerprint
 from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
@@ -44,16 +43,16 @@ def documents_and_keep(
     Raises CorruptShard where the tables beside them are of others.
     """
     documents, *beside = (stage.path(path) for path in task.inputs[:3])
-    marks = [table.read_table(path, ["id", "keep"]) for path in beside]
-    keep = np.logical_and.reduce([rows["keep"].to_numpy() for rows in marks])
+    ids = table.read_table(documents, ["id"])
+    keep = np.ones(len(ids), np.bool_)
+    for path in beside:
+        marks = table.read_table(path, ["id", "keep"])
+        table.check_ids(marks, ids, path)
+        keep &= marks["keep"].to_numpy()
     first = 0
-    for batch in table.iter_batches(documents, ["id", *columns]):
-        for rows, path in zip(marks, beside):
-            table.check_ids(rows.slice(first, len(batch)), batch, path)
+    for batch in table.iter_batches(documents, columns):
         yield first, batch, keep[first : first + len(batch)]
         first += len(batch)
-    if first != len(keep):
-        raise CorruptShard(beside[0], f"it has {len(keep)} rows, and there are {first} documents")
 
 
 def kept_documents(stage: Stage, task: Task, columns: list[str]) -> Iterator[tuple[npt.NDArray[np.uint32], pa.Table]]:

@@ -1,0 +1,242 @@
+"""Deduplication at string level through the stages: equal to the answer in memory however it is cut, and redone only
+where needed."""
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from corpus import spans, table
+from corpus.dedup.cuts import Limits
+from corpus.dedup.passages import repeated_passages
+from corpus.document import SCHEMA
+from corpus.errors import CorruptShard
+from corpus.segment import words_of
+from pipelines.engine import pipeline
+from pipelines.engine.pipeline import StageResult
+from pipelines.engine.stage import NotPlanned, Task
+from pipelines.sections.passages import PassageParameters
+from pipelines.stages import passages_shuffle
+from pipelines.stages.passages import passage_stages
+
+KEEP = pa.schema([("id", pa.string()), ("keep", pa.bool_())])
+Row = dict[str, Any]
+Dumps = dict[str, list[list[Row]]]
+
+
+@pytest.fixture(autouse=True)
+def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that keys of a shard are written in several goes, and ranges begin and end inside files."""
+    monkeypatch.setattr(passages_shuffle, "_ROWS_HELD", 300)
+    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 32)
+
+
+def corpus(seed: int, documents: int = 60) -> list[Row]:
+    """Documents made of some paragraphs of their own and some that others have too, English and Chinese."""
+    chance = random.Random(seed)
+    english = [f"{'ing '.join(chance.sample('abcdefghijklmnopqrstuvwxyz', 16))}." for _ in range(12)]
+    chinese = ["".join(chr(0x4E00 + chance.randrange(800)) for _ in range(18)) + "。" for _ in range(8)]
+    rows = []
+    for number in range(documents):
+        own = [f"Page {number} says {chance.randrange(10**9)} of {chance.randrange(10**9)}." for _ in range(3)]
+        parts = [*chance.sample(english, 3), *chance.sample(chinese, 2), *own, "Share this page", "关于我们 联系方式"]
+        chance.shuffle(parts)
+        site = f"site{number % 3}.org" if number % 7 else None
+        rows.append(_row(number, ("\n" if number % 2 else " ").join(parts), site, number % 5 != 4, number % 11 != 10))
+    return rows
+
+
+def _row(number: int, text: str, site: str | None, unique: bool = True, good: bool = True) -> Row:
+    mark = f"{number:032x}"
+    described = {"language": "en", "language_score": 1.0, "lid_en": 1.0, "lid_zh": 0.0, "file": "f", "offset": 0}
+    length = len(text.encode())
+    return described | {"id": mark, "text": text, "site": site, "length": length, "unique": unique, "good": good}
+
+
+def cut_up(rows: list[Row], sizes: list[int]) -> Dumps:
+    """Dumps of two shards each, with so many documents."""
+    dumps: Dumps = {}
+    at = 0
+    for number, size in enumerate(sizes):
+        dumps.setdefault(f"D{number // 2}", []).append(rows[at : at + size])
+        at += size
+    assert at == len(rows)
+    return dumps
+
+
+def write(root: Path, dumps: Dumps) -> dict[str, list[Task]]:
+    """The tables of the earlier stages, and the tasks that stand for them."""
+    done: dict[str, list[Task]] = {"extract": [], "duplicates": [], "verdict": []}
+    for dump, shards in dumps.items():
+        for number, rows in enumerate(shards):
+            shard = f"dump={dump}/{number:05d}.parquet"
+            kept = {"duplicates": "unique", "verdicts": "good"}
+            for stage, kind in (("extract", "documents"), ("duplicates", "duplicates"), ("verdict", "verdicts")):
+                picked = rows if kind == "documents" else [row | {"keep": row[kept[kind]]} for row in rows]
+                schema = SCHEMA if kind == "documents" else KEEP
+                columns = [{name: row.get(name) for name in schema.names} for row in picked]
+                content = pa.Table.from_pylist(columns, schema)
+                with table.ShardWriter(str(root / kind / shard), schema) as writer:
+                    for at in range(0, len(content), 4):
+                        writer.write(content.slice(at, 4))
+                fingerprint = f"{shard} {sorted((row['id'], row['text']) for row in rows)}"
+                done[stage].append(Task(stage, f"{kind}/{shard}", (), {}, fingerprint))
+    return done
+
+
+def run(root: Path, dumps: Dumps, **section: Any) -> dict[str, StageResult]:
+    """Run the stages in this process; fail where a task fails."""
+    done = write(root, dumps)
+    results: dict[str, StageResult] = {}
+    for stage in passage_stages(str(root), PassageParameters(**{"words": 16, "least": 0} | section)):
+        results[stage.name], done[stage.name] = pipeline._run_stage(
+            stage, stage.plan(done), Console(quiet=True), False, False, False
+        )
+        assert not results[stage.name].failed, results[stage.name].failed
+    return results
+
+
+def found(root: Path, dumps: Dumps) -> dict[str, list[tuple[int, int, str]]]:
+    """The spans of every document, by id."""
+    rows = []
+    for dump, shards in dumps.items():
+        for number, documents in enumerate(shards):
+            part = table.read_table(str(root / f"passages/dump={dump}/{number:05d}.parquet"))
+            assert part["id"].to_pylist() == [row["id"] for row in documents]
+            rows += part.to_pylist()
+    return {row["id"]: [(span["start"], span["end"], span["kind"]) for span in row["spans"]] for row in rows}
+
+
+def cut(row: Row, of: dict[str, list[tuple[int, int, str]]]) -> str:
+    """A document's text without its spans."""
+    listed = [{"start": a, "end": b, "kind": kind} for a, b, kind in of[row["id"]]]
+    one = pa.table({"id": [row["id"]], "spans": [listed]}, spans.SCHEMA)
+    return spans.cut(pa.array([row["text"]], pa.large_string()), [one], {}).to_pylist()[0]
+
+
+NO_LINES = {"line_documents": 10**6}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_to_the_answer_in_memory(tmp_path: Path, seed: int) -> None:
+    rows = corpus(seed)
+    dumps = cut_up(rows, [13, 17, 8, 12, 0, 10])
+    results = run(tmp_path, dumps, partitions=3, **NO_LINES)
+    kept = [row for row in rows if row["unique"] and row["good"]]
+    texts = pa.table({"id": [row["id"] for row in kept], "text": pa.array([row["text"] for row in kept])})
+    [expected] = repeated_passages(lambda: [texts], Limits(16, 5, 0))
+    of = found(tmp_path, dumps)
+    wanted = {
+        row["id"]: [(span["start"], span["end"], span["kind"]) for span in row["spans"]] for row in expected.to_pylist()
+    }
+    assert {key: value for key, value in of.items() if value} == {key: value for key, value in wanted.items() if value}
+    assert sum(map(len, wanted.values())) > 50
+    counts = results["passages"].counts
+    assert counts["documents"] == len(kept)
+    assert counts["bytes"] == sum(row["length"] for row in kept)
+    cuts = counts["languages"]["en"]["cut"]["passage"]
+    assert cuts["bytes"] == sum(end - start for spans in wanted.values() for start, end, _ in spans)
+    assert cuts["documents"] == sum(map(bool, wanted.values()))
+
+
+def test_the_same_bytes_for_any_partitions_and_orders(tmp_path: Path) -> None:
+    dumps = cut_up(corpus(5), [13, 17, 8, 12, 0, 10])
+    answers = []
+    for number, partitions in enumerate((1, 2, 7)):
+        root = tmp_path / str(number)
+        run(root, dumps, partitions=partitions, line_documents=4)
+        answers.append({path.name: table.read_table(str(path)) for path in sorted(root.glob("passages/*/*.parquet"))})
+        assert any(found(root, dumps).values())
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_boilerplate_is_counted_by_site(tmp_path: Path) -> None:
+    rows = corpus(1)
+    dumps = cut_up(rows, [13, 17, 8, 12, 0, 10])
+    run(tmp_path, dumps, words=500, partitions=3, line_documents=5, line_share=0.3, line_words=3)
+    of = found(tmp_path, dumps)
+    owners: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    sizes: Counter[str] = Counter()
+    kept = [row for row in rows if row["unique"] and row["good"] and row["site"]]
+    for row in kept:
+        sizes[row["site"]] += 1
+        for line in {tuple(word for word, _ in words_of(line)) for line in row["text"].split("\n")} - {()}:
+            owners.setdefault((row["site"], line), []).append(row["id"])
+    for row in rows:
+        gone = set()
+        for (site, line), ids in owners.items():
+            enough = len(ids) >= 5 and len(ids) >= 0.3 * sizes[site] and len(line) >= 3
+            if site == row["site"] and row["id"] in ids[1:] and enough:
+                gone.add(line)
+        lines = [tuple(word for word, _ in words_of(line)) for line in row["text"].split("\n")]
+        left = [tuple(word for word, _ in words_of(line)) for line in cut(row, of).split("\n")]
+        assert [line for line in left if line] == [line for line in lines if line not in gone]
+    kinds = {kind for spans in of.values() for _, _, kind in spans}
+    assert kinds == {"line"}
+
+
+def test_documents_that_are_not_kept_neither_lose_nor_cause(tmp_path: Path) -> None:
+    passage = " ".join(f"w{i}" for i in range(20))
+    rows = [_row(0, f"a {passage}", None, unique=False), _row(1, f"b {passage}", None), _row(2, f"c {passage} d", None)]
+    rows.append(_row(3, f"e {passage} f", None, good=False))
+    dumps = {"A": [rows[:1], rows[1:]]}
+    run(tmp_path, dumps)
+    assert [cut(row, found(tmp_path, dumps)) for row in rows] == [
+        *(row["text"] for row in rows[:2]),
+        "c d",
+        rows[3]["text"],
+    ]
+
+
+def test_an_excluded_source_is_left_as_it_is(tmp_path: Path) -> None:
+    passage = " ".join(f"w{i}" for i in range(20))
+    dumps = {"code": [[_row(0, passage, None)]], "A": [[_row(1, passage, None), _row(2, f"{passage} x", None)]]}
+    run(tmp_path, dumps, exclude=("code",), partitions=2)
+    assert [cut(row, found(tmp_path, dumps)) for shards in dumps.values() for row in shards[0]] == [
+        passage,
+        passage,
+        "x",
+    ]
+
+
+def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:
+    dumps = cut_up(corpus(2), [13, 17, 8, 12, 0, 10])
+    run(tmp_path, dumps)
+    again = run(tmp_path, dumps)
+    assert all(result.done_before == result.tasks for result in again.values())
+    changed = run(tmp_path, dumps, line_share=0.5)
+    redone = {name for name, result in changed.items() if result.done_before < result.tasks}
+    assert redone == {"boilerplate", "passages"}
+    grown = {**dumps, "D9": [[_row(99, corpus(2)[0]["text"], None)]]}
+    added = run(tmp_path, grown, line_share=0.5)
+    assert added["anchors"].done_before == added["site_lines"].done_before == added["anchors"].tasks - 1
+    assert cut(grown["D9"][0][0], found(tmp_path, grown)).count("ing") == 0
+    before = {key: value for key, value in found(tmp_path, grown).items() if key != f"{99:032x}"}
+    run(tmp_path, dumps, line_share=0.5)
+    assert found(tmp_path, dumps) == before  # what was first stays first
+
+
+def test_a_missing_partition_stops_the_run(tmp_path: Path) -> None:
+    """Without a partition, passages that repeat would look new."""
+    stages = {stage.name: stage for stage in passage_stages(str(tmp_path), PassageParameters(partitions=3))}
+    done = write(tmp_path, cut_up(corpus(2), [60]))
+    done["anchors"] = stages["anchors"].plan(done)
+    done["shared_anchors"] = stages["shared_anchors"].plan(done)[:2]
+    with pytest.raises(NotPlanned, match="needs all 3 partitions of shared_anchors, and has 2"):
+        stages["windows"].plan(done)
+
+
+def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
+    dumps = cut_up(corpus(2), [60])
+    done = write(tmp_path, dumps)
+    [anchors] = [stage for stage in passage_stages(str(tmp_path), PassageParameters()) if stage.name == "anchors"]
+    path = str(tmp_path / "verdicts/dump=D0/00000.parquet")
+    rows = table.read_table(path)
+    with table.ShardWriter(path, KEEP) as writer:
+        writer.write(rows.take([1, 0, *range(2, 60)]))
+    with pytest.raises(CorruptShard, match=r"verdicts/dump=D0/00000\.parquet.*ids are not those"):
+        anchors.run(anchors.plan(done)[0])
