@@ -14,8 +14,8 @@ between two steps.
     stream.batch(first=0, count=16)           # int32 [16, 4097]
     for sample in stream: ...                 # int32 [4097]; stream.state_dict() at any time
 
-`train.dataset` gives it to a torch DataLoader. With `packing="best_fit"`, samples are made of whole documents
-as far as these fit (`packing`).
+`train.dataset` makes batches of it for a torch DataLoader with workers. With `packing="best_fit"`, samples
+are made of whole documents as far as these fit (`packing`).
 """
 
 import json
@@ -122,6 +122,7 @@ class TokenStream:
         order = [(source.name, source.fingerprint) for source in self.sources]
         self._constants = [sequence_length, seed, packing, order, self._block, self._window]
         self._prefetcher = Prefetcher(self._blocks, max(1, WINDOW_TOKENS // sequence_length)) if cache else None
+        self.is_remote = cache is not None
         self.samples = 0  # how many samples iteration has given
 
     def _row(self, weights: Weights) -> tuple[float, ...]:
@@ -221,9 +222,9 @@ class TokenStream:
 
     def places(self, sample: int) -> list[tuple[str, int, int]]:
         """What sample k is made of, in order: path of the `.bin`, first token in it, tokens."""
-        domain, *spans = next(self._spans(np.array([sample], np.int64)))
+        domain, starts, lengths, targets = next(self._spans(np.array([sample], np.int64)))
         source = self.sources[domain]
-        parts = source.parts(*spans, WHOLE).T.tolist()
+        parts = source.parts(starts, lengths, targets, WHOLE).T.tolist()
         return [(source.shards.shards[shard].path, token, count) for shard, token, count, _ in parts]
 
     def counts(self, samples: int) -> dict[str, int]:
