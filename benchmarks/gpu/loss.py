@@ -2,7 +2,8 @@
 
     python benchmarks/gpu/loss.py [--tokens 4096] [--rounds 20]
 
-From hidden states to their gradient, through a narrow head. Prints one JSON object. `benchmarks/train_memory.py` measures the memory on a CPU.
+From hidden states to their gradient, through a narrow head. `benchmarks/train_memory.py` measures the memory on a
+CPU. Prints one JSON object.
 """
 
 import argparse
