@@ -56,12 +56,12 @@ class Lost(Exception):
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int) -> Any:
     """What rank 0 returned, or Lost; raise what a rank raised that another attempt would not mend."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.pretrain", function.__module__])
+    context.set_forkserver_preload(["train.preload", function.__module__])
     port = free_port()
     ranks, ends = [], []
     for rank in range(size):
         ours, theirs = context.Pipe(duplex=False)
-        variables = environment(rank, size, rank, size, "127.0.0.1", port)
+        variables = dict(os.environ) | environment(rank, size, rank, size, "127.0.0.1", port)
         process = context.Process(target=run_rank, args=(theirs, variables, function, arguments), daemon=True)
         process.start()
         theirs.close()
@@ -119,7 +119,7 @@ def run_rank(
 ) -> None:
     """One rank's process: send ("done", result), ("lasting", error) or ("lost", reason)."""
     _end_with_the_launcher()
-    os.environ |= variables
+    os.environ |= variables  # the fork server's are those of the first launch
     end.send(attempted(function, arguments))
     end.close()
 
