@@ -62,9 +62,14 @@ def with_rensa() -> Callable[[str], list[str]]:
 
 def with_datatrove(language: str) -> Callable[[str], list[str]]:
     """The four stages, one after another."""
-    from datatrove.utils.word_tokenizers import load_word_tokenizer
+    if language == "zh":
+        import jieba
 
-    load_word_tokenizer(LANGUAGES[language]).word_tokenize("warm 热身")
+        jieba.initialize()
+    else:
+        from datatrove.utils.word_tokenizers import load_word_tokenizer
+
+        load_word_tokenizer(LANGUAGES[language]).word_tokenize("warm")
     return lambda path: deduplicate(path, language)[0]
 
 

@@ -75,7 +75,7 @@ def waterfall(recipe: Recipe, tally: Tally) -> dict[str, Any] | None:
     plain = pa.array([item.name for item in recipe.inputs if isinstance(item, FilesInput)], pa.string())
     dump, place = tally.sums["dump"], tally.sums.column_names.index("language")
     group = pc.if_else(pc.is_in(dump, plain), dump, tally.sums["language"])
-    by_language = _grouped(tally.sums.set_column(place, "language", group), "language")
+    by_language = grouped(tally.sums.set_column(place, "language", group), "language")
     ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
     least = SMALL_LANGUAGE * sum(sums["extracted_bytes"] for sums in by_language.values())
     shown = [name for name in ranked[:LANGUAGES] if by_language[name]["extracted_bytes"] >= least]
@@ -97,7 +97,7 @@ def extraction(tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
     """Records read, documents made and rejects by reason, in all and by dump."""
     if not tally.shards["documents"] and not tally.rejects:
         return None
-    documents = _grouped(tally.sums, "dump") if tally.sums is not None else {}
+    documents = grouped(tally.sums, "dump") if tally.sums is not None else {}
     rows = []
     for dump in dumps:
         made, lost = documents.get(dump, Counter()), tally.rejects.get(dump, Counter())
@@ -136,7 +136,7 @@ def deduplication(recipe: Recipe, tally: Tally, dumps: list[str]) -> dict[str, A
     """The dedup rate against the number of dumps, beside the paper's; duplicates by level; sizes of clusters."""
     if not tally.shards["duplicates"]:
         return None
-    documents = _grouped(tally.sums, "dump")
+    documents = grouped(tally.sums, "dump")
     levels = sum(tally.levels.values(), start=Counter[str]())
     return {
         "curve": read_curve(recipe),
@@ -172,7 +172,7 @@ def sites(tally: Tally) -> dict[str, Any] | None:
     """The largest sites, and those that lose most of what they had; `note` says how."""
     if tally.sums is None:
         return None
-    rows = [_site(name, sums) for name, sums in _grouped(tally.sums, "site").items()]
+    rows = [_site(name, sums) for name, sums in grouped(tally.sums, "site").items()]
     rows.sort(key=lambda row: (-row["documents"], row["site"]))
     flagged = [row for row in rows[SITES:] if row["note"]][:FLAGGED_SITES]
     gone = sum(row["note"] == "gone" for row in rows)
@@ -201,7 +201,7 @@ def _site(name: str, sums: Counter[str]) -> dict[str, Any]:
     }
 
 
-def _grouped(sums: pa.Table, column: str) -> dict[str, Counter[str]]:
+def grouped(sums: pa.Table, column: str) -> dict[str, Counter[str]]:
     """The sums added up by the values of one column."""
     added = sums.group_by(column).aggregate([(name, "sum") for name in SUMS])
     return {row[column]: Counter({name: row[f"{name}_sum"] for name in SUMS}) for row in added.to_pylist()}

@@ -17,6 +17,7 @@ from pipelines.engine.progress import human_bytes
 from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, line_chart
+from pipelines.report.removal import removal
 from pipelines.report.samples import samples
 from pipelines.report.scan import ANNOTATIONS, Tally, scan
 
@@ -48,6 +49,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": {"name": recipe.name, "root": recipe.root, "dumps": dumps, "behind": _behind(tally)},
         "deduplication": data.deduplication(recipe, tally, dumps),
+        "removal": removal(recipe, tally, dumps),
         "waterfall": data.waterfall(recipe, tally),
         "extraction": data.extraction(tally, dumps),
         "filtering": data.filtering(tally),

@@ -4,11 +4,16 @@ shows the same."""
 
 from typing import Any
 
-from pipelines.report.scan import Place, Shards, Tally
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus import storage, table
+from pipelines.report.scan import Place, Shards, Tally, shards_of
 from pipelines.report.texts import differences, excerpt, find_ids, read_places
 
 DOCUMENT = ["id", "url", "site", "date", "language", "language_score", "length", "text"]
-DUPLICATE = ["duplicate_of", "similarity", "cluster_size", "level"]
+DUPLICATE = ["duplicate_of", "similarity", "cluster", "cluster_size", "cluster_dumps", "level"]
+MEMBERS = 6  # further documents of a cluster that are named below a pair
 REASONS = 12  # reasons that get samples, the most frequent first
 
 
@@ -25,6 +30,7 @@ def samples(root: str, tally: Tally, dumps: Shards) -> dict[str, Any] | None:
     links = read_places(root, "duplicates", pairs, DUPLICATE)
     others = find_ids(root, {link["duplicate_of"] for link in links.values() if link["duplicate_of"]}, dumps)
     keepers = read_places(root, "documents", set(others.values()), DOCUMENT)
+    members = cluster_members(root, {link["cluster"] for link in links.values()}, dumps)
 
     def card(place: Place) -> dict[str, Any]:
         row = documents[place]
@@ -45,6 +51,10 @@ def samples(root: str, tally: Tally, dumps: Shards) -> dict[str, Any] | None:
             "level": link["level"],
             "similarity": link["similarity"],
             "cluster_size": link["cluster_size"],
+            "cluster_dumps": link["cluster_dumps"],
+            "members": [m for m in members.get(link["cluster"], []) if m["id"] not in (row["id"], keeper["id"])][
+                :MEMBERS
+            ],
             "differences": differences(keeper["text"], row["text"]),
         }
 
@@ -56,6 +66,23 @@ def samples(root: str, tally: Tally, dumps: Shards) -> dict[str, Any] | None:
             groups["kept" if kind == "kept" else "filtered"][name] = [card(place) for _, place in picked]
     groups["rejected"] = {reason: [row for _, row in picked] for reason, picked in sorted(tally.reject_samples.items())}
     return groups
+
+
+def cluster_members(root: str, clusters: set[str], dumps: Shards) -> dict[str, list[dict[str, Any]]]:
+    """The first documents of some clusters with their similarity to the keeper, in the order of the dumps."""
+    wanted = pa.array(sorted(clusters), pa.string())
+    places: dict[str, list[tuple[Place, float]]] = {}
+    for dump, name in shards_of(root, "duplicates", dumps):
+        rows = table.read_table(storage.join(root, "duplicates", f"dump={dump}", name), ["cluster", "similarity"])
+        for row in pc.indices_nonzero(pc.is_in(rows["cluster"], wanted)).to_pylist():
+            found = places.setdefault(rows["cluster"][row].as_py(), [])
+            if len(found) < MEMBERS + 2:
+                found.append((Place(dump, name, row), rows["similarity"][row].as_py() or 1.0))
+    documents = read_places(root, "documents", {p for found in places.values() for p, _ in found}, ["id", "url"])
+    return {
+        cluster: [documents[place] | {"dump": place.dump, "similarity": value} for place, value in found]
+        for cluster, found in places.items()
+    }
 
 
 def _first_reasons(tally: Tally) -> list[tuple[str, int]]:

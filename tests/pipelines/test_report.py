@@ -78,6 +78,37 @@ def test_filtering_and_deduplication_figures(finished: Any) -> None:
     assert {row["percent"] for row in dedup["similarities"]} == {93}
 
 
+def test_removal_by_source_and_site_with_its_warnings(finished: Any) -> None:
+    _, rows, report = finished
+    removal = report["removal"]
+    assert [row["source"] for row in removal["sources"]] == [*DUMPS, "code"]
+    for shown, column in ((removal["sources"], "source"), (removal["sites"], "site")):
+        for row in shown:
+            name = row[column]
+            mine = [r for r in rows if name in (r["dump"] if column == "source" else r["site"] or f"({r['dump']})",)]
+            gone = sum(r["duplicate_of"] is not None for r in mine)
+            assert (row["documents"], row["removed"]) == (len(mine), gone)
+            assert row["much"] == (gone * 2 > len(mine) >= 10)
+    for row in removal["sources"]:
+        levels = Counter(r["level"] for r in rows if r["dump"] == row["source"] and r["level"])
+        assert {level: n for level, n in row["levels"].items() if n} == levels
+    assert any(row["much"] for row in removal["sources"])
+    assert removal["sites_over_half"] == sum(row["much"] for row in removal["sites"]) > 0
+
+
+def test_a_cluster_names_its_other_documents(finished: Any) -> None:
+    _, rows, report = finished
+    clusters: dict[str, set[str]] = {}
+    for row in rows:
+        clusters.setdefault(row["cluster"], set()).add(row["id"])
+    assert report["samples"]["duplicates"]
+    for pair in report["samples"]["duplicates"]:
+        others = clusters[pair["kept"]["id"]] - {pair["kept"]["id"], pair["dropped"]["id"]}
+        named = [member["id"] for member in pair["members"]]
+        assert len(set(named)) == len(named) == min(6, len(others))
+        assert set(named) <= others
+
+
 def test_sites_say_what_is_left_of_each(finished: Any) -> None:
     _, rows, report = finished
     by_site = {row["site"]: row for row in report["sites"]["rows"]}
