@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 
-import train.pretrain
+import train.pretrain  # noqa: F401
 from train.interleave import Interleave, Phase
 
 importlib.import_module("numba.np.arraymath")

@@ -1,4 +1,4 @@
-"""Runs of several processes: killed, started again and moved from mesh to mesh, they are the run that nothing disturbed.
+"""Runs of several processes, killed, started again, moved from mesh to mesh: they are the run that nothing disturbed.
 
 Ranks kill themselves with SIGKILL while they fetch the data of a given step, which is also while the checkpoint of the
 step before is being written.
