@@ -122,6 +122,13 @@ def cut(
     return pa.chunked_array([pa.LargeStringArray.from_buffers(len(column), *buffers[1:])])
 
 
+def cut_lengths(table: pa.Table) -> npt.NDArray[np.int64]:
+    """How many bytes the spans of each document have together: int64[rows]."""
+    spans = spans_of(table)
+    total = np.concatenate([[0], np.cumsum(spans.ends - spans.starts)])
+    return np.diff(total[spans.offsets])
+
+
 def _rows(spans: Spans) -> npt.NDArray[np.int64]:
     """The document of each span."""
     return np.repeat(np.arange(len(spans.offsets) - 1), np.diff(spans.offsets))

@@ -23,6 +23,7 @@ from pipelines.sections.extract import ExtractParameters
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput, FilesInput
 from pipelines.sections.judges import ClassifierRecipe, JudgesParameters
+from pipelines.sections.passages import PassageParameters
 from pipelines.sections.remix import RemixParameters
 from pipelines.sections.safety import SafetyParameters
 from pipelines.sections.tokens import TokenizerParameters, TokensParameters
@@ -42,6 +43,7 @@ class Recipe(Section):
     safety: SafetyParameters = SafetyParameters()
     decontaminate: DecontaminateParameters = DecontaminateParameters()
     dedup: DedupParameters = DedupParameters()
+    passages: PassageParameters | None = None  # null: only whole documents are deduplicated
     remix: RemixParameters = RemixParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
     tokens: TokensParameters = TokensParameters()

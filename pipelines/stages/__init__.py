@@ -16,6 +16,7 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     from pipelines.stages.dedup import dedup_stages
     from pipelines.stages.extract import ExtractStage
     from pipelines.stages.filter import filter_stages
+    from pipelines.stages.passages import passage_stages
     from pipelines.stages.remix import remix_stages
     from pipelines.stages.tokenizer import tokenizer_stages
     from pipelines.stages.tokens import tokens_stages
@@ -25,6 +26,7 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
         ExtractStage(recipe.root, recipe.extract, recipe.inputs),
         *filter_stages(recipe.root, recipe),
         *dedup_stages(recipe.root, recipe.dedup),
+        *passage_stages(recipe.root, recipe.passages),
         *remix_stages(recipe.root, recipe),
         *tokenizer_stages(recipe.root, recipe),
         *tokens_stages(recipe.root, recipe),

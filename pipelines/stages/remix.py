@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
 from corpus.errors import UsageError
-from corpus.mixture import Method, make_plan, resolve
+from corpus.mixture import Method, make_plan, resolve, seen_class
+from corpus.spans import cut_lengths
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.recipe import Recipe
 from pipelines.sections.inputs import CrawlInput
-from pipelines.sections.remix import DomainRule
+from pipelines.sections.remix import DomainRule, RemixParameters
 from pipelines.stages.filter import partition_of
 
 PLAN = "mixture/plan.json"
@@ -39,6 +40,7 @@ class DomainParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
     domains: tuple[DomainRule, ...]
     validation: float
+    cluster_weights: dict[int, float]
 
 
 class MixtureParameters(BaseModel):
@@ -51,26 +53,30 @@ class MixtureParameters(BaseModel):
     epoch_cap: float
     budget: int | None
     bytes_per_token: float
+    cluster_weights: dict[int, float]
 
 
 def remix_stages(root: str, recipe: Recipe) -> list[Stage]:
     """Both stages of a recipe; they take documents, duplicates and verdicts from the stages planned before them."""
     if any(rule.topic != "*" for rule in recipe.remix.domains) and not recipe.judges.topics:
         raise UsageError("remix.domains: a rule names a topic, and nothing says topics; name a model in judges.topics")
-    section = recipe.remix.model_dump()
     plain = [item.name for item in recipe.inputs if not isinstance(item, CrawlInput)]
-    return [
-        DomainStage(
-            root, DomainParameters.model_validate({key: section[key] for key in DomainParameters.model_fields}), plain
-        ),
-        MixtureStage(
-            root, MixtureParameters.model_validate({key: section[key] for key in MixtureParameters.model_fields})
-        ),
-    ]
+    section = recipe.remix.model_dump()
+    of_domains = DomainParameters.model_validate({key: section[key] for key in DomainParameters.model_fields})
+    return [DomainStage(root, of_domains, plain), MixtureStage(root, mixture_parameters(recipe.remix))]
+
+
+def mixture_parameters(section: RemixParameters) -> MixtureParameters:
+    """The part of the section that decides the weights."""
+    values = section.model_dump()
+    return MixtureParameters.model_validate({key: values[key] for key in MixtureParameters.model_fields})
 
 
 class DomainStage(Stage[DomainParameters]):
-    """documents, duplicates, verdicts[, topics] of dump=D/N.parquet -> domains/: id, domain, keep, split"""
+    """documents, duplicates, verdicts[, passages, topics] of dump=D/N.parquet -> domains/: id, domain, keep, split
+
+    What passages cut counts as no bytes of a domain, and a document of which they cut all is not kept.
+    """
 
     name: ClassVar[str] = "domains"
     folder: ClassVar[str] = "domains"
@@ -85,12 +91,13 @@ class DomainStage(Stage[DomainParameters]):
         """A task per shard."""
         duplicates = {shard_of(task): task for task in done["duplicates"]}
         verdicts = {shard_of(task): task for task in done["verdict"]}
+        passages = [{shard_of(task): task for task in done["passages"]}] if "passages" in done else []
         by_topic = any(rule.topic != "*" for rule in self.parameters.domains)
         topics = {shard_of(task): task for task in done["topics"]} if by_topic else {}
         tasks = []
         for documents in (task for made in done.values() for task in made if task.output.startswith("documents/")):
             shard, source = shard_of(documents), partition_of(documents.output)
-            beside = [duplicates, verdicts, *([topics] if by_topic else [])]
+            beside = [duplicates, verdicts, *passages, *([topics] if by_topic else [])]
             if all(shard in tasks_of for tasks_of in beside):  # else one of them had to be set aside
                 inputs = [documents, *(tasks_of[shard] for tasks_of in beside)]
                 tasks.append(self.task(f"domains/{shard}", inputs, source=source, plain=source in self.plain))
@@ -98,13 +105,21 @@ class DomainStage(Stage[DomainParameters]):
 
     def run(self, task: Task) -> Counts:
         """Join a shard's columns; the counts hold what is kept of each domain in each split."""
-        documents_path, duplicates_path, verdicts_path, *topics_path = (self.path(path) for path in task.inputs)
+        documents_path, duplicates_path, verdicts_path = (self.path(path) for path in task.inputs[:3])
+        passages_path = [self.path(path) for path in task.inputs[3:] if path.startswith("passages/")]
+        topics_path = [self.path(path) for path in task.inputs[3 + len(passages_path) :]]
         documents = table.read_table(documents_path, ["id", "site", "language", "length"])
-        duplicates = table.read_table(duplicates_path, ["id", "keep", "cluster"])
+        duplicates = table.read_table(duplicates_path, ["id", "keep", "cluster", "cluster_size"])
         verdicts = table.read_table(verdicts_path, ["id", "keep"])
         table.check_ids(documents, duplicates, duplicates_path)
         table.check_ids(documents, verdicts, verdicts_path)
         keep = pc.and_(duplicates["keep"], verdicts["keep"])
+        lengths = documents["length"].to_numpy()
+        if passages_path:
+            found = table.read_table(passages_path[0])
+            table.check_ids(documents, found, passages_path[0])
+            lengths = lengths - cut_lengths(found)
+            keep = pc.and_(keep, pa.array((lengths > 0) | (documents["length"].to_numpy() == 0)))
         topics = pa.chunked_array([pa.nulls(len(documents), pa.string())])
         if topics_path:
             found = table.read_table(topics_path[0], ["id", "topic"])
@@ -118,9 +133,10 @@ class DomainStage(Stage[DomainParameters]):
             task.arguments["plain"],
             self.parameters.domains,
         )
+        if self.parameters.cluster_weights:
+            domain = with_classes(domain, duplicates["cluster_size"].to_numpy(), self.parameters.cluster_weights)
         split = np.where(held_out(duplicates["cluster"], self.parameters.validation), SPLITS[1], SPLITS[0])
         rows = pa.table({"id": documents["id"], "domain": domain, "keep": keep, "split": split}, schema=SCHEMA)
-        lengths = documents["length"].to_numpy()
         counts = count_domains(domain, keep.to_numpy(), split, lengths)
         with table.ShardWriter(self.path(task.output), SCHEMA) as writer:
             writer.write(rows)
@@ -145,32 +161,37 @@ class MixtureStage(Stage[MixtureParameters]):
 
     def run(self, task: Task) -> Counts:
         """Weigh the training split of each domain by its bytes."""
-        total: Counts = {}
-        for path in task.inputs:
-            metadata = table.require_metadata(self.path(path))
-            add_counts(total, metadata["counts"])
-        parts: dict[str, dict[str, Any]] = total.get("domains", {})
-        options = self.parameters
-        budget = None if options.budget is None else round(options.budget * options.bytes_per_token)
-        plan = make_plan(
-            {name: part["train"]["bytes"] for name, part in parts.items()},
-            {name: part["train"]["documents"] for name, part in parts.items()},
-            unit="bytes",
-            method=options.method,
-            weights=options.weights,
-            temperature=options.temperature,
-            epoch_cap=options.epoch_cap,
-            budget=budget,
-        )
-        for domain in plan["domains"]:
-            held = parts.get(domain["domain"], {}).get("validation", {"documents": 0, "bytes": 0})
-            domain["validation"] = held
-        counts = {
-            "documents": sum(domain["documents"] for domain in plan["domains"]),
-            "bytes": sum(domain["bytes"] for domain in plan["domains"]),
-        }
+        plan = plan_mixture(counted_domains([self.path(path) for path in task.inputs]), self.parameters)
+        counts = {name: sum(domain[name] for domain in plan["domains"]) for name in ("documents", "bytes")}
         storage.write_json(self.path(task.output), task.stamp(counts) | plan)
         return counts
+
+
+def counted_domains(shards: Sequence[str]) -> Counts:
+    """What the shards of domains/ counted: by domain and split, the documents and bytes that are kept."""
+    total: Counts = {}
+    for path in shards:
+        add_counts(total, table.require_metadata(path)["counts"])
+    domains: Counts = total.get("domains", {})
+    return domains
+
+
+def plan_mixture(domains: Counts, options: MixtureParameters) -> dict[str, Any]:
+    """The mixture in bytes of the counted domains, with what is held out of each."""
+    plan = make_plan(
+        {name: part["train"]["bytes"] for name, part in domains.items()},
+        {name: part["train"]["documents"] for name, part in domains.items()},
+        unit="bytes",
+        method=options.method,
+        weights=options.weights,
+        temperature=options.temperature,
+        epoch_cap=options.epoch_cap,
+        budget=None if options.budget is None else round(options.budget * options.bytes_per_token),
+        cluster_weights=options.cluster_weights,
+    )
+    for domain in plan["domains"]:
+        domain["validation"] = domains.get(domain["domain"], {}).get("validation", {"documents": 0, "bytes": 0})
+    return plan
 
 
 def shard_of(task: Task) -> str:
@@ -200,6 +221,16 @@ def _domain_of(parts: Sequence[str], source: str, plain: bool, rules: Sequence[D
         if all(fnmatchcase(value, getattr(rule, name)) for name, value in found.items()):
             return rule.domain
     return source if plain else f"web-{language or 'und'}"
+
+
+def with_classes(domain: pa.Array, sizes: npt.NDArray[np.int32], cluster_weights: Mapping[int, float]) -> pa.Array:
+    """The domain of each document with the class of its cluster's size (`corpus.mixture.seen_class`)."""
+    leasts = np.array(sorted({1, *cluster_weights}))
+    classes = leasts[np.searchsorted(leasts, sizes, side="right") - 1]
+    coded = domain.dictionary_encode()
+    names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+    pairs, inverse = np.unique(np.stack([codes, classes]), axis=1, return_inverse=True)
+    return pa.array([seen_class(names[code], int(least)) for code, least in pairs.T]).take(pa.array(inverse.ravel()))
 
 
 def held_out(clusters: pa.ChunkedArray, share: float) -> npt.NDArray[np.bool_]:

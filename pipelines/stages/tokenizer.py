@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
 from corpus.buffers import utf8_buffers
+from corpus.spans import cut
 from pipelines.engine.outputs import file_entry
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.recipe import Recipe
@@ -25,6 +26,7 @@ from tokenizer.train import train
 from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 COUNTS_SCHEMA = pa.schema([pa.field("hash", pa.uint64(), nullable=False), *SCHEMA])
+SPAN_TABLES = ("passages", "personal")  # names of stages and of the tables of spans that they make
 _ROWS_A_GROUP = 1 << 16
 
 
@@ -34,6 +36,7 @@ class SampleParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
     sample_bytes: int
     seed: int
+    replacements: dict[str, str]  # of spans, by kind; other spans are cut
 
 
 class PieceParameters(BaseModel):
@@ -57,7 +60,12 @@ def tokenizer_stages(root: str, recipe: Recipe) -> list[Stage]:
     """The stages in order; they take documents, domains and the mixture from the stages planned before them."""
     section = recipe.tokenizer
     return [
-        PieceCountStage(root, SampleParameters(sample_bytes=section.sample_bytes, seed=section.seed)),
+        PieceCountStage(
+            root,
+            SampleParameters(
+                sample_bytes=section.sample_bytes, seed=section.seed, replacements=recipe.safety.replacements
+            ),
+        ),
         PieceStage(root, PieceParameters(partitions=section.partitions, min_count=section.min_count)),
         TokenizerStage(
             root,
@@ -82,19 +90,30 @@ def shards_with(done: Mapping[str, Sequence[Task]], *kinds: str) -> Iterator[tup
                 yield shard, [known[name] for name in names]
 
 
-def documents_with_domains(documents: str, domains: str, columns: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The documents of a shard a row group at a time, each with its rows of the domains table, ids checked."""
-    marks = table.read_table(domains)
+def shards_to_tokenize(done: Mapping[str, Sequence[Task]]) -> Iterator[tuple[str, list[Task]]]:
+    """The shards with their documents, domains, and every table of spans that this run makes."""
+    return shards_with(done, "documents", "domains", *(name for name in SPAN_TABLES if name in done))
+
+
+def texts_to_tokenize(
+    paths: Sequence[str], replacements: Mapping[str, str], columns: list[str]
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The documents of a shard a row group at a time, spans cut from their text, each with its rows of the domains
+    table. `paths` are those of documents, domains and tables of spans; raises CorruptShard where their ids differ."""
+    documents, *beside = paths
+    tables = [table.read_table(path) for path in beside]
     first = 0
-    for batch in table.iter_batches(documents, ["id", *columns]):
-        rows = marks.slice(first, len(batch))
-        table.check_ids(batch, rows, domains)
+    for batch in table.iter_batches(documents, ["id", "text", *columns]):
+        domains, *spans = (rows.slice(first, len(batch)) for rows in tables)
+        for rows, path in zip((domains, *spans), beside):
+            table.check_ids(batch, rows, path)
         first += len(batch)
-        yield batch, rows
+        text = cut(batch["text"], spans, replacements)
+        yield batch.set_column(batch.column_names.index("text"), "text", text), domains
 
 
 class PieceCountStage(Stage[SampleParameters]):
-    """documents + domains of dump=D/N.parquet + the plan -> tokenizer/counts/dump=D/N.parquet, sorted by hash"""
+    """documents, domains and spans of dump=D/N.parquet + the plan -> tokenizer/counts/dump=D/N.parquet, by hash"""
 
     name: ClassVar[str] = "piece_counts"
     folder: ClassVar[str] = "tokenizer/counts"
@@ -104,16 +123,16 @@ class PieceCountStage(Stage[SampleParameters]):
         """A task per shard."""
         return [
             self.task(f"tokenizer/counts/{shard}", [*tasks, *done["mixture"]])
-            for shard, tasks in shards_with(done, "documents", "domains")
+            for shard, tasks in shards_to_tokenize(done)
         ]
 
     def run(self, task: Task) -> Counts:
         """Count the pieces of the sampled documents."""
-        documents, domains, plan = (self.path(path) for path in task.inputs)
+        *tables, plan = (self.path(path) for path in task.inputs)
         shares = sample_shares(storage.read_json(plan), self.parameters.sample_bytes)
         counter = PieceCounter()
         counts: Counts = {"documents": 0, "bytes": 0}
-        for batch, marks in documents_with_domains(documents, domains, ["text"]):
+        for batch, marks in texts_to_tokenize(tables, self.parameters.replacements, []):
             chosen = sample(marks, shares, self.parameters.seed)
             texts = batch["text"].filter(pa.array(chosen))
             counter.add(texts)

@@ -39,7 +39,9 @@ def tokens_stages(root: str, recipe: Recipe) -> list[Stage]:
     """The stages in order; they take documents, domains, mixture and tokenizer from the stages planned before them."""
     section = recipe.tokens
     return [
-        EncodeStage(root, EncodeParameters(bos=section.bos, seed=section.seed)),
+        EncodeStage(
+            root, EncodeParameters(bos=section.bos, seed=section.seed, replacements=recipe.safety.replacements)
+        ),
         ShardStage(root, ShardParameters(shard_bytes=section.shard_bytes)),
         ManifestStage(root, NoParameters()),
         FertilityStage(root, NoParameters()),

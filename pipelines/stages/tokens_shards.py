@@ -20,7 +20,7 @@ from corpus.errors import CorruptShard
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
 from pipelines.stages.remix import PLAN
-from pipelines.stages.tokenizer import documents_with_domains, shards_with
+from pipelines.stages.tokenizer import shards_to_tokenize, texts_to_tokenize
 from tokenizer.encode import Encoder
 from tokenizer.evaluate import sum_by
 from tokenizer.order import document_hashes
@@ -35,7 +35,7 @@ _ENCODED_SCHEMA = pa.schema(
         pa.field("order", pa.uint64(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
         pa.field("url", pa.string()),
-        pa.field("bytes", pa.int64(), nullable=False),  # UTF-8 bytes of the text
+        pa.field("bytes", pa.int64(), nullable=False),  # UTF-8 bytes of the text that is left
         pa.field("tokens", pa.large_binary(), nullable=False),  # little-endian int32
     ]
 )
@@ -48,6 +48,7 @@ class EncodeParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
     bos: bool
     seed: int
+    replacements: dict[str, str]  # of spans, by kind; other spans are cut
 
 
 class ShardParameters(BaseModel):
@@ -58,7 +59,7 @@ class ShardParameters(BaseModel):
 
 
 class EncodeStage(Stage[EncodeParameters]):
-    """documents + domains of dump=D/N.parquet + the tokenizer -> tokens/encoded/dump=D/N.parquet"""
+    """documents, domains and spans of dump=D/N.parquet + the tokenizer -> tokens/encoded/dump=D/N.parquet"""
 
     name: ClassVar[str] = "encoded"
     folder: ClassVar[str] = "tokens/encoded"
@@ -68,16 +69,16 @@ class EncodeStage(Stage[EncodeParameters]):
         """A task per shard."""
         return [
             self.task(f"tokens/encoded/{shard}", [*tasks, *done["tokenizer"]])
-            for shard, tasks in shards_with(done, "documents", "domains")
+            for shard, tasks in shards_to_tokenize(done)
         ]
 
     def run(self, task: Task) -> Counts:
         """Encode what is kept, sort it, and count bytes and tokens by language and domain."""
-        documents, domains, _ = (self.path(path) for path in task.inputs)
+        *tables, _ = (self.path(path) for path in task.inputs)
         encoder = Encoder(load_vocabulary(self.path("tokenizer/tokenizer.json")), bos=self.parameters.bos)
         counts: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}}
         parts = [_ENCODED_SCHEMA.empty_table()]
-        for batch, marks in documents_with_domains(documents, domains, ["url", "language", "text"]):
+        for batch, marks in texts_to_tokenize(tables, self.parameters.replacements, ["url", "language"]):
             batch, marks = batch.filter(marks["keep"]), marks.filter(marks["keep"])
             parts.append(self._encode(encoder, batch, marks))
             size, tokens = parts[-1]["bytes"].to_numpy(), pc.binary_length(parts[-1]["tokens"]).to_numpy() // 4
