@@ -41,7 +41,7 @@ CONFIG = ModelConfig(
     max_sequence_length=16,
     init_std=0.1,  # large, so that gradients differ from one another
 )
-BATCH, LENGTH, MICRO_BATCHES = 8, 16, 2
+BATCH, LENGTH = 8, 16
 Batch = tuple[Tensor, Tensor]
 
 
@@ -54,7 +54,7 @@ def batch() -> Batch:
 
 def build(dims: ParallelDims, precision: Any) -> ParallelModel:
     """A model with its weights."""
-    micro_batch = BATCH // dims.dp // MICRO_BATCHES
+    micro_batch = BATCH // dims.dp // max(2, dims.pp)
     parallel = parallelise(CONFIG, dims, device=torch.device("cpu"), precision=precision, micro_batch=micro_batch)
     initialise(parallel.model, seed=0)
     return parallel

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 LAUNCH = Path(__file__).with_name("parallel_launch.py")
-LAYOUTS = ["2,1,1", "1,1,2", "1,2,1", "2,1,2", "2,2,1", "1,2,2", "2,2,2"]  # pp, dp, tp
+LAYOUTS = ["2,1,1", "1,1,2", "1,2,1", "4,1,1", "2,1,2", "2,2,1", "1,2,2", "2,2,2"]  # pp, dp, tp
 FP32_LOSS, FP32_GRADIENT = 2e-6, 5e-6  # nats; parts of a tensor's largest gradient
 BF16_LOSS, BF16_GRADIENT = 2e-3, 0.06  # nats; parts of a tensor's norm. bf16 on one process is off by 0.03
 
@@ -69,10 +69,10 @@ def test_bf16_is_within_its_tolerance(launched: dict, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_gather_and_one_reduction_a_group_and_step(launched: dict, layout: str) -> None:
-    """Of two micro-batches; and the reductions run inside the last backward pass, not after it."""
+    """Of two micro-batches or more; and the reductions run inside the last backward pass, not after it."""
     for rank in launched[layout]:
         expected = rank["groups"] if layout[2] != "1" else 0
-        assert rank["groups"] >= 3
+        assert rank["groups"] >= 2
         assert rank["all_gathers"] == rank["reduce_scatters"] == rank["reduced_in_last_backward"] == expected
         assert (rank["reduced_before_first_layer"] >= 1) == (expected > 0)
 
