@@ -12,6 +12,13 @@ cannot take is poured over the others in proportion to their targets, again and 
 - `temperature`: in proportion to size ** (1 / temperature), as mT5 (arXiv 2010.11934) and XLM-R do for languages.
 - `unimax`: equal, with the cap doing the rest: Chung et al. 2023 (arXiv 2304.09151).
 
+Any method may also weigh documents by how often the crawls saw them. Deduplication keeps one document of a cluster, and
+global deduplication alone can leave a worse corpus than it found (FineWeb, arXiv 2406.17557 section 3.4), because what
+many pages repeat is often what many people thought worth repeating. `cluster_weights` says how many times a document
+of a cluster of at least so many counts, as FineWeb-2 (arXiv 2506.20920) and TxT360 do: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8,
+1000: 1}. Each such class is a domain of its own, named `web-en.seen5`; a class has the share of its bytes times its
+weight in what the method gives to web-en, and the cap holds for each class.
+
 All arithmetic after the targets is on exact rationals, so that a plan does not depend on the order of its domains;
 floats appear when it is written out, each the nearest to its rational.
 """
@@ -22,15 +29,51 @@ from typing import Any, Literal
 
 Method = Literal["natural", "given", "temperature", "unimax"]
 METHODS: tuple[Method, ...] = ("natural", "given", "temperature", "unimax")
+_SEEN = ".seen"
+
+
+def seen_class(domain: str, least: int) -> str:
+    """The name of the documents of a domain whose clusters have at least `least` members: the domain's own for 1."""
+    return f"{domain}{_SEEN}{least}" if least > 1 else domain
+
+
+def _domain_of(name: str, cluster_weights: Mapping[int, float]) -> tuple[str, Fraction]:
+    """`(domain, times)`: the domain that a class belongs to, and how often each of its documents counts."""
+    domain, _, least = name.rpartition(_SEEN)
+    if domain and least.isdigit() and int(least) in cluster_weights:
+        return domain, Fraction(str(cluster_weights[int(least)]))
+    return name, Fraction(str(cluster_weights.get(1, 1)))
 
 
 def targets(
-    sizes: Mapping[str, int], method: Method, weights: Mapping[str, float], temperature: float = 1.0
+    sizes: Mapping[str, int],
+    method: Method,
+    weights: Mapping[str, float],
+    temperature: float = 1.0,
+    cluster_weights: Mapping[int, float] | None = None,
 ) -> dict[str, Fraction]:
     """The share of each domain of `sizes` or `weights` before any cap: exact, summing to 1 (all 0 if there is nothing).
 
     `sizes` are in bytes or tokens. Raises ValueError for a weight below 0 or a temperature that is not above 0.
     """
+    if not cluster_weights:
+        return _targets(sizes, method, weights, temperature)
+    of = {name: _domain_of(name, cluster_weights) for name in sizes}
+    counted = {name: sizes[name] * times for name, (_, times) in of.items()}
+    whole: dict[str, Fraction] = {}
+    for name, (domain, _) in of.items():
+        whole[domain] = whole.get(domain, Fraction(0)) + counted[name]
+    shares = _targets(whole, method, weights, temperature)
+    named = {name: Fraction(0) for name in weights} if method == "given" else {}
+    return named | {
+        name: shares[domain] * counted[name] / whole[domain] if whole[domain] else Fraction(0)
+        for name, (domain, _) in of.items()
+    }
+
+
+def _targets(
+    sizes: Mapping[str, int] | Mapping[str, Fraction], method: Method, weights: Mapping[str, float], temperature: float
+) -> dict[str, Fraction]:
     names = sorted({*sizes, *(weights if method == "given" else ())})
     size = {name: Fraction(sizes.get(name, 0)) for name in names}
     if method == "temperature":
@@ -96,17 +139,21 @@ def make_plan(
     temperature: float,
     epoch_cap: float,
     budget: int | None,
+    cluster_weights: Mapping[int, float] | None = None,
 ) -> dict[str, Any]:
-    """The mixture as JSON-able values; `sizes` and `budget` (None: as much as there is) are in `unit`.
+    """The mixture as JSON-able values; `sizes` and `budget` (None: as much as there is, each
+    document as often as its cluster counts) are in `unit`.
 
     For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is
     (before); `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1);
     `epochs`, how often it is seen; `capped`, whether the cap gives it less than others get for the same target.
     `shortfall` is how much of the budget cannot be met at `epoch_cap`.
     """
-    shares = targets(sizes, method, weights, temperature)
+    cluster_weights = dict(cluster_weights or {})
+    shares = targets(sizes, method, weights, temperature, cluster_weights)
     natural = _normalised({name: Fraction(sizes.get(name, 0)) for name in shares})
-    wanted = Fraction(sum(sizes.values()) if budget is None else budget)
+    everything = sum((size * _domain_of(name, cluster_weights)[1] for name, size in sizes.items()), Fraction(0))
+    wanted = everything if budget is None else Fraction(budget)
     cap = Fraction(str(epoch_cap))
     given = allocate(sizes, shares, wanted, cap)
     total = sum(given.values(), Fraction(0))
@@ -130,6 +177,7 @@ def make_plan(
         "given": dict(weights),
         "temperature": temperature,
         "epoch_cap": epoch_cap,
+        "cluster_weights": {str(least): weight for least, weight in sorted(cluster_weights.items())},
         "budget": int(wanted),
         "planned": int(total),
         "shortfall": int(wanted - total),
@@ -156,4 +204,5 @@ def resolve(plan: Mapping[str, Any], tokens: Mapping[str, int], budget: int | No
         temperature=plan["temperature"],
         epoch_cap=plan["epoch_cap"],
         budget=budget,
+        cluster_weights={int(least): weight for least, weight in plan["cluster_weights"].items()},
     )

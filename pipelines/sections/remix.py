@@ -1,6 +1,6 @@
 """The parameters of remixing."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,8 @@ class RemixParameters(Section):
     weights: dict[Name, float] = {}  # domain: share of the training tokens; the other domains share the rest by size
     temperature: float = Field(default=1.0, gt=0)
     epoch_cap: float = Field(default=4.0, gt=0)  # how often a domain may be seen at most
+    # least size of a cluster: how often its document counts; {}: once each. corpus/mixture.py has FineWeb-2's values
+    cluster_weights: dict[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0)]] = {}
     budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: what `train` reads, else one pass
     bytes_per_token: float = Field(default=4.0, gt=0)  # how the budget is met in bytes, until tokens are counted
     validation: float = Field(default=0.01, ge=0, lt=1)  # share of clusters of near-duplicates held out

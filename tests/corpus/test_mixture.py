@@ -137,3 +137,36 @@ def test_resolving_with_token_counts_keeps_targets_and_caps_anew() -> None:
     assert column(in_tokens, "target") == {"en": 0.5, "zh": 0.5}
     assert column(in_tokens, "epochs") == {"en": 0.6, "zh": 4.0}
     assert column(resolve(in_bytes, {"en": 1000}), "weight") == {"en": 1.0, "zh": 0.0}
+
+
+FINEWEB2 = {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1}
+
+
+def test_documents_count_as_often_as_their_clusters_say() -> None:
+    sizes = {"web-en": 100, "web-en.seen5": 10, "web-en.seen1000": 50, "web-zh": 100, "web-zh.seen2": 50}
+    result = plan(sizes, method="natural", cluster_weights=FINEWEB2, epoch_cap=10)
+    assert result["budget"] == 100 + 50 + 50 + 100 + 100
+    assert column(result, "epochs") == {
+        "web-en": 1, "web-en.seen1000": 1, "web-en.seen5": 5, "web-zh": 1, "web-zh.seen2": 2,
+    }  # fmt: skip
+    capped = plan(sizes, method="natural", cluster_weights=FINEWEB2, epoch_cap=4)
+    assert column(capped, "epochs")["web-en.seen5"] == 4
+    given = plan(sizes, method="given", weights={"web-zh": 0.5}, cluster_weights=FINEWEB2, budget=100)
+    zh = {name: share for name, share in column(given, "weight").items() if name.startswith("web-zh")}
+    assert zh == {"web-zh": 0.25, "web-zh.seen2": 0.25}
+
+
+@given(SIZES, METHOD, st.integers(1, 10**14))
+def test_classes_of_a_domain_share_what_the_domain_gets(sizes: dict[str, int], method: Any, budget: int) -> None:
+    parts = {f"{name}{suffix}": size for name, size in sizes.items() for suffix in ("", ".seen2", ".seen1000")}
+    whole = targets({name: size * (1 + 2 + 1) for name, size in sizes.items()}, method, {}, 2.0)
+    split = targets(parts, method, {}, 2.0, FINEWEB2)
+    for name in sizes:
+        got = sum(split[f"{name}{suffix}"] for suffix in ("", ".seen2", ".seen1000"))
+        assert got == whole[name]
+
+
+def test_classes_survive_the_count_of_tokens() -> None:
+    in_bytes = plan({"a": 400, "a.seen2": 400}, method="natural", cluster_weights=FINEWEB2)
+    in_tokens = resolve(in_bytes, {"a": 100, "a.seen2": 50})
+    assert column(in_tokens, "epochs") == {"a": 1, "a.seen2": 2}

@@ -1,0 +1,115 @@
+"""`headwater mix try`: several mixtures side by side, from the counts of a run; no text and no column is read."""
+
+import argparse
+import shlex
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from corpus.errors import UsageError
+from corpus.mixture import METHODS
+from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine import pipeline
+from pipelines.engine.progress import human_bytes
+from pipelines.recipe import Recipe
+from pipelines.sections.remix import RemixParameters
+from pipelines.stages import stages_of
+from pipelines.stages.remix import counted_domains, mixture_parameters, plan_mixture
+
+EXAMPLE = """\
+examples:
+  headwater mix try recipes/dumps.yaml natural unimax "temperature temperature=3"
+  headwater mix try recipes/dumps.yaml "given weights.web-zh=0.3" "given weights.web-zh=0.3 epoch_cap=2 budget=1e9"
+
+A plan is a method and settings of the recipe's section `remix`, which it starts from; the recipe's own plan comes
+first. The run must have reached the stage `domains`: headwater run RECIPE --until domains
+"""
+_SETTINGS = ("weights", "temperature", "epoch_cap", "budget", "bytes_per_token", "cluster_weights")
+
+
+def register(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "mix try",
+        help="several mixtures side by side",
+        description="Compute several mixtures of the domains of a run and print weights and epochs side by side.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument("plans", nargs="*", metavar="PLAN", help='such as unimax, or "temperature temperature=3"')
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a row a domain and two columns a plan."""
+    recipe = recipe_from(arguments)
+    counted = _counted(recipe)
+    own = recipe.remix.model_copy(update={"budget": recipe.budget})
+    sections = {"recipe": own, **{text: _section(own, text) for text in arguments.plans}}
+    plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
+    console = Console(soft_wrap=True)
+    console.print(_table(counted, plans))
+    for text, plan in plans.items():
+        met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"
+        console.print(f"{text}: {human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}{met}", highlight=False)
+    return 0
+
+
+def _counted(recipe: Recipe) -> Any:
+    (planned,) = (one for one in pipeline.plan(stages_of(recipe, "domains")) if one.stage.name == "domains")
+    missing = sum(counts is None for counts in planned.counts)
+    if planned.why_not or missing or not planned.tasks:
+        raise UsageError(
+            f"{recipe.root}: the domains of this recipe are not all counted; run it with --until domains first"
+        )
+    return counted_domains([planned.stage.path(task.output) for task in planned.tasks])
+
+
+def _section(own: RemixParameters, text: str) -> RemixParameters:
+    """The recipe's section with a plan's method and settings."""
+    method, *settings = shlex.split(text) or [""]
+    if method not in METHODS:
+        raise UsageError(f"plan `{text}`: begin with a method: {', '.join(METHODS)}")
+    value = own.model_dump() | {"method": method} | ({} if method == "given" else {"weights": {}})
+    for setting in settings:
+        key, _, given = setting.partition("=")
+        name, _, domain = key.partition(".")
+        if name not in _SETTINGS or not given:
+            raise UsageError(f"plan `{text}`: {setting} is no setting; write KEY=VALUE, with {', '.join(_SETTINGS)}")
+        parsed = yaml.safe_load(given)
+        if name == "budget":
+            parsed = int(float(parsed))
+        value[name] = {**value[name], domain: parsed} if domain else parsed
+    try:
+        return RemixParameters.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"plan `{text}`: {place} {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _table(counted: Any, plans: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("domain", no_wrap=True)
+    table.add_column("text", justify="right")
+    table.add_column("natural", justify="right")
+    for text in plans:
+        table.add_column(f"{text}\nweight", justify="right")
+        table.add_column("\nepochs", justify="right")
+    by_name = {text: {domain["domain"]: domain for domain in plan["domains"]} for text, plan in plans.items()}
+    total = sum(part["train"]["bytes"] for part in counted.values()) or 1
+    for name in sorted({name for domains in by_name.values() for name in domains}):
+        size = counted[name]["train"]["bytes"] if name in counted else 0
+        cells = [name, human_bytes(size), f"{size / total:.1%}"]
+        for domains in by_name.values():
+            domain = domains.get(name)
+            capped = "*" if domain and domain["capped"] else ""
+            cells += [f"{domain['weight']:.1%}", f"{domain['epochs']:.2f}{capped}"] if domain else ["", ""]
+        table.add_row(*cells)
+    table.caption = "* held at the epoch cap"
+    return table
