@@ -4,6 +4,7 @@ A dump loses what other dumps hold in a preferred capture, so a high share is na
 books or code, that loses most of its documents may have been swallowed by another that copies it, or by a template that
 all of its pages share: the warning says where to look, and the report's clusters show the pages side by side."""
 
+from collections import Counter
 from typing import Any
 
 from pipelines.recipe import Recipe
@@ -28,7 +29,8 @@ def removal(recipe: Recipe, tally: Tally, dumps: list[str]) -> dict[str, Any] | 
     sources = []
     for dump in dumps:
         if dump in by_dump:
-            levels = {level: tally.levels.get(dump, {}).get(level, 0) for level in LEVELS}
+            found = tally.levels.get(dump, Counter())
+            levels = {level: found[level] for level in LEVELS}
             kind = "source" if dump in plain else "dump"
             sources.append({"source": dump, "kind": kind, "levels": levels} | _lost(by_dump[dump]))
     sites = [{"site": site} | _lost(sums) for site, sums in grouped(tally.sums, "site").items()]

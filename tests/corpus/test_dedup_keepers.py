@@ -174,6 +174,20 @@ def test_short_and_empty_documents() -> None:
     assert [LEVELS[level] for level in election.level] == ["", "near", "", "", "exact", "", "", "exact"]
 
 
+def test_a_very_long_document_is_signed_whole() -> None:
+    """A million words, one changed in the middle: no limit cuts a document, and the two are found alike."""
+    words = np.char.mod("w%d", np.arange(1_000_000) % 900_001)
+    texts = [" ".join(words), " ".join([*words[:500_000], "changed", *words[500_001:]]), "w1 w2 w3 w4 w5 w6"]
+    members = members_of(texts, Scheme())._replace(id_rank=np.arange(3))
+    assert members.signatures.shingles[0] > 890_000
+    election = elect(members, policy_order(members, ("id",), True), 0.8)
+    assert election.keeper.tolist() == [0, 0, 2]
+    assert 0.9999 < election.similarity[1] < 1
+    cut = members_of(texts, Scheme(sketch_size=1024))._replace(id_rank=np.arange(3))
+    assert np.diff(cut.signatures.offsets).tolist() == [1024, 1024, 2]
+    assert elect(cut, policy_order(cut, ("id",), True), 0.8).keeper.tolist() == [0, 0, 2]
+
+
 def test_a_crowded_bucket_is_compared_up_to_the_limit() -> None:
     """Five unlike keepers in one bucket, then a copy of the last: found unless the limit is below its place."""
     n = 6
