@@ -23,6 +23,7 @@ from pipelines.report.scan import Place, Shards, shards_of
 from pipelines.report.texts import find_ids, read_places
 from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.filter import verdict_parameters
+from pipelines.why_spans import spans_at
 
 DOCUMENT = [
     "id",
@@ -60,6 +61,7 @@ class Fate:
     extract: dict[str, Any] = field(default_factory=dict)
     filter: dict[str, Any] | None = None
     dedup: dict[str, Any] | None = None
+    spans: dict[str, Any] | None = None
     remix: dict[str, Any] | None = None
     tokens: dict[str, Any] | None = None
 
@@ -165,6 +167,7 @@ def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fa
 
     verdicts, duplicates, domains = map(beside, ("verdicts", "duplicates", "domains"))
     measured = [beside(kind) for kind in signals.TABLES]
+    spans = spans_at(recipe, places)
     for place in places:
         row = documents[place]
         fate = Fate(row["id"], row["url"], place.dump, place.shard, place.row)
@@ -173,6 +176,7 @@ def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fa
         values = {name: value for rows in measured for name, value in rows.get(place, {}).items()}
         fate.filter = _filter(recipe, place.dump, row, values, verdicts.get(place))
         fate.dedup = _dedup(recipe, dumps, duplicates.get(place))
+        fate.spans = spans.get(place)
         fate.remix = _remix(recipe, domains.get(place))
         fate.tokens = _tokens(root, fate)
         fate.outcome = _outcome(fate)
@@ -291,6 +295,8 @@ def _outcome(fate: Fate) -> str:
         return f"removed as a duplicate ({fate.dedup['level']})"
     if fate.remix is None:
         return "extracted; the later stages have not run for it yet"
+    if not fate.remix["keep"]:
+        return "cut whole: what other documents do not have too is too little"
     if fate.tokens is not None:
         use = "held out for validation" if fate.remix["split"] == "validation" else "in the tokens to train on"
         return f"kept: {use}, in domain {fate.remix['domain']}"

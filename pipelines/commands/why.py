@@ -11,6 +11,7 @@ from pipelines.why import why
 from pipelines.why_token import FORM, document_at
 
 INDENT = " " * 12
+SHOWN = 90  # characters of a span
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,6 +73,7 @@ def describe(fate: dict[str, Any]) -> Iterator[str]:
     yield f"{INDENT}documents/dump={fate['dump']}/{fate['shard']} row {fate['row']}"
     yield from _filter_lines(fate["filter"])
     yield from _dedup_lines(fate["dedup"])
+    yield from _span_lines(fate["spans"], extract["length"])
     if fate["remix"] is None:
         yield "  remix     has not run for it yet"
         return
@@ -82,6 +84,17 @@ def describe(fate: dict[str, Any]) -> Iterator[str]:
     if fate["tokens"] is not None:
         first, count = fate["tokens"]["offset"], fate["tokens"]["tokens"]
         yield f"  tokens    {fate['tokens']['shard']}, tokens {first:,} to {first + count - 1:,} ({count:,})"
+
+
+def _span_lines(found: dict[str, Any] | None, length: int) -> Iterator[str]:
+    if found is None or not found["spans"]:
+        return
+    parts = [f"{found[name]:,} bytes {name}" for name in ("cut", "masked") if found[name]]
+    yield f"  spans     {' and '.join(parts)}, of {length:,}, before it is tokenized"
+    for span in found["spans"]:
+        shown = span["text"] if len(span["text"]) <= SHOWN else f"{span['text'][: SHOWN - 20]} … {span['text'][-17:]}"
+        became = f" -> {span['becomes']}" if span["becomes"] is not None else ""
+        yield f"{INDENT}{span['kind']:<9} {span['start']:>8,} to {span['end']:<8,} {' '.join(shown.split())}{became}"
 
 
 def _filter_lines(found: dict[str, Any] | None) -> Iterator[str]:

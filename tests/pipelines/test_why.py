@@ -10,6 +10,7 @@ import yaml
 from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 
 from corpus import table
+from corpus.spans import SCHEMA as SPAN_SCHEMA
 from pipelines.cli import main
 from pipelines.why import NotFound, spellings, why
 from pipelines.why_token import document_at
@@ -174,3 +175,37 @@ def test_command(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", recipe, "--id", "01"]) == 1
     assert "give at least 4 characters" in capsys.readouterr().err
     assert main(["why", recipe, "--root", str(root / "empty"), "--id", "0123456789"]) == 1
+
+
+def test_spans_are_shown_as_they_are_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_run(tmp_path)
+    row = next(row for row in rows if row["domain"] == "web-en" and row["keep"] and row["split"] == "train")
+    shard = f"dump={row['dump']}/00000.parquet"
+    ids = table.read_table(str(tmp_path / "documents" / shard), ["id", "text"]).to_pylist()
+    text = next(other["text"] for other in ids if other["id"] == row["id"]).encode()
+    found = {"passages": [(0, 12, "passage")], "personal": [(8, 20, "email")]}
+    for kind, listed in found.items():
+        with table.ShardWriter(str(tmp_path / kind / shard), SPAN_SCHEMA) as writer:
+            of = [{"start": a, "end": b, "kind": name} for a, b, name in listed]
+            lists = [{"id": other["id"], "spans": of if other["id"] == row["id"] else []} for other in ids]
+            writer.write(pa.Table.from_pylist(lists, SPAN_SCHEMA))
+    (fate,) = why(recipe_at(tmp_path), id=row["id"])["documents"]
+    assert fate["spans"] == {
+        "cut": 12,
+        "masked": 8,
+        "spans": [
+            {"kind": "passage", "start": 0, "end": 12, "text": text[:12].decode(), "becomes": None},
+            {"kind": "email", "start": 12, "end": 20, "text": text[12:20].decode(), "becomes": "<email>"},
+        ],
+    }
+    recipe = recipe_at(tmp_path).model_dump(mode="json", include={"name", "root", "inputs"})
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["why", str(tmp_path / "recipe.yaml"), "--id", row["id"]]) == 0
+    said = capsys.readouterr().out
+    assert f"12 bytes cut and 8 bytes masked, of {fate['extract']['length']:,}" in said
+    assert "-> <email>" in said
+    there = {other["id"] for other in ids}
+    for other in rows:
+        (fate,) = why(recipe_at(tmp_path), id=other["id"])["documents"]
+        assert (fate["spans"] is None) == (other["id"] not in there)
+        assert other["id"] == row["id"] or not fate["spans"] or fate["spans"]["spans"] == []
