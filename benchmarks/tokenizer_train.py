@@ -1,8 +1,10 @@
 """Training a byte-level BPE: Headwater beside the `tokenizers` library: same text, pre-tokenizer, sizes; one run.
 
-    python benchmarks/tokenizer_train.py FILES... --vocab-size 32000 [--megabytes 100] [--without-library]
+    python benchmarks/multilingual_text.py --data HEADWATER_DATA --out text        (400 MB of real text)
+    python benchmarks/tokenizer_train.py text --vocab-size 100000 [--megabytes 100] [--cache FOLDER]
 
-Each runs in a process of its own, so that its peak memory is its own; the merges are then compared one by one.
+Each reads the files batch by batch in a process of its own, so that its peak memory is its own; the merges are then
+compared one by one. `--cache` keeps the library's result, which takes minutes, for later runs over the same text.
 """
 
 import argparse
@@ -13,29 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus import storage
 from pipelines.commands.inputs import Inputs
 from tokenizer.alphabet import ALPHABET, SYMBOLS
 
 
-def read(files: list[str], limit: int) -> list[str]:
-    """The texts of the files, up to `limit` bytes."""
-    texts, size = [], 0
+def read(files: list[str], limit: int) -> Iterator[pa.ChunkedArray]:
+    """The texts of the files, batch by batch, up to `limit` bytes."""
+    size = 0
     for batch in Inputs([file for pattern in files for file in storage.expand(pattern)]).batches():
-        for text in batch["text"].to_pylist():
-            texts.append(text)
-            size += len(text.encode())
-            if size >= limit:
-                return texts
-    return texts
+        ends = pc.cumulative_sum(pc.binary_length(batch["text"]).cast(pa.int64()))
+        inside = pc.sum(pc.less(ends, limit - size)).as_py() + 1
+        yield batch["text"].slice(0, inside)
+        size += pc.sum(pc.binary_length(batch["text"].slice(0, inside))).as_py()
+        if size >= limit:
+            return
 
 
-def ours(texts: list[str], vocab_size: int, out: str) -> dict[str, float]:
+def ours(texts: Iterator[pa.ChunkedArray], vocab_size: int, out: str) -> dict[str, float]:
     """Count and merge; the time to compile the kernels, which is spent once on a machine, is kept apart."""
     from tokenizer.counts import PieceCounter
     from tokenizer.train import train
@@ -47,9 +51,10 @@ def ours(texts: list[str], vocab_size: int, out: str) -> dict[str, float]:
     train(warm.result(), 250)
     compiled = time.perf_counter()
     counter = PieceCounter()
-    for first in range(0, len(texts), 1000):
-        counter.add(pa.array(texts[first : first + 1000], pa.large_string()))
+    for batch in texts:
+        counter.add(batch)
     counts = counter.result()
+    del counter
     counted = time.perf_counter()
     merges = train(counts, vocab_size)
     merged = time.perf_counter()
@@ -63,7 +68,7 @@ def ours(texts: list[str], vocab_size: int, out: str) -> dict[str, float]:
     }
 
 
-def library(texts: list[str], vocab_size: int, out: str) -> dict[str, float]:
+def library(texts: Iterator[pa.ChunkedArray], vocab_size: int, out: str) -> dict[str, float]:
     """The library's trainer with the same components, on all cores it takes."""
     from tokenizers import Tokenizer, models, trainers
 
@@ -76,53 +81,64 @@ def library(texts: list[str], vocab_size: int, out: str) -> dict[str, float]:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, min_frequency=2, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((batch.to_pylist() for batch in texts), trainer)
     seconds = time.perf_counter() - start
     tokenizer.save(out)
     return {"seconds": seconds}
 
 
-def measure(which: str, arguments: argparse.Namespace, out: str) -> dict[str, Any]:
-    """Run one of the two in a process of its own."""
-    options = ["--vocab-size", str(arguments.vocab_size), "--megabytes", str(arguments.megabytes)]
-    command = [sys.executable, __file__, *arguments.files, *options, "--worker", which, out]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."})
-    value: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+def measure(which: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run one of the two in a process of its own, which leaves `which`.json and `which`.figures.json in the folder."""
+    figures = folder / f"{which}.figures.json"
+    if not (which == "library" and arguments.cache and figures.exists()):
+        options = ["--vocab-size", str(arguments.vocab_size), "--megabytes", str(arguments.megabytes)]
+        command = [sys.executable, __file__, *arguments.files, *options, "--worker", which, str(folder)]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
+    value: dict[str, Any] = json.loads(figures.read_text())
     return value
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """What the process does: read, train, print the figures."""
-    which, out = arguments.worker
-    texts = read(arguments.files, arguments.megabytes * 1_000_000)
+    """What the process does: read, train, write the figures."""
+    which, folder = arguments.worker
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    figures: dict[str, Any] = {"ours": ours, "library": library}[which](texts, arguments.vocab_size, out)
+    texts = read(arguments.files, arguments.megabytes * 1_000_000)
+    run = {"ours": ours, "library": library}[which]
+    figures: dict[str, Any] = run(texts, arguments.vocab_size, f"{folder}/{which}.json")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    size = sum(len(text.encode()) for text in texts)
-    print(json.dumps(figures | {"bytes": size, "text_mb": before // 1000, "peak_mb": peak // 1000}))
+    figures = {name: round(value, 2) for name, value in figures.items()}
+    figures |= {"start_mb": before // 1000, "peak_mb": peak // 1000}
+    Path(folder, f"{which}.figures.json").write_text(json.dumps(figures))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+")
-    parser.add_argument("--vocab-size", type=int, default=32_000)
-    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--vocab-size", type=int, default=100_000)
+    parser.add_argument("--megabytes", type=int, default=1_000_000, help="of text at most (default: all)")
+    parser.add_argument("--cache", type=Path, help="a folder to keep the library's result in")
     parser.add_argument("--without-library", action="store_true")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    size = sum(pc.sum(pc.binary_length(batch)).as_py() for batch in read(arguments.files, arguments.megabytes * 10**6))
+    print(f"{size / 1e6:.1f} MB of text, vocabulary {arguments.vocab_size:,}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.cache or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         rows = {}
         for which in ("ours",) if arguments.without_library else ("ours", "library"):
-            rows[which] = measure(which, arguments, str(Path(folder) / f"{which}.json"))
+            rows[which] = measure(which, arguments, folder)
             print(which, json.dumps(rows[which]), flush=True)
         if "library" in rows:
-            merges = [json.loads((Path(folder) / f"{which}.json").read_text())["model"]["merges"] for which in rows]
+            merges = [json.loads((folder / f"{which}.json").read_text())["model"]["merges"] for which in rows]
             ratio = rows["library"]["seconds"] / rows["ours"]["seconds"]
-            print(f"merges identical: {merges[0] == merges[1]} ({len(merges[0]):,}); {ratio:.1f} times as fast")
+            memory = rows["ours"]["peak_mb"] / rows["library"]["peak_mb"]
+            print(f"merges identical: {merges[0] == merges[1]} ({len(merges[0]):,})")
+            print(f"{ratio:.1f} times as fast, {memory:.2f} of the memory")
 
 
 if __name__ == "__main__":

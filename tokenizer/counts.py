@@ -82,14 +82,15 @@ class PieceCounter:
         order = np.argsort(hashes, kind="stable")
         slots, hashes = slots[order], hashes[order]
         counts = pa.table([_gather(slots, self._arena), slots[:, VALUE].copy()], schema=SCHEMA)
-        if (hashes[1:] == hashes[:-1]).any():  # two pieces share a hash: order them by their bytes
-            rows = sorted(zip(hashes.tolist(), range(len(counts)), strict=True), key=lambda row: _key(counts, row))
-            counts = counts.take([row for _, row in rows])
-        return counts
-
-
-def _key(counts: pa.Table, row: tuple[int, int]) -> tuple[int, bytes]:
-    return row[0], counts["piece"][row[1]].as_py()
+        # Pieces that share a hash, of which there are a handful in millions, are ordered by their bytes.
+        shared = np.flatnonzero(hashes[1:] == hashes[:-1])
+        if not len(shared):
+            return counts
+        rows = np.arange(len(counts))
+        for first in shared[np.diff(shared, prepend=-2) > 1].tolist():
+            run = slice(first, int(np.searchsorted(hashes, hashes[first], "right")))
+            rows[run] = sorted(rows[run].tolist(), key=lambda row: counts["piece"][row].as_py())
+        return counts.take(rows)
 
 
 def read_weights(counts: pa.Table) -> npt.NDArray[np.int64]:

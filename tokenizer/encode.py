@@ -3,7 +3,8 @@
 Text is ordinary text: `<｜end▁of▁sentence｜>` in a web page is encoded as the characters it is made of, never as the
 special token, so nobody can write a document boundary into the corpus (in the library: `encode_special_tokens =
 True`). The special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pieces
-repeat, so the ids of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`)."""
+repeat, so the ids of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`). Clauses of
+Chinese, which do not repeat, are cut into parts that do (`bridges`)."""
 
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.buffers import utf8_buffers
+from tokenizer.bridges import cut_clauses, find_bridges
 from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_bytes, new_table, prefetch
 from tokenizer.characters import class_table
 from tokenizer.first_symbols import first_symbols
@@ -22,12 +24,12 @@ from tokenizer.vocabulary import Vocabulary
 
 _CHUNK = 1024  # pieces a scan
 _BLOCK = 1 << 20  # ids that one output block holds
-_SLOTS = 1 << 20  # of the memory of pieces: 32 MiB, half of them used before it is emptied
-_CACHED = 128  # bytes of the longest piece that is remembered; longer ones hardly repeat
+_SLOTS = 1 << 20
+_CACHED = 128  # bytes of the longest piece that is remembered, at most 255; longer ones hardly repeat
 
-# What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are, and whether
-# it is inside a document.
-_DOCUMENT, _AT, _WRITTEN, _USED, _ARENA_USED, _STARTED = range(6)
+# What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are (its slots,
+# bytes and ids), and whether it is inside a document.
+_DOCUMENT, _AT, _WRITTEN, _USED, _ARENA_USED, _IDS_USED, _STARTED = range(7)
 
 
 class Encoder:
@@ -43,9 +45,13 @@ class Encoder:
         self._characters = first_symbols(vocabulary.tokens, self._byte_ids, vocabulary.pairs, vocabulary.made)
         self._slots, self._arena = new_table(_SLOTS, _SLOTS // 2 * _CACHED)
         self._ids = np.empty(_SLOTS // 2 * _CACHED, np.int32)
+        special = vocabulary.size - len(vocabulary.tokens)
+        self._sizes = np.array([len(token) for token in vocabulary.tokens] + [1] * special, np.int32)
+        self._bridges = find_bridges(vocabulary.tokens, vocabulary.pairs)
         self._ends = np.empty(_CHUNK, np.int64)
-        self._hashes = np.empty(_CHUNK, np.uint64)
-        self._state = np.zeros(6, np.int64)
+        self._cuts = np.empty(2 * _CHUNK, np.int64)
+        self._hashes = np.empty(2 * _CHUNK, np.uint64)
+        self._state = np.zeros(7, np.int64)
 
     def encode_column(self, column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Encode a string column: `(tokens, lengths)`, the ids of all documents end to end (int32) and how many each
@@ -67,8 +73,9 @@ class Encoder:
             block = np.empty(max(_BLOCK, need + 2), np.int32)
             state[_WRITTEN] = 0
             need = _encode(
-                data, offsets, classes, self._ranks, self._byte_ids, self._characters, self._before, self._after,
-                self._slots, self._arena, self._ids, self._ends, self._hashes, memo, state, block, lengths,
+                data, offsets, classes, self._ranks, self._byte_ids, self._characters, self._sizes, self._before,
+                self._after, self._slots, self._arena, self._ids, self._bridges, self._ends, self._cuts, self._hashes,
+                memo, state, block, lengths,
             )  # fmt: skip
             blocks.append(block[: state[_WRITTEN]])
         return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), lengths
@@ -90,12 +97,15 @@ def _encode(
     ranks: npt.NDArray[np.int64],
     byte_ids: npt.NDArray[np.int32],
     characters: npt.NDArray[np.int32],
+    sizes: npt.NDArray[np.int32],
     before: int,
     after: int,
     slots: npt.NDArray[np.int64],
     arena: npt.NDArray[np.uint8],
     ids: npt.NDArray[np.int32],
+    bridges: npt.NDArray[np.uint8],
     ends: npt.NDArray[np.int64],
+    cuts: npt.NDArray[np.int64],
     hashes: npt.NDArray[np.uint64],
     memo: npt.NDArray[np.int64],
     state: npt.NDArray[np.int64],
@@ -105,7 +115,7 @@ def _encode(
     """Encode from `state` on until all is done (return 0) or `output` may be too small for what comes next (return the
     room that is needed)."""
     document, at, written = state[_DOCUMENT], state[_AT], state[_WRITTEN]
-    used, arena_used = state[_USED], state[_ARENA_USED]
+    used, arena_used, ids_used = state[_USED], state[_ARENA_USED], state[_IDS_USED]
     mask = np.uint64(slots.size // FIELDS - 1)
     merges = np.empty(SHORT, np.int64)
     need: Any = np.int64(0)
@@ -130,25 +140,26 @@ def _encode(
             state[_STARTED] = 0
             continue
         count, _ = scan(data, at, last, classes, ends, memo)
+        count = cut_clauses(data, at, ends[:count], characters, bridges, cuts)
+        size = cuts[count - 1] - at
+        if written + size + 2 > output.size:
+            need = size
+            memo[0] = 0
+            break
         first = at
-        for piece in range(count):
-            hashed = hash_bytes(data, first, ends[piece])
-            hashes[piece] = hashed
+        for part in range(count):
+            hashed = hash_bytes(data, first, cuts[part])
+            hashes[part] = hashed
             prefetch(slots, np.int64(hashed & mask) * FIELDS)
-            first = ends[piece]
+            first = cuts[part]
         start = written
-        for piece in range(count):
-            end = ends[piece]
-            size = end - at
-            if written + size + 2 > output.size:
-                need = size
-                memo[0] = 0
-                break
-            if size > _CACHED:
-                written = join(data, at, end, byte_ids, characters, ranks, output, written, merges)
+        for part in range(count):
+            end = cuts[part]
+            if end - at > _CACHED:
+                written = join(data, at, end, byte_ids, characters, sizes, ranks, output, written, merges)
                 at = end
                 continue
-            slot = find(slots, arena, hashes[piece], data, at, end)
+            slot = find(slots, arena, hashes[part], data, at, end)
             if slots[slot + LENGTH]:
                 value = slots[slot + VALUE]
                 from_, length = value >> 8, value & 0xFF
@@ -156,19 +167,20 @@ def _encode(
                     output[written + index] = ids[from_ + index]
                 written += length
             else:
-                joined = join(data, at, end, byte_ids, characters, ranks, output, written, merges)
+                joined = join(data, at, end, byte_ids, characters, sizes, ranks, output, written, merges)
                 if 2 * (used + 1) * FIELDS > slots.size:
                     slots[:] = 0
-                    used, arena_used = 0, 0
-                    slot = find(slots, arena, hashes[piece], data, at, end)
+                    used, arena_used, ids_used = 0, 0, 0
+                    slot = find(slots, arena, hashes[part], data, at, end)
                 for index in range(joined - written):
-                    ids[arena_used + index] = output[written + index]
-                slots[slot + VALUE] = (arena_used << 8) | (joined - written)
-                arena_used = add(slots, arena, slot, hashes[piece], data, at, end, arena_used)
+                    ids[ids_used + index] = output[written + index]
+                slots[slot + VALUE] = (ids_used << 8) | (joined - written)
+                ids_used += joined - written
+                arena_used = add(slots, arena, slot, hashes[part], data, at, end, arena_used)
                 used += 1
                 written = joined
             at = end
         lengths[document] += written - start
     state[_DOCUMENT], state[_AT], state[_WRITTEN] = document, at, written
-    state[_USED], state[_ARENA_USED] = used, arena_used
+    state[_USED], state[_ARENA_USED], state[_IDS_USED] = used, arena_used, ids_used
     return need

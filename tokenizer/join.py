@@ -2,7 +2,14 @@
 
 The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
 rank. Pieces of up to SHORT symbols find it by going through the merges of all pairs, which lie side by side; longer
-ones keep a heap, because a run of a million characters without a cut would take hours otherwise."""
+ones keep a heap, because a run of a million characters without a cut would take hours otherwise.
+
+A piece longer than WINDOW is joined window by window, so that memory does not grow with it. That is exact by a property
+of the rule: a sequence of tokens is what a text becomes if and only if each two neighbours are what their own bytes
+become. (The first merge across the border of two tokens would see on both sides what it sees when the two stand alone,
+and the other way round.) So a window may begin at a border q of the window before, and what that one gave for the text
+before q stays, if the first token behind q is the same in both: then every two neighbours stand side by side in one of
+the windows. If it is another token, the window before is made twice as long."""
 
 from typing import Any
 
@@ -10,36 +17,26 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tokenizer.pair_table import pair_key, pair_slot
+
 SHORT = 128  # symbols; about where a heap begins to pay
+WINDOW = 1 << 16  # bytes; the scratch space of one, 40 bytes a byte, stays in a core's cache
 _NEVER = np.int64(2**63 - 1)  # no merge: a rank beyond all others
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
 
 
 def rank_table(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """A hash table from a pair of ids (int32[merges, 2], in order of rank) to its rank and the id it makes
-    (`rank << 32 | made`): int64[slots * 2], key and value side by side."""
+    """A table (`pair_table`) from pairs of ids (int32[merges, 2], in order of rank) to the rank and the id that is made
+    (`rank << 32 | made`)."""
     table = np.zeros(2 << max(4, int(2 * len(made)).bit_length()), np.int64)
     _fill(np.ascontiguousarray(pairs), made, table)
     return table
 
 
 @njit(nogil=True, cache=True)
-def _slot(table: npt.NDArray[np.int64], key: Any) -> Any:
-    mask = np.uint64(table.size // 2 - 1)
-    slot = np.uint64(key) * _MULTIPLIER
-    slot = (slot ^ (slot >> np.uint64(29))) & mask
-    while True:
-        at = np.int64(slot) * 2
-        if table[at] == 0 or table[at] == key:
-            return at
-        slot = (slot + np.uint64(1)) & mask
-
-
-@njit(nogil=True, cache=True)
 def _fill(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> None:
     for rank in range(made.size):
-        key = (np.int64(pairs[rank, 0] + 1) << 32) | np.int64(pairs[rank, 1] + 1)
-        at = _slot(table, key)
+        key = pair_key(pairs[rank, 0], pairs[rank, 1])
+        at = pair_slot(table, key)
         table[at] = key
         table[at + 1] = (np.int64(rank) << 32) | np.int64(made[rank])
 
@@ -47,8 +44,8 @@ def _fill(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32], table: npt.
 @njit(nogil=True, cache=True)
 def _merge_of(table: npt.NDArray[np.int64], left: int, right: int) -> Any:
     """`rank << 32 | made` of a pair, or _NEVER."""
-    key = (np.int64(left + 1) << 32) | np.int64(right + 1)
-    at = _slot(table, key)
+    key = pair_key(left, right)
+    at = pair_slot(table, key)
     return table[at + 1] if table[at] == key else _NEVER
 
 
@@ -195,14 +192,48 @@ def join(
     last: int,
     byte_ids: npt.NDArray[np.int32],
     characters: npt.NDArray[np.int32],
+    sizes: npt.NDArray[np.int32],
     table: npt.NDArray[np.int64],
     output: npt.NDArray[np.int32],
     written: int,
     merges: npt.NDArray[np.int64],
 ) -> int:
     """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
-    the new `written`. `merges` is scratch space, int64[SHORT]."""
+    the new `written`. `sizes` are the bytes of each token; `merges` is scratch space, int64[SHORT]."""
+    window = WINDOW
+    count = _join_window(data, first, min(last, first + window), byte_ids, characters, table, output, written, merges)
+    while first + window < last:
+        kept = count * 3 // 4
+        border = first
+        for at in range(kept):
+            border += sizes[output[written + at]]
+        expected = output[written + kept]
+        stop = min(last, border + window)
+        count = _join_window(data, border, stop, byte_ids, characters, table, output, written + kept, merges)
+        if kept > 0 and output[written + kept] == expected:
+            written += kept
+            first = border
+        else:
+            window *= 2
+            stop = min(last, first + window)
+            count = _join_window(data, first, stop, byte_ids, characters, table, output, written, merges)
+    return written + count
+
+
+@njit(nogil=True, cache=True)
+def _join_window(
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+    byte_ids: npt.NDArray[np.int32],
+    characters: npt.NDArray[np.int32],
+    table: npt.NDArray[np.int64],
+    output: npt.NDArray[np.int32],
+    written: int,
+    merges: npt.NDArray[np.int64],
+) -> int:
+    """Encode `data[first:last]` at once; return how many ids there are."""
     symbols = output[written : _start(data, first, last, byte_ids, characters, output, written)]
     if symbols.size <= SHORT:
-        return written + _join_short(symbols, table, merges)
-    return written + _join_long(symbols, table)
+        return _join_short(symbols, table, merges)
+    return _join_long(symbols, table)

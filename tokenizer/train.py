@@ -3,9 +3,10 @@
 Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The
 library's choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with
 the smaller ids wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right,
-and a token that can be made of two different pairs has one id. What is done differently is only how: words lie in one
-flat array, a chain for each pair lists the words it occurs in, and a heap holds counts that are corrected when they
-come up. Counts are 64 bits wide."""
+and a token that can be made of two different pairs has one id. What is done differently is only how. Words lie in one
+flat array. All new pairs of one merge hold the new token, so what they gain is added up by the other token, in an array
+and not in a hash table, and the lists of the words where they came up are written one behind the other. A heap holds
+counts that are corrected when they come up. Counts are 64 bits wide."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,17 @@ from numba import njit
 
 from corpus.buffers import utf8_buffers
 from tokenizer.alphabet import ALPHABET, byte_ids
-from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes
+from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes, prefetch
 from tokenizer.counts import read_weights
+from tokenizer.pair_heap import COUNT, END, FIRST, KEY, push, replace_first
+from tokenizer.pair_heap import FIELDS as HEAP_FIELDS
+from tokenizer.pair_table import pair_key, pair_slot, with_room
 
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
-_NONE = -1
+# A word: where its symbols begin and end (they grow fewer), and how often it occurs.
+_BEGIN, _STOP, _WEIGHT = 0, 1, 2
+# What a merge gathers for a neighbour of the new token: by how much the pair of the two has grown, in how many words
+# it came up, the last of these plus one, and where the next goes in the lists (0: not known yet, -1: nowhere).
+_GAIN, _WORDS, _LATEST, _PLACE = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,9 @@ class Merges:
 def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     """Train on a table of counts (`tokenizer.counts.SCHEMA`) up to `vocab_size` tokens, the alphabet's included.
 
-    Stops early where no pair occurs `min_frequency` times. Memory: about 12 bytes a byte of distinct pieces and 40 a
-    distinct pair. Raises ValueError for a vocabulary smaller than the alphabet, or pieces that are not UTF-8.
+    Stops early where no pair occurs `min_frequency` times. Memory: 4 bytes a byte of distinct pieces and 4 to 12 more
+    for lists of words, 24 a piece, about 60 a distinct pair. Raises ValueError for a vocabulary smaller than the
+    alphabet, or pieces that are not UTF-8.
     """
     if vocab_size < len(ALPHABET):
         raise ValueError(f"a vocabulary of {vocab_size} has no room for the alphabet of {len(ALPHABET)} bytes")
@@ -45,104 +53,175 @@ def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     symbols = byte_ids()[data[: offsets[-1]]]
     if len(symbols) and symbols.min() < 0:
         raise ValueError("some piece holds a byte that never occurs in UTF-8")
+    words = np.stack([offsets[:-1], offsets[1:], read_weights(counts)], axis=1)
     alphabet = np.array(ALPHABET, np.uint8)
-    pairs, made, starts, arena = _train(symbols, offsets, read_weights(counts), alphabet, vocab_size, min_frequency)
+    pairs, made, starts, arena = _train(symbols, words, alphabet, vocab_size, min_frequency)
     raw = arena.tobytes()
     tokens = [raw[first:last] for first, last in zip(starts[:-1].tolist(), starts[1:].tolist())]
     return Merges(tokens, pairs, made)
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys: npt.NDArray[np.uint64], key: Any) -> Any:
-    """Where a pair's key lies in the table, or the empty (0) slot where it belongs. Keys are never 0."""
-    mask = np.uint64(keys.size - 1)
-    slot = key * _MULTIPLIER
-    slot = (slot ^ (slot >> np.uint64(29))) & mask
-    while keys[slot] != np.uint64(0) and keys[slot] != key:
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
-
-
-@njit(nogil=True, cache=True)
-def _key(left: int, right: int) -> Any:
-    """A pair as one number, ordered as the pair is."""
-    return (np.uint64(left + 1) << np.uint64(32)) | np.uint64(right + 1)
-
-
-@njit(nogil=True, cache=True)
-def _before(count: int, key: Any, other_count: int, other_key: Any) -> bool:
-    return count > other_count or (count == other_count and key < other_key)
-
-
-@njit(nogil=True, cache=True)
-def _push(
-    counts: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.uint64],
-    chains: npt.NDArray[np.int64],
-    size: int,
-    count: int,
-    key: Any,
-    chain: int,
-) -> int:
-    """Put an entry on the heap; return its new size."""
-    at = size
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(count, key, counts[above], keys[above]):
-            break
-        counts[at], keys[at], chains[at] = counts[above], keys[above], chains[above]
-        at = above
-    counts[at], keys[at], chains[at] = count, key, chain
-    return size + 1
-
-
-@njit(nogil=True, cache=True)
-def _sink(
-    counts: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.uint64],
-    chains: npt.NDArray[np.int64],
-    size: int,
-    count: int,
-    key: Any,
-    chain: int,
-) -> None:
-    """Put an entry in the place of the heap's top."""
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        if below + 1 < size and _before(counts[below + 1], keys[below + 1], counts[below], keys[below]):
-            below += 1
-        if not _before(counts[below], keys[below], count, key):
-            break
-        counts[at], keys[at], chains[at] = counts[below], keys[below], chains[below]
-        at = below
-    counts[at], keys[at], chains[at] = count, key, chain
-
-
-@njit(nogil=True, cache=True)
 def _grown(array: Any, needed: int) -> Any:
-    """A copy of the array with room for `needed` entries at least. Called only where there is none: passing arrays
-    through a function for each word would count references most of the time."""
-    larger = np.zeros(max(needed, 2 * array.size), array.dtype)
-    larger[: array.size] = array
+    """A copy of the array with room for `needed` rows at least."""
+    larger = np.empty((max(needed, array.shape[0] * 3 // 2), *array.shape[1:]), array.dtype)
+    larger[: array.shape[0]] = array
     return larger
 
 
 @njit(nogil=True, cache=True)
-def _grow_pairs(
-    keys: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], heads: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The table of pairs with twice the slots."""
-    new_keys = np.zeros(2 * keys.size, np.uint64)
-    new_counts = np.zeros(2 * keys.size, np.int64)
-    new_heads = np.full(2 * keys.size, _NONE, np.int64)
-    for old in range(keys.size):
-        if keys[old] != np.uint64(0):
-            slot = _slot(new_keys, keys[old])
-            new_keys[slot], new_counts[slot], new_heads[slot] = keys[old], counts[old], heads[old]
-    return new_keys, new_counts, new_heads
+def _first_pairs(
+    words: npt.NDArray[np.int64], symbols: npt.NDArray[np.int32], alphabet: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, npt.NDArray[np.int32], int]:
+    """The pairs of bytes: their table, the heap and its size, and the lists of words with how much of them is used.
+
+    The lists never need more room than this: a pair in a word is one entry, and each time two symbols become one, at
+    most two more come up. What is not used of it is never touched, so it takes no memory."""
+    near = np.zeros((alphabet * alphabet, 4), np.int64)
+    joints = np.int64(0)
+    for word in range(words.shape[0]):
+        joints += max(0, words[word, _STOP] - words[word, _BEGIN] - 1)
+        for at in range(words[word, _BEGIN], words[word, _STOP] - 1):
+            pair = symbols[at] * alphabet + symbols[at + 1]
+            near[pair, _GAIN] += words[word, _WEIGHT]
+            near[pair, _WORDS] += near[pair, _LATEST] != word + 1
+            near[pair, _LATEST] = word + 1
+    lists = np.empty(3 * joints, np.int32)
+    used: Any = np.int64(0)
+    table = np.zeros(1 << 17, np.int64)
+    heap = np.empty((near.shape[0], HEAP_FIELDS), np.int64)
+    size = 0
+    for pair in range(near.shape[0]):
+        if near[pair, _GAIN] > 0:
+            key = pair_key(pair // alphabet, pair % alphabet)
+            table = with_room(table, size + 1)
+            slot = pair_slot(table, key)
+            table[slot], table[slot + 1] = key, near[pair, _GAIN]
+            size = push(heap, size, near[pair, _GAIN], key, used, used + near[pair, _WORDS])
+            near[pair, _PLACE] = used
+            used += near[pair, _WORDS]
+    near[:, _LATEST] = 0
+    for word in range(words.shape[0]):
+        for at in range(words[word, _BEGIN], words[word, _STOP] - 1):
+            pair = symbols[at] * alphabet + symbols[at + 1]
+            if near[pair, _LATEST] != word + 1:
+                near[pair, _LATEST] = word + 1
+                lists[near[pair, _PLACE]] = word
+                near[pair, _PLACE] += 1
+    return table, heap, size, lists, used
+
+
+@njit(nogil=True, cache=True)
+def _join_in_words(
+    words: npt.NDArray[np.int64],
+    symbols: npt.NDArray[np.int32],
+    chosen: npt.NDArray[np.int32],
+    left: int,
+    right: int,
+    new: int,
+    near: npt.NDArray[np.int64],
+    events: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], int, int, int]:
+    """Join a pair in the chosen words. Row 2x of `near` is for the pair (x, new), 2x + 1 for (new, x).
+
+    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are; how often
+    the pair (new, left) has gone, and how often (right, new)."""
+    count: Any = 0
+    gone_left: Any = np.int64(0)
+    gone_new: Any = np.int64(0)
+    for item in range(chosen.size):
+        if item + 16 < chosen.size:
+            prefetch(words, np.int64(chosen[item + 16]) * 3)
+            prefetch(symbols, words[chosen[item + 8], _BEGIN])
+        word = np.int64(chosen[item])
+        begin, stop, weight = words[word, _BEGIN], words[word, _STOP], words[word, _WEIGHT]
+        if events.size < count + 2 * (stop - begin):
+            events = _grown(events, count + 2 * (stop - begin))
+        at = to = begin
+        while at < stop:
+            if symbols[at] != left or at + 1 >= stop or symbols[at + 1] != right:
+                symbols[to] = symbols[at]
+                at += 1
+                to += 1
+                continue
+            for side in range(2):
+                if side == 0:
+                    if to == begin:
+                        continue
+                    row: Any = 2 * np.int64(symbols[to - 1])
+                    if symbols[to - 1] == new:
+                        gone_left += weight
+                else:
+                    if at + 2 >= stop:
+                        continue
+                    row = 2 * np.int64(symbols[at + 2]) + 1
+                    if symbols[at + 2] == new:
+                        gone_new += weight
+                        row = 2 * new
+                near[row, _GAIN] += weight
+                if near[row, _LATEST] != word + 1:
+                    near[row, _LATEST] = word + 1
+                    near[row, _WORDS] += 1
+                    events[count] = row << 32 | word
+                    count += 1
+            symbols[to] = new
+            to += 1
+            at += 2
+        words[word, _STOP] = to
+    return events, count, gone_left, gone_new
+
+
+@njit(nogil=True, cache=True)
+def _change(table: npt.NDArray[np.int64], key: int, change: int) -> Any:
+    """Add to the count of a pair; return the count, and 1 if the pair is new to the table, else 0."""
+    slot = pair_slot(table, key)
+    added = 0 if table[slot] == key else 1
+    table[slot] = key
+    table[slot + 1] += change
+    return table[slot + 1], added
+
+
+@njit(nogil=True, cache=True)
+def _enter_pairs(
+    events: npt.NDArray[np.int64],
+    left: int,
+    right: int,
+    new: int,
+    near: npt.NDArray[np.int64],
+    table: npt.NDArray[np.int64],
+    heap: npt.NDArray[np.int64],
+    size: int,
+    lists: npt.NDArray[np.int32],
+    used: int,
+) -> tuple[int, int, int]:
+    """Correct the counts of the pairs that a merge has changed, and put the new ones with their words on the heap.
+
+    Clears `near`. Returns how many pairs are new to the table, the heap's size, and how much of the lists is used."""
+    pairs = 0
+    for event in events:
+        row, word = event >> 32, np.int32(event & 0xFFFFFFFF)
+        if near[row, _PLACE] == 0:
+            other, gain = row >> 1, near[row, _GAIN]
+            if row & 1:
+                _change(table, pair_key(right, other), -gain)
+                formed = pair_key(new, other)
+            else:
+                if other != new:
+                    _change(table, pair_key(other, left), -gain)
+                formed = pair_key(other, new)
+            count, added = _change(table, formed, gain)
+            pairs += added
+            near[row, _PLACE] = -1
+            if count > 0:
+                near[row, _PLACE] = used + 1
+                size = push(heap, size, count, formed, used, used + near[row, _WORDS])
+                used += near[row, _WORDS]
+        if near[row, _PLACE] > 0:
+            lists[near[row, _PLACE] - 1] = word
+            near[row, _PLACE] += 1
+    for event in events:
+        near[event >> 32] = 0
+    return pairs, size, used
 
 
 @njit(nogil=True, cache=True)
@@ -162,159 +241,71 @@ def _token_id(
 @njit(nogil=True, cache=True)
 def _train(
     symbols: npt.NDArray[np.int32],
-    offsets: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int64],
     alphabet: npt.NDArray[np.uint8],
     vocab_size: int,
     min_frequency: int,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    words = offsets.size - 1
-    lengths = np.empty(words, np.int64)
+    """The pairs and what they make, in order of rank; where each token begins in the bytes, and these."""
     # Tokens: their bytes end to end, and a table that finds one by its bytes.
     starts = np.zeros(vocab_size + 2, np.int64)
     arena = np.zeros(16 * vocab_size + SPARE, np.uint8)
-    size = 1
-    while size < 4 * vocab_size:
-        size *= 2
-    slots = np.zeros(size * FIELDS, np.int64)
-    tokens = np.int64(0)
+    slots = np.zeros(FIELDS << (2 + int(np.ceil(np.log2(vocab_size)))), np.int64)
+    tokens = 0
     for byte in alphabet:
         arena[tokens] = byte
         starts[tokens + 1] = tokens + 1
         _token_id(slots, arena, starts, tokens)
         tokens += 1
-    # Pairs: count, and the chain of the words where the pair has newly come up.
-    keys = np.zeros(1 << 16, np.uint64)
-    counts = np.zeros(keys.size, np.int64)
-    heads = np.full(keys.size, _NONE, np.int64)
-    chain_word = np.empty(1 << 16, np.int32)
-    chain_next = np.empty(1 << 16, np.int64)
-    links = np.int64(0)
-    pairs = np.int64(0)
-    for word in range(words):
-        first, last = offsets[word], offsets[word + 1]
-        lengths[word] = last - first
-        if chain_word.size < links + last - first:
-            chain_word = _grown(chain_word, links + last - first)
-        if chain_next.size < links + last - first:
-            chain_next = _grown(chain_next, links + last - first)
-        while 2 * (pairs + last - first) > keys.size:
-            keys, counts, heads = _grow_pairs(keys, counts, heads)
-        for at in range(first, last - 1):
-            key = _key(symbols[at], symbols[at + 1])
-            slot = _slot(keys, key)
-            if keys[slot] == np.uint64(0):
-                keys[slot] = key
-                pairs += 1
-            counts[slot] += weights[word]
-            if heads[slot] == _NONE or chain_word[heads[slot]] != word:
-                chain_word[links], chain_next[links] = word, heads[slot]
-                heads[slot] = links
-                links += 1
-    heap_counts = np.empty(pairs + 1, np.int64)
-    heap_keys = np.empty(pairs + 1, np.uint64)
-    heap_chains = np.empty(pairs + 1, np.int64)
-    heap = 0
-    for slot in range(keys.size):
-        if counts[slot] > 0:
-            heap = _push(heap_counts, heap_keys, heap_chains, heap, counts[slot], keys[slot], heads[slot])
-            heads[slot] = _NONE
-    merged = np.empty((vocab_size, 2), np.int32)
-    made = np.empty(vocab_size, np.int32)
-    touched = np.empty(1 << 12, np.uint64)
+    table, heap, size, lists, used = _first_pairs(words, symbols, tokens)
+    pairs = size
+    near = np.zeros((2 * vocab_size, 4), np.int64)
+    events = np.empty(1 << 12, np.int64)
+    merged = np.empty((vocab_size, 3), np.int32)
     ranks = 0
-    while tokens < vocab_size and heap > 0:
-        count, key, chain = heap_counts[0], heap_keys[0], heap_chains[0]
-        current = counts[_slot(keys, key)]
+    while tokens < vocab_size and size > 0:
+        count, key, first, end = heap[0, COUNT], heap[0, KEY], heap[0, FIRST], heap[0, END]
+        current = table[pair_slot(table, key) + 1]
         if count != current:
-            _sink(heap_counts, heap_keys, heap_chains, heap, current, key, chain)
+            replace_first(heap, size, current, key, first, end)
             continue
         if count < 1 or count < min_frequency:
             break
-        heap -= 1
-        _sink(heap_counts, heap_keys, heap_chains, heap, heap_counts[heap], heap_keys[heap], heap_chains[heap])
-        left = np.int32(np.int64(key >> np.uint64(32)) - 1)
-        right = np.int32(np.int64(key & np.uint64(0xFFFFFFFF)) - 1)
+        size -= 1
+        replace_first(heap, size, heap[size, COUNT], heap[size, KEY], heap[size, FIRST], heap[size, END])
+        left, right = (key >> 32) - 1, (key & 0xFFFFFFFF) - 1
         # The new token's bytes go behind the last token's; where it is known already, they are forgotten again.
-        left_bytes, right_bytes = starts[left + 1] - starts[left], starts[right + 1] - starts[right]
-        end = starts[tokens]
-        if arena.size < end + left_bytes + right_bytes + SPARE:
-            arena = _grown(arena, end + left_bytes + right_bytes + SPARE)
-        arena[end : end + left_bytes] = arena[starts[left] : starts[left + 1]]
-        arena[end + left_bytes : end + left_bytes + right_bytes] = arena[starts[right] : starts[right + 1]]
-        starts[tokens + 1] = end + left_bytes + right_bytes
-        new = np.int32(_token_id(slots, arena, starts, tokens))
+        stop = starts[tokens]
+        for part in (left, right):
+            length = starts[part + 1] - starts[part]
+            if arena.size < stop + length + SPARE:
+                arena = _grown(arena, stop + length + SPARE)
+            arena[stop : stop + length] = arena[starts[part] : starts[part + 1]]
+            stop += length
+        starts[tokens + 1] = stop
+        new = _token_id(slots, arena, starts, tokens)
         if new == tokens:
             tokens += 1
-        if ranks == made.size:
-            if made.size < 2 * ranks:
-                made = _grown(made, 2 * ranks)
-            larger = np.empty((2 * ranks, 2), np.int32)
-            larger[:ranks] = merged
-            merged = larger
-        merged[ranks, 0], merged[ranks, 1], made[ranks] = left, right, new
+        if ranks == merged.shape[0]:
+            merged = _grown(merged, ranks + 1)
+        merged[ranks, 0], merged[ranks, 1], merged[ranks, 2] = left, right, new
         ranks += 1
-        # At most a pair with every token before and after the new one can come up.
-        while 2 * (pairs + 2 * tokens + 2) > keys.size:
-            keys, counts, heads = _grow_pairs(keys, counts, heads)
-        news = 0
-        while chain != _NONE:
-            word, chain = chain_word[chain], chain_next[chain]
-            first, length, weight = offsets[word], lengths[word], weights[word]
-            if chain_word.size < links + 2 * length:
-                chain_word = _grown(chain_word, links + 2 * length)
-            if chain_next.size < links + 2 * length:
-                chain_next = _grown(chain_next, links + 2 * length)
-            if touched.size < news + 2 * length:
-                touched = _grown(touched, news + 2 * length)
-            at = first
-            to = first
-            last = first + length
-            while at < last:
-                if symbols[at] != left or at + 1 >= last or symbols[at + 1] != right:
-                    symbols[to] = symbols[at]
-                    at += 1
-                    to += 1
-                    continue
-                for side in range(2):
-                    if side == 0:
-                        if to == first:
-                            continue
-                        old, formed = _key(symbols[to - 1], left), _key(symbols[to - 1], new)
-                    else:
-                        if at + 2 >= last:
-                            continue
-                        old, formed = _key(right, symbols[at + 2]), _key(new, symbols[at + 2])
-                    slot = _slot(keys, old)
-                    if keys[slot] == np.uint64(0):
-                        keys[slot] = old
-                        pairs += 1
-                    counts[slot] -= weight
-                    slot = _slot(keys, formed)
-                    if keys[slot] == np.uint64(0):
-                        keys[slot] = formed
-                        pairs += 1
-                    counts[slot] += weight
-                    if heads[slot] == _NONE:
-                        touched[news] = formed
-                        news += 1
-                    if heads[slot] == _NONE or chain_word[heads[slot]] != word:
-                        chain_word[links], chain_next[links] = word, heads[slot]
-                        heads[slot] = links
-                        links += 1
-                symbols[to] = new
-                to += 1
-                at += 2
-            lengths[word] = to - first
-        for at in range(news):
-            slot = _slot(keys, touched[at])
-            if counts[slot] > 0:
-                if heap_counts.size < heap + 1:
-                    heap_counts = _grown(heap_counts, heap + 1)
-                if heap_keys.size < heap + 1:
-                    heap_keys = _grown(heap_keys, heap + 1)
-                if heap_chains.size < heap + 1:
-                    heap_chains = _grown(heap_chains, heap + 1)
-                heap = _push(heap_counts, heap_keys, heap_chains, heap, counts[slot], touched[at], heads[slot])
-            heads[slot] = _NONE
-    return merged[:ranks].copy(), made[:ranks].copy(), starts[: tokens + 1].copy(), arena[: starts[tokens]].copy()
+        events, found, gone_left, gone_new = _join_in_words(
+            words, symbols, lists[first:end], left, right, new, near, events
+        )
+        most = min(found, 2 * tokens) + 2  # new pairs
+        table = with_room(table, pairs + most)
+        if heap.shape[0] < size + most:
+            heap = _grown(heap, size + most)
+        if gone_left:
+            pairs += _change(table, pair_key(new, left), -gone_left)[1]
+        if gone_new:
+            pairs += _change(table, pair_key(right, new), -gone_new)[1]
+        added, size, used = _enter_pairs(events[:found], left, right, new, near, table, heap, size, lists, used)
+        pairs += added
+    return (
+        merged[:ranks, :2].copy(),
+        merged[:ranks, 2].copy(),
+        starts[: tokens + 1].copy(),
+        arena[: starts[tokens]].copy(),
+    )

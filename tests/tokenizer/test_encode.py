@@ -1,6 +1,9 @@
 """Encoding against the library: the same ids on every text; special tokens, long pieces, files and their refusals."""
 
 import json
+import random
+import resource
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +20,7 @@ from tokenizers import Tokenizer
 from corpus.errors import HeadwaterError
 from tokenizer import encode
 from tokenizer.alphabet import NEVER_IN_UTF8, to_symbols
+from tokenizer.bridges import cut_clauses
 from tokenizer.counts import PieceCounter
 from tokenizer.encode import Encoder
 from tokenizer.first_symbols import first_symbols
@@ -98,8 +102,67 @@ def test_long_pieces(text: str) -> None:
     assert ENCODER.encode(piece).tolist() == by_library(piece)
 
 
+@pytest.mark.parametrize("alphabet", ["ab", "中国人民", "\u0627\u0644 ", "=", "xyX"])
+@pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, 200_001])
+def test_pieces_longer_than_a_window(alphabet: str, size: int) -> None:
+    chance = random.Random(size)
+    text = "".join(chance.choices(alphabet, k=size // len(alphabet[0].encode())))
+    vocabulary = make_vocabulary([text[:5000]], 700)
+    encoder, library = Encoder(vocabulary, eos=False), vocabulary.build_tokenizer()
+    assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
+
+
+def test_tokens_longer_than_a_window() -> None:
+    text = "a" * (1 << 19)
+    vocabulary = make_vocabulary([text[: 1 << 18]], 243 + 17)
+    assert max(len(token) for token in vocabulary.tokens) == 1 << 17
+    for length in (1 << 17, (1 << 18) + 3, len(text)):
+        expected = vocabulary.build_tokenizer().encode(text[:length]).ids
+        assert Encoder(vocabulary, eos=False).encode(text[:length]).tolist() == expected
+
+
+@pytest.mark.parametrize("megabytes", [10, pytest.param(100, marks=pytest.mark.soak)])
+def test_memory_stays_bounded_on_a_document_without_a_cut(megabytes: int) -> None:
+    """Beyond the text and 4 bytes a byte of it for ids there is no more than the encoder's own tables."""
+    column = pa.array([b"ab" * (megabytes * 500_000)], pa.large_binary())
+    encoder = Encoder(VOCABULARY, eos=False)
+    encoder.encode("ab" * 100_000)
+    before = peak_memory()
+    tokens, _ = encoder.encode_column(column)
+    assert peak_memory() - before < 6 * column.nbytes + 64_000_000
+    assert sum(len(VOCABULARY.tokens[token]) * int(n) for token, n in zip(*np.unique_counts(tokens), strict=True)) == (
+        megabytes * 1_000_000
+    )
+
+
+def peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 # Few characters that share bytes, so that merges across the borders of characters come early and often.
 SHARING = st.text(alphabet="中丮串么éèÃ，ề a", max_size=40)
+# Clauses of a few ideographs, so that most neighbours stand side by side in some token, and of many, so that few do.
+CLAUSES = st.text(alphabet="中国人民大会堂上海北京的了a，", max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(CLAUSES, min_size=1, max_size=4), st.integers(243, 330), st.lists(CLAUSES | SHARING, max_size=5))
+def test_cutting_clauses_changes_nothing(training: list[str], size: int, texts: list[str]) -> None:
+    vocabulary = make_vocabulary(training, size)
+    library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
+    for text in [*training, *texts]:
+        assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
+
+
+def test_clauses_are_cut_where_no_token_reaches_across() -> None:
+    vocabulary = make_vocabulary(["中国 中国 人民 人民 中国人 中国人"], 300)
+    encoder = Encoder(vocabulary)
+    raw = "人民中国人".encode()
+    data, cuts = np.frombuffer(raw + bytes(64), np.uint8), np.empty(8, np.int64)
+    ends = np.array([len(raw)])
+    count = cut_clauses(data, 0, ends, encoder._characters, encoder._bridges, cuts)
+    assert [raw[a:b].decode() for a, b in pairwise([0, *cuts[:count]])] == ["人民", "中国人"]
+    assert cut_clauses(data, 0, ends, encoder._characters, encoder._bridges, cuts[:1]) == 1
 
 
 @settings(max_examples=150, deadline=None)

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from real_texts import MIXED, read_texts
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from corpus.buffers import utf8_buffers
 from tokenizer.alphabet import ALPHABET, BYTES, NEVER_IN_UTF8, SYMBOLS, from_symbols, to_symbols
-from tokenizer.counts import SCHEMA, PieceCounter, merge_counts
+from tokenizer.bytes_table import FIELDS, HASH
+from tokenizer.counts import SCHEMA, PieceCounter, hash_rows, merge_counts
 from tokenizer.pretokenizer import build_components, split
 from tokenizer.train import _train, train
 
@@ -108,6 +110,18 @@ def test_counts_add_up_by_shard() -> None:
     whole = count(MIXED)
     assert merge_counts(halves).equals(whole)
     assert as_counter(merge_counts(halves, 2)) == {k: n for k, n in as_counter(whole).items() if n >= 2}
+
+
+def test_pieces_that_share_a_hash_are_ordered_by_their_bytes() -> None:
+    expected = [row["piece"] for row in count(MIXED).to_pylist()]
+    counter = PieceCounter()
+    for text in reversed(MIXED):
+        counter.add(pa.array([text]))
+    slots = counter._slots.reshape(-1, FIELDS)
+    slots[:, HASH] &= 3  # as if all pieces had one of four hashes
+    counts = counter.result()
+    hashes = {piece: int(number) & 3 for piece, number in zip(expected, hash_rows(*utf8_buffers(pa.array(expected))))}
+    assert counts["piece"].to_pylist() == sorted(expected, key=lambda piece: (hashes[piece], piece))
 
 
 def test_one_kernel_serves_tables_of_one_and_of_many_chunks() -> None:
