@@ -288,6 +288,8 @@ def _tokens(root: str, fate: Fate) -> dict[str, Any] | None:
 
 def _outcome(fate: Fate) -> str:
     """The fate in one line."""
+    if fate.dedup and fate.dedup["level"] == "takedown":
+        return "taken down"
     if fate.filter and fate.filter["keep"] is False:
         also = ", and is a duplicate too" if fate.dedup and not fate.dedup["keep"] else ""
         return f"dropped by the filters{also}"

@@ -131,6 +131,8 @@ def _dedup_lines(found: dict[str, Any] | None) -> Iterator[str]:
     if found["keep"]:
         alone = found["cluster_size"] == 1
         yield "  dedup     kept: nothing is like it" if alone else f"  dedup     kept: it stands for {size}"
+    elif found["level"] == "takedown":
+        yield "  dedup     taken down: the recipe names it in dedup.takedown"
     else:
         other, near = found["duplicate_of"], found["level"] == "near"
         limit = f", threshold {found['threshold']:g}" if near else ""

@@ -51,6 +51,22 @@ def test_every_document_is_found_by_its_id_with_what_was_decided(finished: Any) 
         assert (fate["remix"]["domain"], fate["remix"]["split"]) == (row["domain"], row["split"])
 
 
+def test_a_takedown_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump(recipe_at(tmp_path).model_dump(mode="json", include={"name", "root", "inputs"}))
+    )
+    path = next(tmp_path.glob(f"duplicates/dump={rows[0]['dump']}/00000.parquet"))
+    found = table.read_table(str(path))
+    taken = [row | {"keep": False, "level": "takedown", "duplicate_of": None} for row in found.to_pylist()]
+    with table.ShardWriter(str(path), found.schema) as writer:
+        writer.write(pa.Table.from_pylist(taken, found.schema))
+    (fate,) = why(recipe_at(tmp_path), id=taken[0]["id"])["documents"]
+    assert fate["outcome"] == "taken down"
+    assert main(["why", str(tmp_path / "recipe.yaml"), "--id", taken[0]["id"]]) == 0
+    assert "the recipe names it in dedup.takedown" in capsys.readouterr().out
+
+
 def test_a_duplicate_names_its_keeper_and_a_keeper_its_duplicates(finished: Any) -> None:
     root, rows = finished
     by_id = {row["id"]: row for row in rows}
