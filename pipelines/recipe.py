@@ -26,6 +26,7 @@ from pipelines.sections.judges import ClassifierRecipe, JudgesParameters
 from pipelines.sections.passages import PassageParameters
 from pipelines.sections.remix import RemixParameters
 from pipelines.sections.safety import SafetyParameters
+from pipelines.sections.sites import SitesParameters
 from pipelines.sections.tokens import TokenizerParameters, TokensParameters
 from pipelines.sections.train import TrainParameters
 
@@ -44,6 +45,7 @@ class Recipe(Section):
     decontaminate: DecontaminateParameters = DecontaminateParameters()
     dedup: DedupParameters = DedupParameters()
     passages: PassageParameters | None = None  # null: only whole documents are deduplicated
+    sites: SitesParameters = SitesParameters()
     remix: RemixParameters = RemixParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
     tokens: TokensParameters = TokensParameters()
@@ -120,7 +122,8 @@ def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> s
     if error["type"] == "missing":
         return f"{place}: is needed and not given"
     said = re.sub(r"valid dictionary or instance of \w+", "section: a mapping of keys to values", error["msg"])
-    return f"{place}: {said.removeprefix('Value error, ')}, got {error.get('input')!r}"
+    got = "" if error["type"] == "value_error" and isinstance(error.get("input"), dict) else f", got {error['input']!r}"
+    return f"{place}: {said.removeprefix('Value error, ')}{got}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
