@@ -1,16 +1,21 @@
-"""How fast the token stream reads warm shards, beside a plain shuffled copy out of a memory map, in one run.
+"""How fast the token stream reads warm shards, beside a plain shuffled copy out of a memory map and other loaders.
 
-    python benchmarks/stream.py [--tokens 64] [--sequence-length 4096] [--batch 32] [--rounds 5]
+    python benchmarks/stream.py [--tokens 64] [--sequence-length 4096] [--batch 32] [--rounds 5] [--peers PYTHON]
 
-Both copy windows of the same shards into batches of int32. The plain copy is the least that a shuffled reader can do:
-one array, one permutation made beforehand and held in memory, one slice a sample, no mixture, no epochs, no checks. The
-stream mixes three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards. Rounds take
-turns, so that whatever else the machine does hits both; the medians are compared. Prints one JSON object.
+All copy windows of the same tokens. The plain copy is the least that a shuffled reader can do: one array, one
+permutation made beforehand and held in memory, one slice a sample, no mixture, no epochs, no checks. The stream mixes
+three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards; once with samples by
+concatenation, once by best fit, once with the document numbers too, once through a DataLoader. Other loaders
+(`--peers`, an environment with mosaicml-streaming, litdata and datatrove; Megatron's GPTDataset from this one) read
+the tokens in their own format, shuffled, bare, one process. Rounds take turns with the plain copy, so that whatever
+else the machine does hits both; medians are compared. Prints one JSON object.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -18,49 +23,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import xxhash
+from token_data import write_domain
 
-from corpus import storage
-from tokenizer.shard_format import build_index
 from train.stream import TokenStream
 
 SHARES = {"web": 0.7, "code": 0.2, "books": 0.1}
-SHARD_TOKENS = 1 << 22
-DOCUMENT_TOKENS = 1000
+PEERS = ("mosaicml-streaming", "litdata", "datatrove")
 
 
-def write_domain(folder: Path, tokens: int, seed: int) -> str:
-    """Random tokens in shards of 16 MiB."""
-    generator = np.random.default_rng(seed)
-    entries, files = [], {}
-    for number, start in enumerate(range(0, tokens, SHARD_TOKENS)):
-        count = min(SHARD_TOKENS, tokens - start) // DOCUMENT_TOKENS * DOCUMENT_TOKENS
-        data = generator.integers(0, 100_000, count, np.int32).tobytes()
-        index = build_index(np.full(count // DOCUMENT_TOKENS, DOCUMENT_TOKENS, np.int32))
-        name = f"{number:05d}"
-        for suffix, content in (("bin", data), ("idx", index)):
-            storage.write_bytes(str(folder / f"{name}.{suffix}"), content)
-            files[f"{name}.{suffix}"] = {"bytes": len(content), "xxh3": xxhash.xxh3_128_hexdigest(content)}
-        entries.append({"name": name, "tokens": count, "documents": count // DOCUMENT_TOKENS, "bytes": 4 * count})
-    manifest = {
-        "format": "headwater-tokens/1",
-        "dtype": "int32",
-        "tokenizer_hash": "none",
-        "vocab_size": 100_000,
-        "model_vocab_size": 102_400,
-        "shards": entries,
-        "files": files,
-    }
-    storage.write_json(str(folder / "manifest.json"), manifest)
-    return str(folder)
+def alternate(readers: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
+    """Median tokens a second of each reader, which reads once a round and says how many tokens; round 0 warms up."""
+    rates: dict[str, list[float]] = {name: [] for name in readers}
+    for number in range(rounds + 1):
+        for name, read in readers.items():
+            start = time.perf_counter()
+            tokens = read()
+            if number:
+                rates[name].append(tokens / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def rate(read: Callable[[int], np.ndarray], samples: int, batch: int, length: int) -> float:
-    """Tokens a second of reading `samples` samples in batches."""
-    start = time.perf_counter()
-    for first in range(0, samples, batch):
-        read(first)
-    return samples * length / (time.perf_counter() - start)
+def plain_copy(path: str, length: int, batch: int) -> Callable[[], int]:
+    """The plain shuffled copy, a batch at a time."""
+    plain = np.memmap(path, np.int32, "r")
+    windows = (len(plain) - 1) // length
+    order = np.random.default_rng(1).permutation(windows)
+
+    def read() -> int:
+        for first in range(0, windows // batch * batch, batch):
+            out = np.empty((batch, length + 1), np.int32)
+            for row, window in enumerate(order[first : first + batch]):
+                out[row] = plain[window * length : (window + 1) * length + 1]
+        return windows // batch * batch * length
+
+    return read
 
 
 def main() -> None:
@@ -70,6 +66,7 @@ def main() -> None:
     parser.add_argument("--sequence-length", type=int, default=4096)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", metavar="PYTHON", help="the interpreter of an environment with the other loaders")
     args = parser.parse_args()
     length, batch = args.sequence_length, args.batch
     with tempfile.TemporaryDirectory() as name:
@@ -77,60 +74,60 @@ def main() -> None:
             domain: write_domain(Path(name) / domain, int(args.tokens * 1e6 * share), seed)
             for seed, (domain, share) in enumerate(SHARES.items())
         }
-        start = time.perf_counter()
-        stream = TokenStream(folders, sequence_length=length, weights=SHARES, seed=1)
-        stream.batch(0, batch)
-        first_batch_cold = time.perf_counter() - start  # with the compiled code loaded from numba's cache
+        path = f"{name}/plain.bin"
+        TokenStream(folders, sequence_length=length, weights=SHARES, seed=1).batch(0, batch)  # loads what is compiled
         tracemalloc.start()
-        start = time.perf_counter()
         stream = TokenStream(folders, sequence_length=length, weights=SHARES, seed=1)
         stream.batch(0, batch)
-        first_batch = time.perf_counter() - start
         memory = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
+        with open(path, "wb") as file:
+            for source in stream.sources:
+                source.read(0, source.num_tokens).tofile(file)
+        packed = TokenStream(folders, sequence_length=length, weights=SHARES, seed=1, packing="best_fit")
+        samples = sum(source.num_tokens for source in stream.sources) // length // batch * batch
 
-        whole = np.concatenate(
-            [np.asarray(s.tokens(i)) for s in (x.shards for x in stream.sources) for i in range(len(s.shards))]
-        )
-        plain_path = Path(name) / "plain.bin"
-        whole.tofile(plain_path)
-        plain = np.memmap(plain_path, np.int32, "r")
-        windows = (len(plain) - 1) // length
-        order = np.random.default_rng(1).permutation(windows)
-        samples = windows // batch * batch
+        def bare(of: TokenStream, documents: bool = False) -> Callable[[], int]:
+            def read() -> int:
+                for first in range(0, samples, batch):
+                    of.batch(first, batch)
+                    if documents:
+                        of.documents(first, batch)
+                return samples * length
 
-        def copy(first: int) -> np.ndarray:
-            out = np.empty((batch, length + 1), np.int32)
-            for row, window in enumerate(order[first : first + batch]):
-                out[row] = plain[window * length : (window + 1) * length + 1]
-            return out
+            return read
 
-        def streamed(first: int) -> np.ndarray:
-            return stream.batch(first, batch)
+        def loader() -> int:
+            from train.dataset import TokenLoader
 
-        readers = {"plain": copy, "stream": streamed}
-        rates: dict[str, list[float]] = {reader: [] for reader in readers}
-        for round_number in range(args.rounds + 1):
-            for reader, read in readers.items():
-                measured = rate(read, samples, batch, length)
-                if round_number:  # the first brings the pages in
-                    rates[reader].append(measured)
-    medians = {reader: statistics.median(values) for reader, values in rates.items()}
+            stream.samples = 0
+            for taken in TokenLoader(stream, batch_size=batch):
+                assert len(taken["tokens"]) == batch
+                if stream.samples >= samples:
+                    break
+            return samples * length
+
+        readers = {
+            "plain copy": plain_copy(path, length, batch),
+            "stream": bare(stream),
+            "stream, best fit": bare(packed),
+            "stream, with documents": bare(stream, documents=True),
+            "stream, in a DataLoader": loader,
+        }
+        rates = alternate(readers, args.rounds)
+        results: dict[str, dict[str, float]] = {
+            reader: {"tokens_per_second": round(rate), "of_the_plain_copy": round(rate / rates["plain copy"], 4)}
+            for reader, rate in rates.items()
+        }
+        interpreters = dict.fromkeys(PEERS, args.peers) if args.peers else {}
+        for peer, python in {**interpreters, "megatron": sys.executable}.items():
+            script = str(Path(__file__).parent / "peer_loaders.py")
+            options = [path, str(length), str(batch), str(args.rounds), f"{name}/{peer}"]
+            done = subprocess.run([python, "-W", "ignore", script, peer, *options], capture_output=True, text=True)
+            lines = done.stdout.splitlines()
+            results[peer] = json.loads(lines[-1]) if done.returncode == 0 else {"failed": done.stderr[-500:]}  # type: ignore[dict-item]
     print(
-        json.dumps(
-            {
-                "sequence_length": length,
-                "batch": batch,
-                "tokens_read_per_round": samples * length,
-                "plain_tokens_per_second": round(medians["plain"]),
-                "stream_tokens_per_second": round(medians["stream"]),
-                "stream_over_plain": round(medians["stream"] / medians["plain"], 3),
-                "seconds_to_first_batch_in_a_new_process": round(first_batch_cold, 3),
-                "seconds_to_first_batch_when_compiled": round(first_batch, 3),
-                "bytes_held_by_the_stream": memory,
-            },
-            indent=1,
-        )
+        json.dumps({"sequence_length": length, "batch": batch, "bytes_held_by_the_stream": memory} | results, indent=1)
     )
 
 

@@ -5,7 +5,6 @@ on it, so no token is lost at the end of a shard, of a domain or of an epoch. Sp
 blocks of an object store) end, and copied from mapped memory by one compiled loop without the interpreter lock.
 """
 
-import json
 from typing import Any
 
 import numpy as np
@@ -111,9 +110,10 @@ class DomainTokens:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the shards' sizes and checksums, as their manifest has them."""
-        content = [self.shards.manifest["shards"], self.shards.manifest["files"]]
-        return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
+        """A hash of the shards' contents: the checksums of tokens and indexes, as the manifest has them, in order."""
+        checksums, names = self.shards.checksums, [shard["name"] for shard in self.shards.manifest["shards"]]
+        content = (f"{checksums[f'{name}.bin']} {checksums[f'{name}.idx']}\n" for name in names)
+        return xxhash.xxh3_128_hexdigest("".join(content).encode())
 
     def parts(self, starts: Array, lengths: Array, targets: Array, part: int | None = None) -> Array:
         """Spans of the circle (first token, tokens, where they are to be written) cut where shards end.
