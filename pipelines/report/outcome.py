@@ -43,10 +43,14 @@ def training(root: str) -> dict[str, Any] | None:
     quick: dict[str, float] = next(
         (item["bits_per_byte"] for item in reversed(records) if item.get("bits_per_byte")), {}
     )
+    used = sorted(item["utilisation"] for item in records if "utilisation" in item)
+    curves = {
+        name: [{"step": group[-1]["step"], name: sum(item[name] for item in group) / len(group)} for group in groups]
+        for name in ("loss", "learning_rate", "grad_norm")
+        if name in records[0]
+    }
     return {
-        "loss": [
-            {"step": group[-1]["step"], "loss": sum(item["loss"] for item in group) / len(group)} for group in groups
-        ],
+        **curves,
         "validation": [
             {"step": item["step"], "bits_per_byte": item["bits_per_byte"]}
             for item in records
@@ -55,6 +59,7 @@ def training(root: str) -> dict[str, Any] | None:
         "steps": records[-1]["step"],
         "tokens": records[-1].get("tokens"),
         "tokens_per_second": sorted(item.get("tokens_per_second", 0.0) for item in records)[len(records) // 2],
+        "utilisation": used[len(used) // 2] if used else None,
         "final": (summary or {}).get("bits_per_byte", quick),
         "summary": summary,
     }

@@ -211,7 +211,6 @@ def _tokenizer(tokenizer: dict[str, Any] | None) -> dict[str, Any]:
 def _training(training: dict[str, Any] | None) -> dict[str, Any]:
     if training is None:
         return {}
-    loss = [(row["step"], row["loss"]) for row in training["loss"]]
     names = sorted({name for row in training["validation"] for name in row["bits_per_byte"]} - {"all"})
     lines = [
         Line(name, [(row["step"], row["bits_per_byte"][name]) for row in training["validation"]], TONES[index])
@@ -221,15 +220,18 @@ def _training(training: dict[str, Any] | None) -> dict[str, Any]:
         overall = [(row["step"], _all(row["bits_per_byte"])) for row in training["validation"]]
         lines.append(Line("all", overall, "tone-0", dashed=bool(names)))
     return {
-        "loss_chart": line_chart(
-            [Line("loss", loss, "tone-1", markers=len(loss) <= 20)],
-            label="Training loss against steps",
-            x_title="step",
-            from_zero=False,
-        ),
+        "loss_chart": _curve(training["loss"], "loss", "Training loss against steps"),
+        "rate_chart": _curve(training.get("learning_rate", []), "learning_rate", "Learning rate against steps"),
+        "norm_chart": _curve(training.get("grad_norm", []), "grad_norm", "Gradient norm before clipping"),
         "bits_chart": line_chart(lines, label="Bits per byte of held-out text", x_title="step", from_zero=False),
         "bits_rows": [(name, value, f"{value:.3f}") for name, value in sorted(training["final"].items())],
     }
+
+
+def _curve(rows: list[dict[str, float]], name: str, label: str) -> Markup:
+    points = [(row["step"], row[name]) for row in rows]
+    line = Line(name, points, "tone-1", markers=len(points) <= 20)
+    return line_chart([line], label=label, x_title="step", from_zero=name != "loss")
 
 
 def _all(figures: dict[str, float]) -> float:
