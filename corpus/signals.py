@@ -31,7 +31,7 @@ _CWT = "ChineseWebText, arXiv 2311.01149"
 _RPV2 = "RedPajama-v2 quality signals"
 
 _QUALITY = (
-    ("words", "tokens with a character that is no punctuation; a CJK character is a token", _GOPHER),
+    ("words", "tokens with a character that is no punctuation; in Chinese, words by jieba", _GOPHER),
     ("mean_word_length", "their mean length in characters", _GOPHER),
     ("number_signs_per_word", "# for each token", _GOPHER),
     ("ellipses_per_word", "... and … for each token", _GOPHER),
@@ -55,7 +55,7 @@ _QUALITY = (
     *((f"top_{n}_gram", f"characters of the most frequent {n}-gram over all", _GOPHER_REPEATS) for n in (2, 3, 4)),
     *(
         (f"duplicate_{n}_gram", f"characters in repeated {n}-grams over all", _GOPHER_REPEATS)
-        for n in (5, 6, 7, 8, 9, 10, 13, 16)
+        for n in (5, 6, 7, 8, 9, 10)
     ),
     ("characters", "code points", _CWT),
     ("sentences", "runs of sentence terminals", _MAP),
@@ -63,6 +63,14 @@ _QUALITY = (
     ("han", "Chinese characters over characters that are no space and no punctuation", _CWT),
     ("digits", "digits over the same", _MAP),
     ("bracketed", "characters inside 【】 over all", _MAP),
+    ("javascript_lines", "share of lines with the word javascript", _C4),
+    ("policy_lines", "share of lines about cookies, privacy or terms of use", _C4),
+    ("lorem_ipsum", "lines with lorem ipsum", _C4),
+    ("curly_brackets", "lines with {", _C4),
+    ("few_word_lines", "share of lines of less than 3 words", _C4),
+    ("longest_word", "characters between white space, at most", _C4),
+    ("c4_lines", "share of lines that C4 keeps", _C4),
+    ("c4_sentences", "ends of sentences in those lines", _C4),
 )
 
 _CONTAMINATION = (
@@ -93,7 +101,9 @@ REGISTRY: Mapping[str, Signal] = {
         "perplexity": _PERPLEXITY,
         "topics": _TOPICS,
         "transformer": _TRANSFORMER,
-        "contamination": _CONTAMINATION, "safety": _SAFETY, "lists": _LISTS,
+        "contamination": _CONTAMINATION,
+        "safety": _SAFETY,
+        "lists": _LISTS,
     }.items()
     for name, meaning, source in signals
 }

@@ -1,8 +1,9 @@
 """Every linguistic signal of a column of texts, as columns: measurement only, no judgement.
 
 The signals depend on the text alone (not on its language, nor on any threshold), so they are measured once; a verdict
-is a threshold on a column (`corpus.linguistic.thresholds`). Counts are int64-exact in float64 inside and int32
-outside, all else is float32. Where a ratio has nothing to divide by, it is 0.
+is a threshold on a column (`corpus.linguistic.thresholds`). Where at least a tenth of a text's characters are Chinese,
+its words are jieba's (`corpus.linguistic.chinese_words`), else the scan's tokens. Counts are int64-exact in float64
+inside and int32 outside, all else is float32. Where a ratio has nothing to divide by, it is 0.
 """
 
 import numpy as np
@@ -10,17 +11,22 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.buffers import utf8_buffers
-from corpus.linguistic import chinese, lines, quality, repetition
+from corpus.linguistic import chinese, lines, quality, repetition, web_lines
 from corpus.linguistic.characters import character_classes
-from corpus.linguistic.scan import scan, scratch
+from corpus.linguistic.chinese_words import cut, fill_tokens, lexicon, room
+from corpus.linguistic.scan import scan, scratch, with_tokens
 
-SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES
-COUNTS = frozenset({"words", "lines", "stop_words_en", "stop_words_zh", "characters", "sentences"})
+SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES + web_lines.NAMES
+COUNTS = frozenset({"words", "lines", "stop_words_en", "stop_words_zh", "characters", "sentences"}) | {
+    *("lorem_ipsum", "curly_brackets", "longest_word", "c4_sentences")
+}
+CHINESE = 0.1  # share of Han from which on a text's words are those of a segmenter
 SCHEMA = pa.schema([pa.field(name, pa.int32() if name in COUNTS else pa.float32()) for name in SIGNALS])
 
 _LINES = len(quality.NAMES)
 _REPETITION = _LINES + len(lines.NAMES)
 _CHINESE = _REPETITION + len(repetition.NAMES)
+_WEB = _CHINESE + len(chinese.NAMES)
 
 
 def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -38,6 +44,8 @@ def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
         line_scratch,
         repetition.new_table(longest // 2 + 8),
         repetition.new_work(longest // 2 + 8),
+        lexicon(),
+        room(longest),
         values,
     )
     columns = [pa.array(values[:, i].astype(field.type.to_pandas_dtype())) for i, field in enumerate(SCHEMA)]
@@ -45,13 +53,23 @@ def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
 
 
 @njit(nogil=True, cache=True)
-def measure_documents(data, offsets, classes, stop_words, tokens, line_scratch, table, work, values):  # type: ignore[no-untyped-def]
-    """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals])."""
+def measure_documents(data, offsets, classes, stop_words, tokens, line_scratch, table, work, words, space, values):  # type: ignore[no-untyped-def]
+    """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals]).
+
+    `words` is the segmenter's `lexicon()` and `space` its `room`.
+    """
     found = np.zeros(stop_words.shape[0], np.int64)
     for i in range(len(offsets) - 1):
         row = values[i]
-        totals = scan(data, offsets[i], offsets[i + 1], classes, tokens, line_scratch)
+        start, end = offsets[i], offsets[i + 1]
+        totals = scan(data, start, end, classes, tokens, line_scratch)
+        if totals.han and totals.han >= CHINESE * totals.content:
+            count = cut(data, start, end, classes, words, space)
+            if count <= (end - start) // 2:  # else nearly all of it is punctuation, and there is no room for so many
+                fill_tokens(space, count, classes, tokens)
+                totals = with_tokens(totals, count)
         repetition.measure_repetition(tokens, totals, stop_words, table, work, row[_REPETITION:_CHINESE], found)
         quality.measure_quality(tokens, totals, found, row[:_LINES])
         lines.measure_lines(line_scratch, totals, table, row[_LINES:_REPETITION])
-        chinese.measure_characters(totals, row[_CHINESE:])
+        chinese.measure_characters(totals, row[_CHINESE:_WEB])
+        web_lines.measure_web_lines(data, start, end, classes, row[_WEB:])

@@ -1,13 +1,13 @@
 """Gopher's repetition rules on n-grams: how much of a document its most frequent and its repeated n-grams cover.
 
 Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1 and table A1, as datatrove's
-gopher_repetition_filter.py computes them, over the tokens of `corpus.linguistic.scan`:
+gopher_repetition_filter.py computes them, over the tokens of the scan, or a Chinese text's words:
 
 - top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over
   the document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one
-  character, as the definition's `" ".join` has it; where the text has none (Chinese), none is counted, where
-  datatrove counts one.
-- duplicate n-grams, n = 5..10, 13 and 16: walk through the tokens; an n-gram met before adds its characters (without
+  character, as the definition's `" ".join` has it, and so does the place between two Chinese words; between two
+  ideographs of a text in another language none is counted.
+- duplicate n-grams, n = 5..10: walk through the tokens; an n-gram met before adds its characters (without
   spaces) and is jumped over, any other is remembered and the walk goes on by one token.
 
 An n-gram can repeat only if the shorter ones inside it do, so each length looks at the survivors of the last: most
@@ -23,7 +23,7 @@ from numba import njit
 from corpus.kernels import MIX_A, mix64, rotate_left
 
 TOP = (2, 3, 4)
-DUPLICATE = (5, 6, 7, 8, 9, 10, 13, 16)  # Gopher's, and those that span as much Chinese as 8 and 10 words do
+DUPLICATE = (5, 6, 7, 8, 9, 10)
 NAMES = (
     "unique_tokens",
     "unigram_entropy",
@@ -174,7 +174,7 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
     _find(table, n_tokens, stop_words, found)
     alive = keep_repeated(table, work, n_tokens)
     column = 2
-    for n in range(2, 17):
+    for n in range(2, DUPLICATE[-1] + 1):
         if n_tokens < n:
             return
         alive = grow(work, tokens, n_tokens, n - 1, alive)

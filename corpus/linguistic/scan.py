@@ -226,3 +226,21 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
             characters += 1
         at += size
     return Totals(n_tokens, n_lines, characters, feeds, content, han, digits, signs, ellipses, sentences, bracketed)
+
+
+@njit(inline="always")
+def with_tokens(totals, tokens):  # type: ignore[no-untyped-def]
+    """The same totals with another number of tokens."""
+    return Totals(
+        tokens,
+        totals.lines,
+        totals.characters,
+        totals.line_feeds,
+        totals.content,
+        totals.han,
+        totals.digits,
+        totals.number_signs,
+        totals.ellipses,
+        totals.sentences,
+        totals.bracketed,
+    )

@@ -89,6 +89,7 @@ class MeasureStage(Stage[NoParameters]):
     """documents/dump=D/N.parquet -> quality/dump=D/N.parquet: id and a column a signal"""
 
     name: ClassVar[str] = "measure"
+    version: ClassVar[int] = 2
     folder: ClassVar[str] = "quality"
     group: ClassVar[str] = "filter"
 

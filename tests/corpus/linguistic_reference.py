@@ -6,9 +6,12 @@ import unicodedata
 from collections import Counter
 from itertools import pairwise
 
+import jieba
+
 from corpus.linguistic.characters import PUNCTUATION, TERMINALS
 from corpus.linguistic.quality import STOP_WORDS
 
+jieba.setLogLevel("ERROR")
 _SYMBOLS = set(PUNCTUATION) | set(TERMINALS)
 _IDEOGRAPHIC = (  # ideographs, kana, bopomofo
     *((0x3005, 0x3007), (0x3041, 0x3096), (0x309D, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x312F), (0x31A0, 0x31BF)),
@@ -102,6 +105,11 @@ def _bracketed(text: str) -> int:
 def signals_of(text: str) -> dict[str, float]:
     tokens, lines, paragraphs, characters = tokens_of(text), lines_of(text), paragraphs_of(text), len(text)
     gaps = gaps_of(text)
+    han = [character for character in text if is_han(character)]
+    if han and len(han) >= 0.1 * sum(not character.isspace() and not is_symbol(character) for character in text):
+        chinese = [word for word in jieba.cut(text) if not word.isspace()]
+        if len(chinese) <= len(text.encode()) // 2:
+            tokens, gaps = chinese, [True] * len(chinese)
     words = [token for token in tokens if any(not is_symbol(character) for character in token)]
     content = [character for character in text if not character.isspace() and not is_symbol(character)]
     line_repeats, paragraph_repeats = _duplicates(lines), _duplicates(paragraphs)
@@ -137,14 +145,44 @@ def signals_of(text: str) -> dict[str, float]:
         "unique_tokens": over(len(counts), len(tokens)),
         "unigram_entropy": -sum(c / len(tokens) * math.log(c / len(tokens)) for c in counts.values()),
         **{f"top_{n}_gram": _top(tokens, gaps, n, characters) for n in (2, 3, 4)},
-        **{
-            f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0
-            for n in (*range(5, 11), 13, 16)
-        },
+        **{f"duplicate_{n}_gram": _duplicate(tokens, n, characters) if characters else 0.0 for n in range(5, 11)},
         "characters": characters,
         "sentences": sentences,
         "mean_sentence_length": characters / max(sentences, 1),
         "han": over(sum(map(is_han, content)), len(content)),
         "digits": over(sum(character.isdecimal() and not is_han(character) for character in content), len(content)),
         "bracketed": over(_bracketed(text), characters),
+        **c4_of(lines),
+    }
+
+
+def c4_of(lines: list[str]) -> dict[str, float]:
+    """C4's line rules, written after tensorflow/datasets c4_utils.py."""
+    policies = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+    found = {"javascript": 0, "policy": 0, "lorem ipsum": 0, "{": 0, "few": 0, "kept": 0, "sentences": 0}
+    longest = 0
+    for line in lines:
+        words = line.split()
+        lower = re.sub("[A-Z]", lambda match: match[0].lower(), line)
+        policy = any(phrase in lower for phrase in policies)
+        for name in ("javascript", "lorem ipsum", "{"):
+            found[name] += name in lower
+        found["policy"] += policy
+        found["few"] += len(words) < 3
+        longest = max(longest, *map(len, words))
+        bare = re.sub(r"\[[0-9]*]|\[edit]|\[citation needed]", "", line)
+        ends = bare.endswith((".", "?", "!", '"', "'")) and not bare.endswith("...")
+        if ends and len(words) >= 3 and max(map(len, words)) <= 1000 and "javascript" not in lower and not policy:
+            found["kept"] += 1
+            found["sentences"] += sum((word.rstrip("\"')]") or word[0])[-1] in ".?!" for word in words)
+    share = {name: number / len(lines) if lines else 0.0 for name, number in found.items()}
+    return {
+        "javascript_lines": share["javascript"],
+        "policy_lines": share["policy"],
+        "lorem_ipsum": found["lorem ipsum"],
+        "curly_brackets": found["{"],
+        "few_word_lines": share["few"],
+        "longest_word": longest,
+        "c4_lines": share["kept"],
+        "c4_sentences": found["sentences"],
     }

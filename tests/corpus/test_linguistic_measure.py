@@ -29,8 +29,10 @@ ENGLISH = "the|to|of|and|a|Be|1,000|x|é|e\u0301|#|##tag|...|…|....|. . .|•|
 CHINESE = (
     "的|了|我用|，|。|、|·|【|】|【标签】|カ|ﾊ|〇|々|한국어|１２|\u0660|👍|❤\ufe0f|a\u0361b|co\xadop|𠀀|一样的一行。\n"
 )
+CHINESE += "|今天天气很好|我们去公园|B超检查|12.5%|乒乓球拍卖|研究生命起源|a.b-c|龥㐀|艻韪鼘"
+WEB = "JavaScript is|lorem Ipsum|{ |}|Terms of Use|use of cookies.|uses cookies|[12]|[edit]|[citation needed]|[x]|a b."
 SPACES = " | | | |\n|\n|\n\n| \n \n|\r\n|\t|\u200b|\xa0|\u3000|\x0b|\x0c|\x1c|\x1f|\x85|\u2028|\x00|\x7f|same line\n"
-PIECES = st.sampled_from("|".join((ENGLISH, CHINESE, SPACES)).split("|"))
+PIECES = st.sampled_from("|".join((ENGLISH, CHINESE, WEB, SPACES)).split("|"))
 TEXTS = st.one_of(st.lists(PIECES, max_size=120).map("".join), st.text(max_size=200))
 
 

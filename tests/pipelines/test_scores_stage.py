@@ -101,7 +101,7 @@ def test_scores_are_columns_and_verdicts_bound_them(tmp_path: Path, models: Path
     rules |= {f"top_{n}_gram": False for n in (2, 3, 4)} | {f"duplicate_{n}_gram": False for n in (5, 6, 7, 8, 9, 10)}
     bounded = {"en": rules | {"quality_score": {"min": 0.5}, "perplexity_rank": {"max": 0.9}}}
     first = recipe(tmp_path, judges, thresholds=bounded)
-    assert set(run(tmp_path, first, documents)) == {"quality", "classifier", "perplexity", "topics", "verdicts"}
+    assert {"quality", "classifier", "perplexity", "topics", "verdicts"} <= set(run(tmp_path, first, documents))
     quality = column(tmp_path, "classifier", "quality_score")
     assert min(quality[:3]) > 0.8 > 0.2 > max(quality[3:6])
     assert quality[7] is None  # no model for German

@@ -1,0 +1,53 @@
+"""The segmenter gives jieba's words, cut for cut."""
+
+import random
+from pathlib import Path
+
+import jieba
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_linguistic_measure import real_texts
+
+from corpus.buffers import utf8_buffers
+from corpus.linguistic.characters import character_classes
+from corpus.linguistic.chinese_words import cut, lexicon, room
+
+jieba.setLogLevel("ERROR")
+COMMON = "的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会"
+SIGNS = "aB0T5.1%-+#&_ 超c＆，。\n\t２㐀龥龦\u3000"
+
+
+def words_of(texts: list[str]) -> list[list[str]]:
+    data, offsets = utf8_buffers(pa.array(texts, pa.large_string()))
+    space = room(int(np.diff(offsets).max(initial=0)))
+    found = []
+    for row, text in enumerate(texts):
+        count = cut(data, offsets[row], offsets[row + 1], character_classes(), lexicon(), space)
+        found.append([text[space.starts[i] : space.ends[i]] for i in range(count)])
+    return found
+
+
+def assert_equal(texts: list[str]) -> None:
+    for text, found in zip(texts, words_of(texts)):
+        assert found == [word for word in jieba.cut(text) if not word.isspace()], repr(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(st.sampled_from(COMMON + SIGNS), max_size=40), min_size=1, max_size=4))
+def test_equals_jieba_on_made_text(texts: list[str]) -> None:
+    assert_equal(texts)
+
+
+def test_equals_jieba_where_only_the_hidden_model_knows() -> None:
+    chance = random.Random(1)
+    assert_equal(
+        ["".join(chr(chance.randint(0x4E00, 0x9FD5)) for _ in range(chance.randint(1, 12))) for _ in range(800)]
+    )
+
+
+@pytest.mark.parametrize("name", ["zh/lctt-articles", "zh/cmrc2018-wiki", "zh/oi-wiki", "en/18f-blog"])
+def test_equals_jieba_on_real_documents(headwater_data: Path, name: str) -> None:
+    assert_equal([text[:5000] for text in real_texts(headwater_data / f"text/{name}.jsonl.zst", 60)])
