@@ -70,10 +70,11 @@ class _Hashed:
 class ShardWriter:
     """Write a shard in row groups; it appears at `path` when the `with` block ends without an error.
 
-    `metadata` (JSON-able) is what the footer will carry; it may be set until the block ends. `level` is zstd's.
+    `metadata` (JSON-able) is what the footer will carry; it may be set until the block ends. `level` is zstd's; 0: not
+    compressed, for what is read once, soon.
     `dictionary`: whether columns may be dictionary-encoded; trying costs half of the time where values are hashes.
-    `packed`: integer columns, sorted or small, that are stored as bit-packed differences and not compressed again,
-    which is smaller than zstd makes them and read at twice the speed; nothing is dictionary-encoded then.
+    `packed`: integer columns, sorted or small, that are stored as bit-packed differences, which is smaller than zstd
+    makes them and read at twice the speed; nothing is compressed or dictionary-encoded then.
     """
 
     def __init__(
@@ -93,10 +94,8 @@ class ShardWriter:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self.schema,
-            compression={name: "none" if name in self.packed else "zstd" for name in self.schema.names}
-            if self.packed
-            else "zstd",
-            compression_level=None if self.packed else self.level,
+            compression="none" if self.packed or not self.level else "zstd",
+            compression_level=self.level if self.level and not self.packed else None,
             use_dictionary=self.dictionary,
             column_encoding=dict.fromkeys(self.packed, "DELTA_BINARY_PACKED") or None,
         )

@@ -76,7 +76,7 @@ class MemberStage(Stage[MemberParameters]):
         """Pick the members of each shard, and write them in runs as large as memory allows."""
         counts: Counts = {"documents": 0, "bytes": 0}
         schema = self._schema(task)
-        with table.ShardWriter(self.path(task.output), schema, dictionary=False) as writer:
+        with table.ShardWriter(self.path(task.output), schema, level=0, dictionary=False) as writer:
             waiting: list[pa.Table] = []
             for rows in self._members(task):
                 waiting.append(rows.cast(schema))

@@ -24,6 +24,7 @@ from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.sections.dedup import DedupParameters
 from pipelines.stages import (
+    dedup,
     dedup_candidates,
     dedup_clusters,
     dedup_components,
@@ -185,6 +186,26 @@ def test_the_answer_does_not_depend_on_how_it_is_cut(
     for row in got.to_pylist():
         sizes[row["cluster"]] = sizes.get(row["cluster"], 0) + 1
     assert all(row["cluster_size"] == sizes[row["cluster"]] for row in got.to_pylist())
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.integers(0, 9), min_size=1, max_size=3), st.integers(6000, 9000))
+def test_a_few_kilobytes_are_enough(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, shape: list[int], budget: int
+) -> None:
+    """Many partitions, ranges and runs, buckets that are streamed, components elected in parts: the same are kept."""
+    root = tmp_path_factory.mktemp("run")
+    dumps = cut(near_copies(seed, 30), shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "PROCESS_BYTES", (2 << 30) - budget)
+        patch.setattr(dedup_candidates, "KEY_BYTES", 4000)  # so that a key of two documents does not fit
+        results = run(root, dumps, keep=("length", "id"), shards_per_group=1)
+    assert [result.failed for result in results.values() if result.failed] == []
+    assert results["candidates"].tasks > 1
+    rows = fates(root, dumps).to_pylist()
+    assert [row["keep"] for row in rows] == in_memory(dumps, 0.8, ("length", "id"))["keep"].to_pylist()
+    kept = {row["id"] for row in rows if row["keep"]}
+    assert all(row["duplicate_of"] in kept and row["similarity"] >= 0.8 for row in rows if not row["keep"])
 
 
 @pytest.mark.parametrize("waiting", [0, 12, 1 << 20])
