@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     """What decides a cut, given the marks."""
 
     size: int  # words a window
-    line_words: int  # words that neighbouring boilerplate lines have together, at least
+    line_bytes: int  # bytes that the words of neighbouring boilerplate lines have together, at least
     least: int  # words that stay, at least, where anything is cut
 
 
@@ -80,7 +80,7 @@ def _cut(  # type: ignore[no-untyped-def]
         start, end = offsets[row], offsets[row + 1]
         words = split_words(data, start, end, scratch)
         touched[:words] = -1
-        _mark_lines(data, end, scratch.starts, words, lines[c:d], limits.line_words, touched)
+        _mark_lines(data, end, scratch, words, lines[c:d], limits.line_bytes, touched)
         _mark_windows(windows[a:b], limits.size, touched)
         made, cut = _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds)
         if cut and words - cut < limits.least:
@@ -101,22 +101,23 @@ def _mark_windows(windows, size, touched):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _mark_lines(data, end, starts, words, lines, least, touched):  # type: ignore[no-untyped-def]
+def _mark_lines(data, end, scratch, words, lines, least, touched):  # type: ignore[no-untyped-def]
     """The words of boilerplate lines, in runs of neighbours that have enough of them."""
     word = line = at = 0
-    first = 0  # word of the run
+    first = size = 0  # the word that the run begins with, and the bytes of its words
     while word < words:
         boilerplate = at < len(lines) and lines[at] == line
         at += boilerplate
-        if not boilerplate and word - first >= least:
+        if not boilerplate and size >= least:
             touched[first:word] = _LINE
-        line_end = next_line(data, starts[word], end)
-        while word < words and starts[word] < line_end:
+        line_end = next_line(data, scratch.starts[word], end)
+        while word < words and scratch.starts[word] < line_end:
+            size += scratch.ends[word] - scratch.starts[word]
             word += 1
         if not boilerplate:
-            first = word
+            first, size = word, 0
         line += 1
-    if word - first >= least:
+    if size >= least:
         touched[first:word] = _LINE
 
 

@@ -11,7 +11,7 @@ class PassageParameters(Section):
     words: int = Field(default=50, ge=8, le=10_000)  # that a repeated passage has at least; a CJK character is a word
     line_documents: int = Field(default=10, ge=2)  # of a site, that have a line, at least, if it is to be boilerplate
     line_share: float = Field(default=0.1, ge=0, le=1)  # of the site's documents that have it, at least
-    line_words: int = Field(default=5, ge=1)  # that neighbouring lines of boilerplate have together, if they are cut
+    line_bytes: int = Field(default=32, ge=1)  # of the words of neighbouring boilerplate lines, if they are to be cut
     least: int = Field(default=20, ge=0)  # words that stay of a document; one that keeps fewer is cut whole
     exclude: tuple[Name, ...] = ()  # dumps and plain sources that are left as they are, and that nothing repeats
     partitions: int = Field(default=1, ge=1)  # of the shuffles; a task holds 60 bytes a distinct key of its part

@@ -38,7 +38,7 @@ class CutParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     words: int
-    line_words: int
+    line_bytes: int
     least: int
     exclude: tuple[str, ...]
     partitions: int
@@ -46,7 +46,7 @@ class CutParameters(BaseModel):
     @property
     def limits(self) -> Limits:
         """The same, as the kernels take it."""
-        return Limits(self.words, self.line_words, self.least)
+        return Limits(self.words, self.line_bytes, self.least)
 
 
 def passage_stages(root: str, section: PassageParameters | None) -> list[Stage]:
