@@ -30,7 +30,7 @@ from train.cache import BlockCache
 
 ATTEMPTS = 8  # of reading a block, each of which the S3 client has repeated by itself already
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; doubled each time, times a random factor of a half to one
-MAPPED_BLOCKS = 1024  # that a process keeps mapped of a domain: four windows of the order
+MAPPED_BLOCKS = 1024  # that a process keeps mapped of a domain: a window of the order
 
 
 def read_again(read: Callable[[], bytes], intact: Callable[[bytes], bool], path: str, offset: int) -> bytes:

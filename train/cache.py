@@ -24,7 +24,7 @@ from pathlib import Path
 from corpus import storage
 from corpus.errors import HeadwaterError
 
-CACHE_BYTES = 64 << 30  # of a host's disk; a run over an object store wants 512 MiB a domain at least
+CACHE_BYTES = 64 << 30  # of a host's disk; a run over an object store wants 2 GiB a domain at least
 ABANDONED_SECONDS = 3600.0  # after which an unfinished file can only be a dead process's
 
 

@@ -23,7 +23,7 @@ from train.source import DomainTokens
 
 Array = npt.NDArray[np.int64]
 GROUP_TOKENS = 1 << 20  # packed together; 4 MiB, four blocks of an object store
-KEPT_GROUPS = 256  # packed groups that a process remembers of a domain: four windows of the order
+KEPT_GROUPS = 256  # packed groups that a process remembers of a domain: a window of the order
 
 
 @dataclass(frozen=True)

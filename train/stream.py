@@ -41,7 +41,7 @@ from train.prefetch import Fetch, Prefetcher
 from train.source import DomainTokens
 
 BLOCK_TOKENS = 1 << 18  # 1 MiB of int32: a good ranged read from an object store
-WINDOW_TOKENS = 1 << 26  # 256 MiB: what one domain's open window takes in a disk cache
+WINDOW_TOKENS = 1 << 28  # 1 GiB: what one domain's open window takes in a disk cache
 
 Array = npt.NDArray[np.int64]
 Weights = Mapping[str, float]
@@ -121,7 +121,8 @@ class TokenStream:
         self._keys = [xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()) for name in self.names]
         order = [(source.name, source.fingerprint) for source in self.sources]
         self._constants = [sequence_length, seed, packing, order, self._block, self._window]
-        self._prefetcher = Prefetcher(self._blocks, max(1, WINDOW_TOKENS // sequence_length)) if cache else None
+        ahead = min(WINDOW_TOKENS, sum(source.num_tokens for source in self.sources)) // sequence_length
+        self._prefetcher = Prefetcher(self._blocks, max(1, ahead)) if cache else None
         self.is_remote = cache is not None
         self.samples = 0  # how many samples iteration has given
 

@@ -1,0 +1,106 @@
+"""How well the stream shuffles, beside a full random permutation and beside MosaicML's py1e.
+
+    python benchmarks/shuffle_quality.py [--tokens 0.25 4] [--batch 2304] [--peers PYTHON]
+
+Over an epoch of N samples of 4,096 tokens (`--tokens`, thousands of millions, in sparse shards of 250M), for each
+order:
+
+distance of two samples that lie next to each other in the corpus (mostly of one document or its neighbours): the mean
+number of samples between them in the order, as a share of that of a random permutation, N / 3 in one batch how many
+such pairs fall into one batch, beside random (1 is as random, more is clumped) shards that a batch draws from, beside
+random start correlation of place in the corpus and place in the order (0: none)
+
+The block-wise order keeps samples of a window of 1,024 blocks together, so its distance is short of random where the
+epoch is many windows; documents are in random order in the shards already, so this costs variety only inside of a
+document's neighbourhood. Then the mix of domains: the largest deviation from the plan (0.7, 0.2, 0.1) in windows of
+the order, in samples, beside domains drawn at random. Prints two tables.
+"""
+
+import argparse
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from token_data import write_sparse
+
+from train.stream import TokenStream
+
+LENGTH, SHARD_TOKENS = 4096, 250_000_000
+SHARES = (0.7, 0.2, 0.1)
+PY1E = """
+import sys, numpy as np
+from streaming.base.shuffle import get_shuffle
+sizes, path = np.array([4096] * int(sys.argv[1])), sys.argv[2]
+ids = get_shuffle("py1e", sizes, 64, 1, 0, 1 << 18)
+np.save(path, ids.reshape(64, -1).T.ravel())  # a batch takes from all canonical nodes
+"""
+
+
+def our_order(folder: str) -> np.ndarray:
+    """The place in the corpus of each sample of the first epoch."""
+    stream = TokenStream({"all": folder}, sequence_length=LENGTH, seed=1)
+    size = stream.samples_per_epoch(0)
+    (_, _, _, _, places), *_ = stream._find(np.arange(size))
+    return places
+
+
+def describe(name: str, order: np.ndarray, batch: int, shard_samples: int) -> None:
+    """Print the statistics of an order beside those of a random permutation of the same size."""
+
+    def figures(of: np.ndarray) -> np.ndarray:
+        size = len(of)
+        place = np.empty(size, np.int64)
+        place[of] = np.arange(size)
+        distance = np.abs(np.diff(place))
+        together = np.mean(place[1:] // batch == place[:-1] // batch)
+        batches = of[: size // batch * batch].reshape(-1, batch) // shard_samples
+        shards = np.mean([len(np.unique(one)) for one in batches[:: max(1, len(batches) // 50)]])
+        return np.array([distance.mean() / (size / 3), together, shards, np.corrcoef(place, np.arange(size))[0, 1]])
+
+    random = figures(np.random.default_rng(7).permutation(len(order)))
+    found = figures(order)
+    print(
+        f"{name:<24} {len(order):>9,} {found[0] / random[0]:>9.3f} {found[1] / random[1]:>13.2f} "
+        f"{found[2]:>7.1f} of {random[2]:<7.1f} {found[3]:>8.4f}"
+    )
+
+
+def domain_mix() -> None:
+    """Print the largest deviation from the plan in any window of the order."""
+    with tempfile.TemporaryDirectory() as name:
+        folders = {domain: write_sparse(Path(name) / domain, 10_000_000, 10_000_000) for domain in "abc"}
+        stream = TokenStream(folders, sequence_length=LENGTH, weights=dict(zip("abc", SHARES)), seed=1)
+        ours = stream._interleave.locate(np.arange(1 << 18))[0]
+    drawn = np.random.default_rng(1).choice(3, len(ours), p=SHARES)
+    print(f"\n{'window':>8} {'stream':>8} {'drawn at random':>16}   largest deviation from the plan, samples")
+    for window in (32, 256, 2304, 23040):
+        worst = []
+        for order in (ours, drawn):
+            sums = np.cumsum(order[:, None] == np.arange(3), axis=0)
+            worst.append(np.abs(sums[window:] - sums[:-window] - window * np.array(SHARES)).max())
+        print(f"{window:>8} {worst[0]:>8.2f} {worst[1]:>16.2f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=float, nargs="+", default=[0.25, 4], help="of the epoch, in 1e9 (0.25 and 4)")
+    parser.add_argument("--batch", type=int, default=2304, help="samples of a global batch (default: the paper's 2304)")
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with mosaicml-streaming")
+    args = parser.parse_args()
+    print(f"{'order':<24} {'samples':>9} {'distance':>9} {'in one batch':>13} {'shards a batch':>18} {'start':>8}")
+    for tokens in args.tokens:
+        with tempfile.TemporaryDirectory() as name:
+            order = our_order(write_sparse(Path(name) / "all", int(tokens * 1e9), SHARD_TOKENS))
+            describe("stream", order, args.batch, SHARD_TOKENS // LENGTH)
+            if args.peers:
+                command = [args.peers, "-W", "ignore", "-c", PY1E, str(len(order) // 4096), f"{name}/py1e.npy"]
+                subprocess.run(command, check=True, capture_output=True)
+                describe("MosaicML py1e, 64 nodes", np.load(f"{name}/py1e.npy"), args.batch, SHARD_TOKENS // LENGTH)
+        describe("the corpus as it lies", np.arange(len(order)), args.batch, SHARD_TOKENS // LENGTH)
+    domain_mix()
+
+
+if __name__ == "__main__":
+    main()
