@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": "make a small real crawl out of installable packages",
     "extract": "WARC or WET files to documents",
     "dedup": "near-duplicates among documents",
+    "passages": "passages that repeat inside documents",
     "filter": "quality signals and verdicts of documents",
     "filter try": "what a changed threshold would keep, with examples from both sides",
     "mix try": "several mixtures side by side, from the counts of a run",
