@@ -44,6 +44,11 @@ class PieceCounter:
         self._ends = np.empty(_CHUNK, np.int64)
         self._hashes = np.empty(_CHUNK, np.uint64)
 
+    @property
+    def distinct(self) -> int:
+        """How many different pieces have been counted."""
+        return int(self._state[2])
+
     def add(self, column: pa.Array | pa.ChunkedArray) -> None:
         """Count the pieces of each document of a string column."""
         data, offsets = utf8_buffers(column)
