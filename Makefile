@@ -83,3 +83,4 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(BIN)/python benchmarks/encode.py $(BENCH_TEXT) --tokenizer data/bench/tokenizer.json --megabytes 4
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/train_memory.py
