@@ -41,17 +41,12 @@ class BlockSums:
             self.size += min(room, len(view))
             view = view[room:]
             if self.size % self.block_bytes == 0:
-                self._close()
-
-    def _close(self) -> None:
-        self._sums.append(self._open.intdigest())
-        self._open = xxhash.xxh3_64()
+                self._sums.append(self._open.intdigest())
+                self._open = xxhash.xxh3_64()
 
     def finish(self) -> list[int]:
-        """The checksums of all blocks, the last one that is not full included; no bytes may follow."""
-        if self.size % self.block_bytes:
-            self._close()
-        return self._sums
+        """The checksums of all blocks so far, the last one that is not full included."""
+        return [*self._sums, self._open.intdigest()] if self.size % self.block_bytes else self._sums
 
 
 def build_blocks(tokens: BlockSums, index: BlockSums) -> bytes:

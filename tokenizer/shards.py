@@ -99,9 +99,10 @@ class TokenShards:
         """Read every byte: checksums, indexes, and that no token lies outside the vocabulary; raise CorruptShard."""
         vocabulary = self.manifest["vocab_size"]
         for number, shard in enumerate(self.shards):
-            for path in (shard.path, shard.index_path):
-                name = path.rsplit("/", 1)[1]
-                if _checksum(path) != self.checksums.get(name):
+            blocks = shard.path.removesuffix("bin") + "blocks"
+            listed = blocks.rsplit("/", 1)[1] in self.checksums
+            for path in (shard.path, shard.index_path, *([blocks] if listed else [])):
+                if _checksum(path) != self.checksums.get(path.rsplit("/", 1)[1]):
                     raise CorruptShard(path, "its checksum is not the manifest's")
             self.document_offsets(number)
             tokens = self.tokens(number)
