@@ -59,7 +59,7 @@ def personal_spans(texts: pa.Array | pa.ChunkedArray) -> Spans:
     """The spans of a (large_)string column, of the kinds in `KINDS`; null is empty."""
     data, offsets = utf8_buffers(texts)
     found = _candidates(data, offsets, np.empty((1 << 12, 4), np.int64))
-    view = memoryview(data)
+    view = data.data
     rows: list[int] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -135,7 +135,7 @@ def _candidates(data, offsets, found):  # type: ignore[no-untyped-def]
         first = hex_first = np.int64(-1)  # of the run of digits, of the run of hexadecimal digits and colons
         digits = dots = colons = 0
         last = start  # behind the last digit of the run
-        at = start
+        at = np.int64(start)
         while at <= end:
             if first < 0 and hex_first < 0 and not _has_digit_or_at(load64(data, at)):
                 at += 8
@@ -160,7 +160,7 @@ def _candidates(data, offsets, found):  # type: ignore[no-untyped-def]
                     if digits >= 7 or (digits >= 4 and dots >= 3):
                         found[total] = row, _DIGITS, first, last
                         total += 1
-                    first = -1
+                    first = np.int64(-1)
             if hex_first >= 0:
                 if byte == 58:
                     colons += 1
@@ -168,7 +168,7 @@ def _candidates(data, offsets, found):  # type: ignore[no-untyped-def]
                     if colons >= 2:
                         found[total] = row, _COLONS, hex_first, at
                         total += 1
-                    hex_first = -1
+                    hex_first = np.int64(-1)
             if byte == 64 and at > start and at + 1 < end:
                 found[total] = row, _AT, at, at + 1
                 total += 1

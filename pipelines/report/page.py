@@ -17,9 +17,12 @@ from pipelines.engine.progress import human_bytes
 from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, line_chart
+from pipelines.report.passages import passages
 from pipelines.report.removal import removal
+from pipelines.report.safety import safety
 from pipelines.report.samples import samples
 from pipelines.report.scan import ANNOTATIONS, Tally, scan
+from pipelines.report.site_view import site_view
 
 HERE = Path(__file__).parent
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4")
@@ -50,10 +53,13 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "recipe": {"name": recipe.name, "root": recipe.root, "dumps": dumps, "behind": _behind(tally)},
         "deduplication": data.deduplication(recipe, tally, dumps),
         "removal": removal(recipe, tally, dumps),
+        "passages": passages(recipe.root, shards),
         "waterfall": data.waterfall(recipe, tally),
         "extraction": data.extraction(tally, dumps),
         "filtering": data.filtering(tally),
         "sites": data.sites(tally),
+        "site_view": site_view(recipe.root),
+        "safety": safety(recipe.root),
         "mixture": outcome.mixture(recipe.root),
         "tokenizer": outcome.tokenizer(recipe.root),
         "training": outcome.training(recipe.root),

@@ -18,7 +18,9 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     from pipelines.stages.filter import filter_stages
     from pipelines.stages.passages import passage_stages
     from pipelines.stages.remix import remix_stages
+    from pipelines.stages.sites import site_stages
     from pipelines.stages.tokenizer import tokenizer_stages
+    from pipelines.stages.tokenizer_report import evaluation_stages
     from pipelines.stages.tokens import tokens_stages
     from pipelines.stages.train import TrainStage
 
@@ -27,8 +29,10 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
         *filter_stages(recipe.root, recipe),
         *dedup_stages(recipe.root, recipe.dedup),
         *passage_stages(recipe.root, recipe.passages),
+        *site_stages(recipe.root, recipe.sites),
         *remix_stages(recipe.root, recipe),
         *tokenizer_stages(recipe.root, recipe),
+        *evaluation_stages(recipe.root, recipe),
         *tokens_stages(recipe.root, recipe),
     ]
     if recipe.train:

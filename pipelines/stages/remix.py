@@ -94,37 +94,37 @@ class DomainStage(Stage[DomainParameters]):
         passages = [{shard_of(task): task for task in done["passages"]}] if "passages" in done else []
         by_topic = any(rule.topic != "*" for rule in self.parameters.domains)
         topics = {shard_of(task): task for task in done["topics"]} if by_topic else {}
+        dropped = done["dropped_sites"]
         tasks = []
         for documents in (task for made in done.values() for task in made if task.output.startswith("documents/")):
             shard, source = shard_of(documents), partition_of(documents.output)
             beside = [duplicates, verdicts, *passages, *([topics] if by_topic else [])]
             if all(shard in tasks_of for tasks_of in beside):  # else one of them had to be set aside
-                inputs = [documents, *(tasks_of[shard] for tasks_of in beside)]
+                inputs = [documents, *dropped, *(tasks_of[shard] for tasks_of in beside)]
                 tasks.append(self.task(f"domains/{shard}", inputs, source=source, plain=source in self.plain))
         return tasks
 
     def run(self, task: Task) -> Counts:
         """Join a shard's columns; the counts hold what is kept of each domain in each split."""
-        documents_path, duplicates_path, verdicts_path = (self.path(path) for path in task.inputs[:3])
-        passages_path = [self.path(path) for path in task.inputs[3:] if path.startswith("passages/")]
-        topics_path = [self.path(path) for path in task.inputs[3 + len(passages_path) :]]
-        documents = table.read_table(documents_path, ["id", "site", "language", "length"])
-        duplicates = table.read_table(duplicates_path, ["id", "keep", "cluster", "cluster_size"])
-        verdicts = table.read_table(verdicts_path, ["id", "keep"])
-        table.check_ids(documents, duplicates, duplicates_path)
-        table.check_ids(documents, verdicts, verdicts_path)
-        keep = pc.and_(duplicates["keep"], verdicts["keep"])
+        paths = {path.split("/", 1)[0]: self.path(path) for path in task.inputs}
+        documents = table.read_table(paths["documents"], ["id", "site", "language", "length"])
+
+        def beside(name: str, columns: list[str]) -> pa.Table:
+            found = table.read_table(paths[name], ["id", *columns])
+            table.check_ids(documents, found, paths[name])
+            return found
+
+        duplicates = beside("duplicates", ["keep", "cluster", "cluster_size"])
+        dropped = table.read_table(paths["sites"], ["site"])["site"].combine_chunks()
+        keep = pc.and_(duplicates["keep"], beside("verdicts", ["keep"])["keep"])
+        keep = pc.and_(keep, pc.invert(pc.is_in(documents["site"], dropped)))
         lengths = documents["length"].to_numpy()
-        if passages_path:
-            found = table.read_table(passages_path[0])
-            table.check_ids(documents, found, passages_path[0])
-            lengths = lengths - cut_lengths(found)
+        if "passages" in paths:
+            lengths = lengths - cut_lengths(beside("passages", ["spans"]))
             keep = pc.and_(keep, pa.array((lengths > 0) | (documents["length"].to_numpy() == 0)))
         topics = pa.chunked_array([pa.nulls(len(documents), pa.string())])
-        if topics_path:
-            found = table.read_table(topics_path[0], ["id", "topic"])
-            table.check_ids(documents, found, topics_path[0])
-            topics = found["topic"]
+        if "topics" in paths:
+            topics = beside("topics", ["topic"])["topic"]
         domain = domains_of(
             documents["site"],
             documents["language"],

@@ -47,7 +47,7 @@ def test_a_run_weighs_its_clusters(recipe: Path) -> None:
     plan = storage.read_json(str(recipe.parent / "root/mixture/plan.json"))
     epochs = {domain["domain"]: domain["epochs"] for domain in plan["domains"]}
     assert {"web-en.seen2", "web-en.seen3", "web-zh.seen3"} <= set(epochs)
-    assert all(value == WEIGHTS[int((name.split(".seen") + ["1"])[1])] for name, value in epochs.items())
+    assert all(value == WEIGHTS[int([*name.split(".seen"), "1"][1])] for name, value in epochs.items())
 
 
 def test_tries_mixtures(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from pipelines.engine.stage import Task
 from pipelines.recipe import Recipe, validate
 from pipelines.sections.remix import DomainRule
 from pipelines.stages.remix import PLAN, TOKEN_PLAN, domains_of, held_out, remix_stages, write_token_plan
+from pipelines.stages.sites import DROPPED, DROPPED_SCHEMA
 
 SCHEMAS = {
     "documents": [("id", pa.string()), ("site", pa.string()), ("language", pa.string()), ("length", pa.int64())],
@@ -56,12 +57,14 @@ def shards(tmp_path: Path) -> list[Task]:
             with table.ShardWriter(str(tmp_path / kind / shard), schema) as writer:
                 writer.write(pa.table([pa.array(v, f.type) for v, f in zip(values, schema)], schema=schema))
             tasks.append(Task(kind, f"{kind}/{shard}", (), {}, "f"))
-    return tasks
+    with table.ShardWriter(str(tmp_path / DROPPED), DROPPED_SCHEMA) as writer:
+        writer.write(pa.table([["spam.com"], [["failed_share 1 > 0.9"]], [7]], schema=DROPPED_SCHEMA))
+    return [*tasks, Task("sites", DROPPED, (), {}, "f")]
 
 
 def run(root: Path, recipe: Recipe, tasks: list[Task]) -> dict[str, list[str]]:
     """Plan both stages and run what is not done; the outputs that were made, by stage."""
-    stages = {"documents": "extract", "duplicates": "duplicates", "verdicts": "verdict"}
+    stages = {"documents": "extract", "duplicates": "duplicates", "verdicts": "verdict", "sites": "dropped_sites"}
     done = {name: [task for task in tasks if task.stage == kind] for kind, name in stages.items()}
     ran = {}
     for stage in remix_stages(str(root), recipe):
@@ -125,7 +128,9 @@ def test_rules_are_tried_in_order() -> None:
     ]  # fmt: skip
     assert domains_of(sites, languages, topics, "CC-MAIN-2019-43", False, rules).to_pylist()[1:3] == ["old", "old"]
     assert domains_of(sites, languages, topics, "books", True, rules).to_pylist()[1:3] == ["books", "books"]
-    assert domains_of(sites.slice(0, 0), languages.slice(0, 0), topics.slice(0, 0), "books", True, rules).to_pylist() == []
+    assert (
+        domains_of(sites.slice(0, 0), languages.slice(0, 0), topics.slice(0, 0), "books", True, rules).to_pylist() == []
+    )
     named = [DomainRule(domain="play", topic="game*"), DomainRule(domain="any", topic="*")]
     assert domains_of(sites, languages, topics, "books", True, named).to_pylist() == ["any", "any", "play", "any"]
 
