@@ -11,6 +11,7 @@ import argparse
 import shutil
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from signature_generator import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
@@ -45,11 +46,12 @@ def main() -> None:
     parser.add_argument("--keep-files", action="store_true", help="delete nothing")
     arguments = parser.parse_args()
     totals = []
-    for documents in map(int, arguments.documents):
-        root = arguments.out / f"{documents}"
-        totals.append((documents, run(documents, min(int(arguments.hub), documents // 5), root, arguments)))
-        if not arguments.keep_files:
-            shutil.rmtree(root)
+    with connected(arguments.workers) if arguments.workers else nullcontext():
+        for documents in map(int, arguments.documents):
+            root = arguments.out / f"{documents}"
+            totals.append((documents, run(documents, min(int(arguments.hub), documents // 5), root, arguments)))
+            if not arguments.keep_files:
+                shutil.rmtree(root)
     print("\ndocuments, seconds, microseconds a document:")
     for documents, seconds in totals:
         print(f"{documents:>12,} {seconds:8.1f} {seconds / documents * 1e6:6.2f}")
@@ -105,11 +107,7 @@ def run(documents: int, hub: int, root: Path, arguments: argparse.Namespace) -> 
 
 def _outcomes(stage: Stage, tasks: list[Task], workers: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    if workers:
-        with connected(workers):
-            run_on_ray(stage, tasks, outcomes.append)
-    else:
-        run_here(stage, tasks, outcomes.append)
+    (run_on_ray if workers else run_here)(stage, tasks, outcomes.append)
     failed = [outcome.message + outcome.trace for outcome in outcomes if outcome.message]
     if failed:
         sys.exit(f"{stage.name}: {failed[0]}")

@@ -81,7 +81,7 @@ class ClusterStage(Stage[ClusterParameters]):
         span = [(place << 64) // layout.partitions for place in (part, part + 1)]
         exchange = Exchange(paths, "place", span[0], span[1] - 1)
         counts: Counts = {"documents": 0, "bytes": 0, "removed": dict.fromkeys(LEVELS[1:4], 0)}
-        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA) as writer:
+        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA, dictionary=False) as writer:
             per_row = MEMBER_BYTES + BAND_BYTES * self.parameters.bands
             for window in exchange.windows(self.parameters.budget, per_row, SIGNATURE_COPIES):
                 found = (self._large if window.hot else self._small)(exchange, window, per_row)

@@ -108,12 +108,12 @@ class ComponentStage(Stage[NoParameters]):
         for place in reversed(range(ranges if ranges > 1 else 0)):
             down[place] = f"dedup/components/down-{place:05d}.parquet"
             step = self._round(task, down[place])
-            if counts_if_done(self.root, step, verify=False) is None:
+            if counts_if_done(self.root, step, verify=True) is None:
                 contract(self, step, layout, place, [*forests[place:], *down[place + 1 :]])
         counts: Counts = {"documents": 0, "bytes": 0, "components": 0}
         for place in range(ranges):
             step = self._round(task, label_path(place))
-            found = counts_if_done(self.root, step, verify=False)
+            found = counts_if_done(self.root, step, verify=True)
             for name, count in (found or self._label(step, layout, place, down)).items():
                 counts[name] += count
         names = [label_path(place) for place in range(ranges)]

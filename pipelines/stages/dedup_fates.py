@@ -64,7 +64,7 @@ class FateStage(Stage[FateParameters]):
         low, high = first_ordinal(position, first), first_ordinal(position, last) + ROWS - 1
         exchange = Exchange(paths, "ordinal", low, high)
         counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA) as writer:
+        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA, dictionary=False) as writer:
             for window in exchange.windows(self.parameters.budget, 0, COPIES):
                 tables = [rows for _, rows in exchange.read(window)]
                 if tables:
