@@ -148,8 +148,9 @@ class ParallelModel:
             for start in range(0, len(windows), self.micro_batch):
                 part = slice(start, start + self.micro_batch)
                 self._reduce_gradients(start + self.micro_batch == len(windows))
-                logits = self._logits(inputs[part], None if documents is None else documents[part])
-                loss = self._loss(logits, targets[part], scale)
+                # the logits have no name here, so that they are gone when the next ones come
+                masked = None if documents is None else documents[part]
+                loss = self._loss(self._logits(inputs[part], masked), targets[part], scale)
                 loss.backward()
                 total += loss.detach()
         return self._sum(total)
