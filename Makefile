@@ -77,6 +77,8 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
 	$(BIN)/python benchmarks/dedup_accuracy.py
+	$(BIN)/python benchmarks/dedup_end_to_end.py
+	$(BIN)/python benchmarks/schemes.py
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/tokenizer_train.py $(BENCH_TEXT) --vocab-size 16000 --megabytes 10
 	$(HEADWATER) tokenizer train $(BENCH_TEXT) --vocab-size 32000 --out data/bench/tokenizer.json
