@@ -18,7 +18,6 @@ MILLISECONDS = {
     "measure": 0.27,
     "verdict": 0.03,
     "signatures": 0.11,
-    "shuffle": 0.02,
     "duplicates": 0.03,
     "domains": 0.02,
     "piece_counts": 0.06,
