@@ -267,6 +267,11 @@ class TokenStream:
             )
         self.samples = samples
 
+    def close(self) -> None:
+        """Stop fetching ahead; what is read afterwards starts it again. Nothing else has to be closed."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers of a DataLoader open the shards again rather than receive their bytes."""
         return _reopen, (self._arguments, self.samples)

@@ -64,12 +64,6 @@ def test_any_history_of_ranks_and_workers_reads_one_sequence(
         assert state["samples"] == at + 8 * steps
 
 
-def test_spawned_workers_open_the_shards_again(folders: dict[str, str]) -> None:
-    stream = stream_of(folders)
-    loader = TokenLoader(stream, batch_size=8, num_workers=1, multiprocessing_context="spawn")
-    assert np.array_equal(next(iter(loader))["tokens"], stream.batch(0, 8))
-
-
 def test_ranks_must_divide_the_batch(folders: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="8 samples cannot be cut into 3"):
         TokenLoader(stream_of(folders), batch_size=8, ranks=3)

@@ -1,6 +1,7 @@
 """Shards in a real object store behind a network that fails: the same samples, or an error that names the place."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from token_folders import write_shards
 from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
 from train import blocks
+from train.dataset import TokenLoader
 from train.stream import TokenStream, micro_batches
 
 BLOCK = 1024  # bytes
@@ -76,14 +78,14 @@ def test_blocks_are_fetched_once_and_by_ranges(
     for first in range(0, 300, 10):
         assert np.array_equal(stream.batch(first, 10), local.batch(first, 10))
     assert np.array_equal(stream.documents(0, 300), local.documents(0, 300))
-    stream._prefetcher.close()
+    stream.close()
     for path, count in proxy.requests.items():
         size = storage.size(here[path.split("/")[3]] + "/" + path.split("/")[4])
         assert count <= (-(-size // BLOCK) if path.endswith((".bin", ".idx")) else 1), path
     again = remote(there, tmp_path)  # another run on this host
     before = sum(count for path, count in proxy.requests.items() if "manifest" not in path)
     assert np.array_equal(again.batch(0, 300), local.batch(0, 300))
-    again._prefetcher.close()
+    again.close()
     assert sum(count for path, count in proxy.requests.items() if "manifest" not in path) == before
 
 
@@ -105,7 +107,7 @@ def test_a_bad_network_changes_nothing(
     local, stream = TokenStream(here, **REMOTE, packing=packing), remote(there, tmp_path, packing=packing)
     assert np.array_equal(stream.batch(0, 200), local.batch(0, 200))
     assert np.array_equal(stream.documents(0, 200), local.documents(0, 200))
-    stream._prefetcher.close()
+    stream.close()
     assert proxy.faults[fault] >= 3
 
 
@@ -121,7 +123,7 @@ def test_what_stays_broken_is_named(
         stream = remote(there, tmp_path / fault)
         with pytest.raises(kind, match=message):
             stream.batch(0, 10)
-        stream._prefetcher.close()
+        stream.close()
         proxy.fault = lambda path, number: None
         assert not list((tmp_path / fault).glob(".*.part"))
         assert stream.batch(0, 10).shape == (10, 65)  # it goes on where the network does
@@ -144,7 +146,7 @@ def test_the_cache_keeps_its_limit(here: dict[str, str], there: dict[str, str], 
     for first in range(0, 400, 8):
         assert np.array_equal(stream.batch(first, 8), local.batch(first, 8))
         assert sum(info.size for info in storage.list_files(str(tmp_path))) <= limit
-    stream._prefetcher.close()
+    stream.close()
     assert sum(info.size for info in storage.list_files(str(tmp_path))) > limit // 2
 
 
@@ -157,6 +159,16 @@ def test_shards_without_block_checksums_are_refused(s3_bucket: str, tmp_path: Pa
     storage.write_json(f"{s3_bucket}/old/manifest.json", manifest)
     with pytest.raises(UsageError, match="without block checksums"):
         TokenStream({"old": f"{s3_bucket}/old"}, sequence_length=4, cache_folder=str(tmp_path / "cache"))
+
+
+def test_workers_of_a_data_loader_share_the_cache(
+    here: dict[str, str], there: dict[str, str], s3_bucket: str, tmp_path: Path
+) -> None:
+    """They are spawned, because the object store's client does not survive a fork."""
+    loader = TokenLoader(remote(there, tmp_path), batch_size=8, num_workers=1)
+    taken = [batch["tokens"].numpy() for batch in itertools.islice(loader, 12)]
+    assert np.array_equal(np.concatenate(taken), TokenStream(here, **REMOTE).batch(0, 96))
+    assert loader.state_dict()["samples"] == 96
 
 
 RANK = """
