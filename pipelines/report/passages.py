@@ -1,0 +1,88 @@
+"""What deduplication at string level cuts from the documents that are kept, with examples to judge it by.
+
+The figures are the sums of what the shards' footers count. The examples are spans of the documents whose ids have the
+smallest hashes, so nobody picks them; each stands between the words before and after it, which stay."""
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+import xxhash
+
+from corpus import storage, table
+from corpus.dedup.cuts import KINDS
+from pipelines.engine.outputs import add_counts
+from pipelines.report.scan import Place, Shards, shards_of
+from pipelines.report.texts import read_places
+
+CHOSEN = 24  # documents of a kind among which examples are sought
+SHOWN = 4  # examples of a kind in a language
+AROUND = 80  # characters shown before and after a span
+SPAN = 700  # characters of a span that are shown
+
+
+def passages(root: str, dumps: Shards) -> dict[str, Any] | None:
+    """Kept documents and bytes, and what is cut of them by kind, by language and by dump; examples. None before it ran.
+
+    `examples` is `{kind: {language: [{"id", "url", "dump", "before", "cut", "after"}, ...]}}`.
+    """
+    languages: dict[str, Any] = {}
+    by_dump: dict[str, Any] = {}
+    for dump, name in shards_of(root, "passages", dumps):
+        counts = table.require_metadata(storage.join(root, "passages", f"dump={dump}", name))["counts"]
+        add_counts(languages, counts["languages"])
+        of = by_dump.setdefault(dump, {"dump": dump, "documents": 0, "bytes": 0, "cut": dict.fromkeys(KINDS, 0)})
+        of["documents"] += counts["documents"]
+        of["bytes"] += counts["bytes"]
+        for part in counts["languages"].values():
+            for kind in KINDS:
+                of["cut"][kind] += part["cut"][kind]["bytes"]
+    if not by_dump:
+        return None
+    ranked = sorted(languages.items(), key=lambda item: (-item[1]["bytes"], item[0]))
+    return {
+        "kinds": list(KINDS),
+        "languages": [{"language": name} | part for name, part in ranked],
+        "dumps": list(by_dump.values()),
+        "examples": _examples(root, dumps),
+    }
+
+
+def _examples(root: str, dumps: Shards) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    chosen: dict[str, list[tuple[int, Place]]] = {}
+    for dump, name in shards_of(root, "passages", dumps):
+        for key, kind, row in _cut_rows(storage.join(root, "passages", f"dump={dump}", name)):
+            picked = chosen.setdefault(kind, [])
+            heapq.heappush(picked, (-key, Place(dump, name, row)))
+            if len(picked) > CHOSEN:
+                heapq.heappop(picked)
+    places = {place for picked in chosen.values() for _, place in picked}
+    documents = read_places(root, "documents", places, ["id", "url", "language", "text"])
+    rows = read_places(root, "passages", places)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for kind in (kind for kind in KINDS if kind in chosen):
+        for _, place in sorted(chosen[kind], reverse=True):
+            document = documents[place]
+            shown = found.setdefault(kind, {}).setdefault(document["language"], [])
+            if len(shown) < SHOWN and document["id"] == rows[place]["id"]:
+                span = next(span for span in rows[place]["spans"] if span["kind"] == kind)
+                about = {"id": document["id"], "url": document["url"], "dump": place.dump}
+                shown.append(about | _excerpt(document["text"].encode(), span["start"], span["end"]))
+    return found
+
+
+def _cut_rows(path: str) -> Iterator[tuple[int, str, int]]:
+    """(hash of the id, kind, row) of the rows of a shard that have spans, once for each kind."""
+    first = 0
+    for rows in table.iter_batches(path):
+        for number, spans in enumerate(rows["spans"].to_pylist()):
+            if spans:
+                key = xxhash.xxh3_64_intdigest(rows["id"][number].as_py().encode())
+                yield from ((key, kind, first + number) for kind in sorted({span["kind"] for span in spans}))
+        first += len(rows)
+
+
+def _excerpt(text: bytes, start: int, end: int) -> dict[str, str]:
+    before, cut, after = (part.decode() for part in (text[:start], text[start:end], text[end:]))
+    cut = cut if len(cut) <= SPAN else f"{cut[: SPAN - 100]} … {cut[-97:]}"
+    return {"before": before[-AROUND:], "cut": cut, "after": after[:AROUND]}
