@@ -17,6 +17,7 @@ from pipelines.engine.progress import human_bytes
 from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, line_chart
+from pipelines.report.judges import judge_charts, judges
 from pipelines.report.passages import passages
 from pipelines.report.removal import removal
 from pipelines.report.safety import safety
@@ -59,6 +60,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "filtering": data.filtering(tally),
         "sites": data.sites(tally),
         "site_view": site_view(recipe.root),
+        "judges": judges(recipe),
         "safety": safety(recipe.root),
         "mixture": outcome.mixture(recipe.root),
         "tokenizer": outcome.tokenizer(recipe.root),
@@ -98,6 +100,7 @@ def render(report: dict[str, Any]) -> str:
         json_files=[f"{name}.json" for name in report],
         tone=lambda index, name: "tone-0" if name == "other" else TONES[index % len(TONES)],
         tiles=list(_tiles(report)),
+        **judge_charts(),
         **_deduplication(report["deduplication"]),
         **_mixture(report["mixture"]),
         **_tokenizer(report["tokenizer"]),
@@ -211,7 +214,9 @@ def _tokenizer(tokenizer: dict[str, Any] | None) -> dict[str, Any]:
         ]
         for group in ("languages", "domains")
     }
-    return {"language_fit": fits["languages"], "domain_fit": fits["domains"]}
+    scripts = list((tokenizer["evaluation"] or {"scripts": {}})["scripts"].items())[:12]
+    rows = [(name, count, f"{count:,}") for name, count in scripts]
+    return {"language_fit": fits["languages"], "domain_fit": fits["domains"], "script_rows": rows}
 
 
 def _training(training: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipelines.cli import main
 from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import Task
 from pipelines.recipe import Recipe, validate
+from pipelines.report.page import collect, draw_report
 from pipelines.stages.filter import filter_stages
 
 SCHEMA = pa.schema(
@@ -161,6 +162,24 @@ def test_training_is_deterministic_and_leaves_a_card(models: Path, tmp_path: Pat
     assert card["data"][0]["files"][0]["name"].endswith("spam.jsonl")
     assert card["held_out"]["documents"] < 150
     assert "On texts held out" in (tmp_path / "again" / "README.md").read_text()
+
+
+def test_the_report_shows_the_judges(tmp_path: Path, models: Path) -> None:
+    judges = {
+        "classifier": {"en": str(models / "quality")},
+        "topics": {"en": str(models / "topics")},
+        "perplexity": {"en": str(models / "clean"), "zh": str(tmp_path / "gone")},
+    }
+    page = Path(draw_report(recipe(tmp_path, judges))).read_text()
+    assert "ROC: area 1.000 on" in page
+    assert "lie below a perplexity of" in page
+    assert "Learned judges" not in Path(draw_report(recipe(tmp_path, {}))).read_text()
+    figures = collect(recipe(tmp_path, judges))["judges"]
+    assert [(card["judge"], card["language"]) for card in figures] == [
+        ("quality", "en"),
+        ("topics", "en"),
+        ("perplexity", "en"),
+    ]
 
 
 def test_mistakes_are_explained(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,176 @@
+"""How well each judge agrees with labels: precision, recall and ROC-AUC, beside datatrove's default chain.
+
+usage: HEADWATER_DATA=... python benchmarks/quality_labels.py [--peers PYTHON]
+Three sets under quality/: DCLM's human labels (English Common Crawl, 158 good and 139 bad), ChineseWebText's 10 clean
+and 10 dirty texts, and gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address
+names gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
+
+- English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites).
+- Chinese quality: positives are text/zh without the documents of the test; negatives are the pages of
+  chinesewebtext-cc-2021-43; for the gambling set, which is made of those, five folds: train on four, judge the fifth.
+- Perplexity: 5-gram models of the same positives. Its cut is CCNet's tail: above 60% of a reference (c4-demo; lctt).
+
+Keeping a document counts as calling it good. `--peers` names the Python of an environment with datatrove.
+"""
+
+import argparse
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+from filters import kept, peer, rows
+from resiliparse.extract.html2text import extract_plain_text
+
+from corpus.language import LanguageIdentifier
+from corpus.safety.signals import trade_shares
+from corpus.semantic import classifier, perplexity
+from corpus.semantic.evaluate import decision, roc_auc
+
+GAMBLING = re.compile(
+    "威尼斯人|现金网|娱乐场|博彩|乐虎|yabo|betway|bt365|欧宝|华体会|海德体育|必威|幸运8|贵宾会|币游|爱游戏|ope体育|体育新世界|世界杯官方|意甲比赛"
+)
+FOLDS = 5
+PER_SET = 400  # documents of each clean set that are learned from
+
+
+def column(texts: list[str]) -> pa.ChunkedArray:
+    """Texts as the judges take them."""
+    return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def clean(data: Path, language: str) -> dict[str, list[str]]:
+    """Texts of each clean set of a language."""
+    names = {"en": ("openstax", "18f-blog", "cia-factbook", "rust-rfcs", "c4-demo"),
+             "zh": ("lctt-articles", "cmrc2018-wiki", "laws-national", "d2l-zh")}[language]  # fmt: skip
+    return {name: [row["text"] for row in rows(data / f"text/{language}/{name}.jsonl.zst")] for name in names}
+
+
+def whole_pages(data: Path) -> list[str]:
+    """The text of English pages with everything around it."""
+    pages = [row["source_html"] for row in rows(data / "html/mozilla-readability.jsonl.zst")]
+    with open(data / "html/trafilatura-eval.warc.gz", "rb") as file:
+        responses = ArchiveIterator(file, record_types=WarcRecordType.response)
+        pages += [record.reader.read().decode("utf-8", "replace") for record in responses]
+    texts = [extract_plain_text(page, main_content=False) for page in pages]
+    languages = LanguageIdentifier().identify(texts).language
+    return [text for text, language in zip(texts, languages) if language == "en" and len(text) > 200]
+
+
+def learned(positives: list[str], negatives: list[str]) -> classifier.Classifier:
+    """A quality classifier."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = classifier.Settings(epoch=15, lr=0.5, bucket=1 << 16)
+        texts = {"positive": column(positives), "negative": column(negatives)}
+        card = classifier.train(folder, "benchmark", texts, {}, settings)
+        held = card["held_out"]
+        print(f"    trained on {len(positives)} + {len(negatives)}; held out of these: ROC-AUC {held['roc_auc']:.3f}")
+        return classifier.Classifier(folder)
+
+
+class Usual:
+    """Perplexity under a model of clean texts, and its rank among a reference."""
+
+    def __init__(self, positives: list[str], reference: list[str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:  # the model stays mapped when the folder goes
+            perplexity.train_model(folder, "benchmark", column(positives), [], column(reference))
+            self.model = perplexity.PerplexityModel(folder)
+
+    def __call__(self, texts: list[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        found = np.nan_to_num(self.model.perplexity(column(texts)), nan=1e9)
+        return found, self.model.rank(found)
+
+
+def show(name: str, positive: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_], scores=None) -> None:
+    """One line of the table."""
+    found = decision(keep, positive)
+    auc = "    -" if scores is None else f"{roc_auc(scores, positive):.3f}"
+    dropped = 1 - np.mean(keep[~positive])
+    print(f"    {name:28} AUC {auc}  precision {found['precision']:.3f}  recall {found['recall']:.3f}"
+          f"  bad dropped {dropped:.3f}")  # fmt: skip
+
+
+def judge(name: str, language: str, texts: list[str], positive: npt.NDArray[np.bool_], quality, rank, peers) -> None:
+    """Print what each judge says of one set."""
+    print(f"{name}: {int(positive.sum())} good, {int((~positive).sum())} bad")
+    show("nothing dropped", positive, np.ones(len(texts), bool))
+    show("rules", positive, np.array(kept(texts, language)))
+    if peers:
+        theirs = peer(peers, {"all": texts}, language)
+        show("datatrove's chain", positive, np.array(theirs["kept"]["all"]))
+    scores = quality(texts)
+    show("fastText, p >= 0.5", positive, scores >= 0.5, scores)
+    surprise, ranks = rank(texts)
+    show("perplexity, not CCNet's tail", positive, ranks < perplexity.MIDDLE, -surprise)
+    both = 0.5 * scores + 0.5 * (1 - surprise.argsort().argsort() / len(texts))
+    show("both, mean of score and rank", positive, both >= np.median(both), both)
+    if language == "zh":
+        share = trade_shares(column(texts))["gambling_share"].to_numpy()
+        show("gambling phrases, none", positive, share == 0, -share)
+
+
+def main() -> None:
+    """Print a table a set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", metavar="PYTHON")
+    peers = parser.parse_args().peers
+    data = Path(os.environ["HEADWATER_DATA"])
+
+    sets = clean(data, "en")
+    good = [text for texts in sets.values() for text in texts[:PER_SET]]
+    labelled = list(rows(data / "quality/dclm-human-labels.jsonl.zst"))
+    model = learned(good, whole_pages(data))
+    rank = Usual([text for name, texts in sets.items() if name != "c4-demo" for text in texts], sets["c4-demo"])
+
+    def english(texts: list[str]) -> npt.NDArray[np.float32]:
+        return model.probabilities(column(texts))
+
+    for name, part in (
+        ("DCLM's human labels", labelled),
+        ("DCLM's, where all annotators agreed", [r for r in labelled if r["unanimous"]]),
+    ):
+        truth = np.array([row["label"] == 1 for row in part])
+        judge(name, "en", [row["text"] for row in part], truth, english, rank, peers)
+
+    sets = clean(data, "zh")
+    good = [text for texts in sets.values() for text in texts[:PER_SET]]
+    fresh = [text for texts in sets.values() for text in texts[2 * PER_SET :: max(1, len(texts) // 40)]]
+    web = list(rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst"))
+    labelled = list(rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst"))
+    dirty = learned(good, [row["raw_content"] for row in web])
+    rank = Usual(good, sets["lctt-articles"][PER_SET : 2 * PER_SET])
+    truth = np.array([row["label"] == "clean" for row in labelled])
+    texts = [row["text"] for row in labelled]
+    judge(
+        "ChineseWebText clean and dirty",
+        "zh",
+        texts,
+        truth,
+        lambda texts: dirty.probabilities(column(texts)),
+        rank,
+        peers,
+    )
+
+    spam = [row["raw_content"] for row in web if GAMBLING.search(f"{row['title']} {row['url']} {row['raw_content']}")]
+    other = [row["raw_content"] for row in web if row["raw_content"] not in set(spam)]
+    texts = spam + fresh[: len(spam)]
+    truth = np.arange(len(texts)) >= len(spam)
+
+    def folded(texts: list[str]) -> npt.NDArray[np.float32]:
+        scores = np.zeros(len(texts), np.float32)
+        for fold in range(FOLDS):
+            rest = [text for row, text in enumerate(spam) if row % FOLDS != fold]
+            model = learned(good, rest + other)
+            mine = [row for row in range(len(texts)) if row % FOLDS == fold]
+            scores[mine] = model.probabilities(column([texts[row] for row in mine]))
+        return scores
+
+    judge("gambling spam", "zh", texts, truth, folded, rank, peers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The learned judges for the report: what each was trained on, and how it did on texts it had not seen."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from corpus.errors import UsageError
+from corpus.semantic import artifact
+from pipelines.recipe import Recipe
+from pipelines.report.charts import Line, line_chart
+
+
+def judges(recipe: Recipe) -> list[dict[str, Any]] | None:
+    """The cards of the recipe's fastText and n-gram models, by judge and language; None where it names none.
+
+    A model that is gone is left out: the report draws what is there.
+    """
+    named = (
+        ("quality", "classifier", recipe.judges.classifier),
+        ("topics", "classifier", recipe.judges.topics),
+        ("perplexity", "perplexity", recipe.judges.perplexity),
+    )
+    found = []
+    for judge, kind, folders in named:
+        for language, folder in folders.items():
+            try:
+                card = artifact.load_card(folder, kind)
+            except UsageError:
+                continue
+            card = {key: card[key] for key in ("name", "summary", "data", "held_out", "xxh3")}
+            found.append({"judge": judge, "language": language, **card})
+    return found or None
+
+
+def judge_charts() -> dict[str, Any]:
+    """What the section's template draws a quality judge's curves with."""
+    return {"roc_chart": _roc, "precision_chart": _precision}
+
+
+def _roc(held_out: dict[str, Any]) -> Markup:
+    curve = [(0.0, 0.0), *((x, y) for x, y in held_out["roc"])]
+    chance = Line("chance", [(0.0, 0.0), (1.0, 1.0)], "tone-4", dashed=True, markers=False)
+    return _unit([chance, Line("judge", curve, "tone-1", markers=False)], "ROC curve", "share of negatives kept")
+
+
+def _precision(held_out: dict[str, Any]) -> Markup:
+    points = sorted((recall, precision) for recall, precision in held_out["precision_recall"])
+    return _unit([Line("judge", points, "tone-2", markers=False)], "Precision by recall", "recall")
+
+
+def _unit(lines: list[Line], label: str, x_title: str) -> Markup:
+    """A chart of shares over shares."""
+    return line_chart(
+        lines, label=label, x_title=x_title, y_format=lambda y: f"{y:.0%}", x_format=lambda x: f"{x:.0%}", top=1.0
+    )
