@@ -7,12 +7,10 @@ is in the way. What a restart cannot mend, a wrong setting or a loss that is no 
 when the launcher does, even if it is killed. `torchrun` may be used in its place; it watches in the same way.
 """
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -22,7 +20,6 @@ from corpus.errors import HeadwaterError
 from train.ranks import attempted, environment, free_port
 
 GRACE_SECONDS = 5.0  # between asking a rank to end and making it
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def launch(
@@ -125,8 +122,13 @@ def run_rank(
 
 
 def _end_with_the_launcher() -> None:
-    """Have the kernel end this process when its parent ends: the fork server, which ends when the launcher does."""
+    """End this process when the launcher is gone, whatever ended that, and not for an interrupt that it handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the launcher ends its ranks
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    launcher = multiprocessing.parent_process()
+    assert launcher is not None
+
+    def watch() -> None:
+        wait([launcher.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -6,6 +6,8 @@ step before is being written.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -135,3 +137,46 @@ def test_what_another_attempt_would_not_mend_is_raised_at_once(text_shards: dict
     with pytest.raises(HeadwaterError, match="not a finite number at step"):
         launch(rank_of_a_run, (wild, data(text_shards), str(tmp_path), str(tmp_path)), 2, restarts=3, note=notes.append)
     assert notes == []
+
+
+@pytest.mark.soak
+def test_a_longer_run_on_a_mesh_reuses_the_first_phase_of_one_process(
+    text_shards: dict[str, str], tmp_path: Path
+) -> None:
+    given, short, log = data(text_shards), str(tmp_path / "short"), str(tmp_path)
+    pretrain(on(ParallelDims()), given, short, Display())
+    reusing = on(ParallelDims(tp=2), steps=45, reuse_stage_one=short)
+    found = launch(rank_of_a_run, (reusing, given, str(tmp_path / "reusing"), log), 2, restarts=0, note=print)
+    whole = pretrain(on(ParallelDims(), steps=45), given, str(tmp_path / "whole"), Display())
+    mixed, expected = losses(str(tmp_path / "reusing")), losses(str(tmp_path / "whole"))
+    assert mixed[:24] == expected[:24] == losses(short)[:24]
+    assert mixed[24:30] == pytest.approx(expected[24:30], abs=TOLERANCE)
+    assert found["domains"] == whole["domains"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_ranks_end_with_their_launcher(text_shards: dict[str, str], tmp_path: Path, how: signal.Signals) -> None:
+    given = data(text_shards)
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from test_launch import *\n"
+        "if __name__ == '__main__':\n"
+        f"    given = RunData(tokens={given.tokens!r})\n"
+        f"    settings = on(ParallelDims(dp=2), steps=10_000)\n"
+        f"    arguments = (settings, given, {str(tmp_path)!r}, {str(tmp_path)!r})\n"
+        "    launch(rank_of_a_run, arguments, 2, restarts=0, note=print)\n"
+    )
+    launcher = subprocess.Popen([sys.executable, str(program)])
+    deadline = time.monotonic() + 120
+    while len(pids := [int(path.stem) for path in tmp_path.glob("*.samples")]) < 2:
+        assert launcher.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    launcher.send_signal(how)
+    launcher.wait(30)
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

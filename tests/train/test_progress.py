@@ -31,6 +31,12 @@ def test_a_step_in_a_line() -> None:
     assert "checkpoint" not in describe(report(1))
 
 
+def test_what_is_known_of_the_device_and_of_held_out_text() -> None:
+    line = describe(report(100, utilisation=0.4567), bits=1.2345)
+    assert "  loss 5.432  1.234 bits/byte  " in line
+    assert "  5,120 tokens/s  MFU 45.7%  " in line
+
+
 def test_plain_lines_are_few(capsys: pytest.CaptureFixture[str]) -> None:
     display = PlainDisplay()
     for step in range(1, 400):
@@ -54,4 +60,5 @@ def test_the_live_line_ends_with_the_last_step() -> None:
             display.step(report(step, bits_per_byte={"all": 1.25} if step == 2 else {}))
     text = out.getvalue()
     assert "step 2  bits per byte: all 1.250" in text
+    assert "1.250 bits/byte" in text[text.rfind("step 400/400") :]
     assert text.rfind("step 400/400") > text.rfind("step 2/400")
