@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from corpus import signals, storage, table
 from corpus.errors import HeadwaterError
-from corpus.linguistic.thresholds import Bounds, table_for
+from corpus.linguistic.thresholds import ALWAYS, Bounds, table_for
 from corpus.site import canonical_url, host
 from pipelines.recipe import Recipe
 from pipelines.report.data import shards_in_order
@@ -23,11 +23,13 @@ from pipelines.report.scan import Place, Shards, shards_of
 from pipelines.report.texts import find_ids, read_places
 from pipelines.sections.inputs import CrawlInput
 from pipelines.stages.filter import verdict_parameters
+from pipelines.stages.sites import DROPPED
 from pipelines.why_spans import spans_at
 
 DOCUMENT = [
     "id",
     "url",
+    "site",
     "date",
     "language",
     "language_score",
@@ -62,6 +64,7 @@ class Fate:
     filter: dict[str, Any] | None = None
     dedup: dict[str, Any] | None = None
     spans: dict[str, Any] | None = None
+    site: list[str] = field(default_factory=list)  # why the site was dropped, with all of its documents
     remix: dict[str, Any] | None = None
     tokens: dict[str, Any] | None = None
 
@@ -168,15 +171,17 @@ def fates(recipe: Recipe, dumps: Shards, places: Sequence[Place]) -> Iterator[Fa
     verdicts, duplicates, domains = map(beside, ("verdicts", "duplicates", "domains"))
     measured = [beside(kind) for kind in signals.TABLES]
     spans = spans_at(recipe, places)
+    dropped = dropped_sites(root)
     for place in places:
         row = documents[place]
         fate = Fate(row["id"], row["url"], place.dump, place.shard, place.row)
         date = row["date"]
-        fate.extract = {key: row[key] for key in DOCUMENT[3:]} | {"date": date.isoformat() if date else None}
+        fate.extract = {key: row[key] for key in DOCUMENT[4:]} | {"date": date.isoformat() if date else None}
         values = {name: value for rows in measured for name, value in rows.get(place, {}).items()}
         fate.filter = _filter(recipe, place.dump, row, values, verdicts.get(place))
         fate.dedup = _dedup(recipe, dumps, duplicates.get(place))
         fate.spans = spans.get(place)
+        fate.site = dropped.get(row["site"], [])
         fate.remix = _remix(recipe, domains.get(place))
         fate.tokens = _tokens(root, fate)
         fate.outcome = _outcome(fate)
@@ -196,10 +201,11 @@ def _filter(
     failed = {reason.split(" ", 1)[0] for reason in reasons}
     applies = rules != "none" and not any(reason.startswith("language") for reason in reasons)
     limits = table_for(name, {n: {s: Bounds(*b) for s, b in rows.items()} for n, rows in parameters.tables.items()})
+    always = {signal: Bounds(*b) for signal, b in parameters.tables[ALWAYS].items()}
     checks = []
     for signal, value in measured.items():
         if signal in signals.REGISTRY:
-            bounds = limits.get(signal) if applies else None
+            bounds = always.get(signal, limits.get(signal) if applies else None)
             check = {"signal": signal, "value": value, "passes": None, "min": None, "max": None}
             if bounds is not None and verdict is not None:
                 check |= {"passes": signal not in failed, "min": bounds.min, "max": bounds.max}
@@ -212,7 +218,17 @@ def _filter(
         "languages": list(parameters.languages),
         "language_score": parameters.language_score,
         "checks": checks,
+        "matches": measured.get("matches") or [],  # items of benchmarks that the document holds
     }
+
+
+def dropped_sites(root: str) -> dict[str | None, list[str]]:
+    """The sites that were dropped whole, with the reasons."""
+    path = storage.join(root, DROPPED)
+    if not storage.exists(path):
+        return {}
+    rows = table.read_table(path)
+    return dict(zip(rows["site"].to_pylist(), rows["reasons"].to_pylist()))
 
 
 def _dedup(recipe: Recipe, dumps: Shards, row: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -295,6 +311,8 @@ def _outcome(fate: Fate) -> str:
         return f"dropped by the filters{also}"
     if fate.dedup and not fate.dedup["keep"]:
         return f"removed as a duplicate ({fate.dedup['level']})"
+    if fate.site:
+        return f"dropped with its site: {fate.site[0]}"
     if fate.remix is None:
         return "extracted; the later stages have not run for it yet"
     if not fate.remix["keep"]:

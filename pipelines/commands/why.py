@@ -74,6 +74,8 @@ def describe(fate: dict[str, Any]) -> Iterator[str]:
     yield from _filter_lines(fate["filter"])
     yield from _dedup_lines(fate["dedup"])
     yield from _span_lines(fate["spans"], extract["length"])
+    if fate["site"]:
+        yield f"  site      dropped whole: {'; '.join(fate['site'])}"
     if fate["remix"] is None:
         yield "  remix     has not run for it yet"
         return
@@ -111,6 +113,9 @@ def _filter_lines(found: dict[str, Any] | None) -> Iterator[str]:
     else:
         languages = f"{' or '.join(found['languages'])} with a score of at least {found['language_score']:g}"
         yield f"  filter    passes all {len(checks)} rules of table {found['table']}; language {languages}"
+    for match in found["matches"]:
+        item = f"{match['benchmark']} item {match['item']}, {match['field']}"
+        yield f"{INDENT}holds {match['share']:.0%} of {item}: bytes {match['start']:,} to {match['end']:,}"
     for check in sorted(checks, key=lambda check: check["passes"]):
         mark = "ok  " if check["passes"] else "FAIL"
         yield f"{INDENT}{mark} {check['signal']:<32} {check['value']:>10.4g}   {_allowed(check)}"
