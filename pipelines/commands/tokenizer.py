@@ -1,14 +1,31 @@
-"""`headwater tokenizer train`: a byte-level BPE tokenizer out of plain files."""
+"""`headwater tokenizer`: train a byte-level BPE tokenizer on plain files, and judge one on them beside others."""
 
 import argparse
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
+
+from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
-from pipelines.commands.inputs import add_input_arguments, inputs_from
+from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
+from pipelines.engine.outputs import add_counts
 from tokenizer.alphabet import ALPHABET
 from tokenizer.counts import PieceCounter
+from tokenizer.encode import Encoder
+from tokenizer.evaluate import (
+    count_scripts,
+    cut_vocabulary,
+    fertility,
+    load_reference,
+    longest_tokens,
+    reference_lengths,
+    sum_by,
+    sweep_sizes,
+    unused_tokens,
+)
 from tokenizer.train import train
-from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary
+from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary, load_vocabulary
 
 EXAMPLE = """\
 example:
@@ -17,11 +34,19 @@ example:
 The file loads in tokenizers (Tokenizer.from_file) and, with the tokenizer_config.json that is written beside it, in
 transformers (AutoTokenizer.from_pretrained on the folder).
 """
+EVALUATE_EXAMPLE = """\
+example:
+  headwater tokenizer evaluate en.jsonl zh.jsonl --tokenizer tokenizer.json --reference llama3=llama3/tokenizer.json
+
+prints UTF-8 bytes a token of each file: for the tokenizer, for its first 8,000, 16,000 ... tokens (what a smaller
+vocabulary trained on the same text would give), and for each reference; then what the vocabulary is made of.
+"""
+OURS = "this tokenizer"
 
 
 def register(subparsers: Any) -> None:
     """Add the command to the parser of `headwater`."""
-    parser = subparsers.add_parser("tokenizer", help="train a byte-level BPE tokenizer", epilog=EXAMPLE)
+    parser = subparsers.add_parser("tokenizer", help="train a byte-level BPE tokenizer, or judge one", epilog=EXAMPLE)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     action = actions.add_parser(
@@ -48,6 +73,29 @@ def register(subparsers: Any) -> None:
     action.add_argument("--min-count", type=int, default=1, metavar="N", help="rarer pieces are left out (default: 1)")
     action.add_argument("--out", required=True, metavar="FILE", help="where tokenizer.json is written")
     action.set_defaults(run=run)
+    _register_evaluate(actions)
+
+
+def _register_evaluate(actions: Any) -> None:
+    action = actions.add_parser(
+        "evaluate",
+        help="judge one on files",
+        description="How many bytes of text one token stands for, by file, beside other tokenizers.",
+        epilog=EVALUATE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input_arguments(action)
+    action.add_argument("--tokenizer", required=True, metavar="FILE", help="tokenizer.json, made by Headwater")
+    action.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="another's tokenizer.json; may be repeated",
+    )
+    action.add_argument("--sizes", metavar="N,N", help="smaller vocabularies to measure (default: 8000,16000 ...)")
+    action.add_argument("--out", metavar="FILE", help="write the figures as JSON too")
+    action.set_defaults(run=evaluate)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,3 +126,68 @@ def run(arguments: argparse.Namespace) -> int:
         f"model vocabulary {vocabulary.model_size:,}, hash {vocabulary.hash}"
     )
     return inputs.report()
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Encode every file with every tokenizer; print a table and what the vocabulary is made of."""
+    vocabulary = load_vocabulary(arguments.tokenizer)
+    encoders = {OURS: Encoder(vocabulary, eos=False)}
+    for size in _sizes(arguments.sizes, len(vocabulary.tokens)):
+        encoders[f"its first {size:,} tokens"] = Encoder(cut_vocabulary(vocabulary, size), eos=False)
+    pairs = [reference.partition("=") for reference in arguments.reference]
+    if wrong := [name for name, mark, path in pairs if not (name and mark and path)]:
+        raise UsageError(f"--reference {wrong[0]}: should be NAME=FILE")
+    references = {name: load_reference(name, path) for name, _, path in pairs}
+    usage = np.zeros(vocabulary.size, np.int64)
+    sums: dict[str, dict[str, Any]] = {name: {} for name in [*encoders, *references]}
+    inputs = inputs_from(arguments)
+    status = 0
+    for file in inputs.files:
+        part = Inputs([file], inputs.text_column, inputs.id_column)
+        name = file.rsplit("/", 1)[-1]
+        for batch in part.batches():
+            sizes = pc.binary_length(batch["text"]).to_numpy()
+            for which, encoder in encoders.items():
+                tokens, lengths = encoder.encode_column(batch["text"])
+                if which == OURS:
+                    usage += np.bincount(tokens, minlength=len(usage))
+                add_counts(sums[which], sum_by([name] * len(batch), sizes, lengths.astype(np.int64)))
+            for which, reference in references.items():
+                others = reference_lengths(reference, batch["text"])
+                add_counts(sums[which], sum_by([name] * len(batch), sizes, others))
+        status = max(status, part.report())
+    report = {
+        "fit": {which: {"files": fertility(files)} for which, files in sums.items()},
+        "scripts": count_scripts(vocabulary.tokens),
+        "longest": longest_tokens(vocabulary.tokens),
+        "unused": unused_tokens(vocabulary, usage[: len(vocabulary.tokens)]),
+    }
+    _print(report)
+    if arguments.out:
+        storage.write_json(arguments.out, report)
+    return status
+
+
+def _sizes(given: str | None, most: int) -> list[int]:
+    """The sizes to cut the vocabulary to."""
+    if given is None:
+        return sweep_sizes(most)
+    try:
+        sizes = [int(size) for size in given.split(",")]
+    except ValueError:
+        raise UsageError(f"--sizes {given}: should be numbers with commas between them") from None
+    if wrong := [size for size in sizes if not len(ALPHABET) <= size <= most]:
+        raise UsageError(f"--sizes {wrong[0]}: should be from {len(ALPHABET)} to {most}, the tokenizer's size")
+    return sizes
+
+
+def _print(report: dict[str, Any]) -> None:
+    names = sorted({name for groups in report["fit"].values() for name in groups["files"]})
+    print(f"{'bytes a token':30}" + "".join(f" {name[-20:]:>20}" for name in names))
+    for which, groups in report["fit"].items():
+        cells = (groups["files"].get(name, {}).get("bytes_per_token", 0.0) for name in names)
+        print(f"{which[:30]:30}" + "".join(f" {cell:20.3f}" for cell in cells))
+    print("scripts: " + ", ".join(f"{script} {count:,}" for script, count in report["scripts"].items()))
+    print("longest tokens: " + ", ".join(map(repr, report["longest"][:10])))
+    unused = report["unused"]
+    print(f"unused here: {unused['count']:,} tokens ({unused['share']:.1%})")

@@ -25,8 +25,9 @@ def mixture(root: str) -> dict[str, Any] | None:
 
 
 def tokenizer(root: str) -> dict[str, Any] | None:
-    """What the tokenizer stage measured."""
-    return _read(root, "tokenizer/report.json")
+    """What was measured: bytes a token of the whole corpus, and, once it is there, the evaluation on held-out text."""
+    report = _read(root, "tokenizer/report.json")
+    return report and report | {"evaluation": _read(root, "tokenizer/evaluation.json")}
 
 
 def training(root: str) -> dict[str, Any] | None:

@@ -14,7 +14,9 @@ class TokenizerParameters(Section):
     min_frequency: int = Field(default=2, ge=1)  # a pair of tokens that occurs less often is not merged
     min_count: int = Field(default=1, ge=1)  # pieces that occur less often in all are dropped before training
     partitions: int = Field(default=1, ge=1)  # parts in which the counts of shards are added up, each by one task
-    seed: int = Field(default=1, ge=0, lt=2**32)  # of the sample
+    evaluation_bytes: int = Field(default=10_000_000, ge=0)  # of held-out text that the tokenizer is judged on
+    references: dict[str, str] = Field(default_factory=dict)  # name: tokenizer.json of others to compare it with
+    seed: int = Field(default=1, ge=0, lt=2**32)  # of the samples
 
 
 class TokensParameters(Section):

@@ -158,6 +158,14 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
     report = {"languages": {"en": fit, "zh": fit}, "domains": {"web-en": fit}, "bytes_per_token": 3.5, "hash": "0"}
     report |= {"conventional_tokens": 2000, "vocab_size": 2015, "model_vocab_size": 2048}
     storage.write_json(str(root / "tokenizer/report.json"), report)
+    fits = {"languages": {"en": fit, "zh": fit}, "domains": {"web-en": fit}}
+    evaluation: dict[str, Any] = {
+        "fit": {"this tokenizer": fits, "another": fits},
+        "scripts": {"latin": 1500, "cjk": 500},
+    }
+    evaluation |= {"longest": ["<script>alert(1)</script>", " international"], "text": {"documents": 3, "bytes": 700}}
+    evaluation |= {"unused": {"count": 20, "share": 0.01, "examples": ["rare"]}}
+    storage.write_json(str(root / "tokenizer/evaluation.json"), evaluation)
     lines = []
     for step in range(1, 61):
         line: dict[str, Any] = {"step": step, "tokens": step * 1000, "loss": 9 / step**0.4, "tokens_per_second": 900.0}

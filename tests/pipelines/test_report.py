@@ -17,7 +17,7 @@ from corpus import table
 from corpus.errors import CorruptShard
 from pipelines.report.charts import Line, line_chart, nice_ticks
 from pipelines.report.data import shards_in_order
-from pipelines.report.page import collect, draw_report
+from pipelines.report.page import collect, draw_report, render
 from pipelines.report.texts import differences
 
 
@@ -169,6 +169,14 @@ def test_page_is_self_contained_and_hostile_text_stays_text(tmp_path: Path) -> N
     assert len(page) < 3_000_000
     for name in ("waterfall", "deduplication", "sites", "samples"):
         assert json.loads((tmp_path / f"reports/{name}.json").read_text())
+
+
+def test_the_tokenizer_stands_beside_others(finished: Any) -> None:
+    report = finished[2]
+    page = render(report)
+    assert report["tokenizer"]["evaluation"]["unused"]["count"] == 20
+    for text in ("another", " international", "20 tokens, 1.0%"):
+        assert text in page
 
 
 def test_report_is_the_same_every_time(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from corpus.document import SCHEMA
 from corpus.mixture import make_plan
 from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
-from pipelines.engine.stage import Task
+from pipelines.engine.stage import Stage, Task
 from pipelines.recipe import Recipe, validate
 from pipelines.stages.remix import SCHEMA as DOMAIN_SCHEMA
 from pipelines.stages.tokenizer import tokenizer_stages
+from pipelines.stages.tokenizer_report import evaluation_stages
 from pipelines.stages.tokens import tokens_stages
 
 WORDS = [
@@ -135,7 +136,8 @@ def token_recipe(root: Path, **sections: Any) -> Recipe:
 
 def run_stages(recipe: Recipe, done: dict[str, list[Task]], until: str = "tokens") -> dict[str, StageResult]:
     """Run the stages of both rooms in this process; fail where a task fails."""
-    stages = [*tokenizer_stages(recipe.root, recipe), *tokens_stages(recipe.root, recipe)]
+    stages: list[Stage] = [*tokenizer_stages(recipe.root, recipe), *evaluation_stages(recipe.root, recipe)]
+    stages += tokens_stages(recipe.root, recipe)
     names = [stage.name for stage in stages]
     results: dict[str, StageResult] = {}
     made = dict(done)
