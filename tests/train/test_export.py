@@ -55,6 +55,21 @@ def test_logits_equal_transformers(tmp_path: Path, kv_heads: int | None) -> None
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
+def test_what_vllm_reads_of_the_configuration(tmp_path: Path) -> None:
+    """The fields that vllm/model_executor/models/llama.py takes from the configuration that transformers loads."""
+    export(make(2), tmp_path)
+    config = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert config.architectures == ["LlamaForCausalLM"]  # the name in vLLM's registry of models
+    assert (config.hidden_size, config.intermediate_size, config.num_hidden_layers) == (96, 256, 3)
+    assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (6, 2, 16)
+    assert (config.vocab_size, config.max_position_embeddings, config.rms_norm_eps) == (120, 128, 1e-6)
+    assert config.hidden_act == "silu"
+    assert config.rope_parameters == {"rope_type": "default", "rope_theta": 10_000.0}
+    assert not (config.attention_bias or config.mlp_bias or config.tie_word_embeddings)
+    assert not hasattr(config, "qkv_bias")
+    assert getattr(config, "is_causal", True)
+
+
 def test_generation_uses_the_end_mark(tmp_path: Path) -> None:
     export(make(2), tmp_path)
     with warnings.catch_warnings():
