@@ -193,7 +193,7 @@ def _pick_reasons(
 def _count_duplicates(duplicates: pa.Table, dump: str, tally: Tally) -> None:
     levels = Counter(level for level in duplicates["level"].to_pylist() if level is not None)
     tally.levels.setdefault(dump, Counter()).update(levels)
-    canonical = duplicates.filter(pc.equal(duplicates["id"], duplicates["cluster"]))
+    canonical = duplicates.filter(duplicates["keep"])  # a document that is taken down stands for no cluster
     tally.cluster_sizes.update(canonical["cluster_size"].to_pylist())
     tally.cluster_dumps.update(canonical["cluster_dumps"].to_pylist())
     near = duplicates.filter(pc.equal(duplicates["level"], "near"))["similarity"].drop_null().to_numpy()

@@ -12,6 +12,7 @@ from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 from corpus import table
 from corpus.spans import SCHEMA as SPAN_SCHEMA
 from pipelines.cli import main
+from pipelines.report.page import collect
 from pipelines.why import NotFound, spellings, why
 from pipelines.why_token import document_at
 from tokenizer.shard_writer import PROVENANCE_SCHEMA
@@ -65,6 +66,10 @@ def test_a_takedown_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert fate["outcome"] == "taken down"
     assert main(["why", str(tmp_path / "recipe.yaml"), "--id", taken[0]["id"]]) == 0
     assert "the recipe names it in dedup.takedown" in capsys.readouterr().out
+    dedup = collect(recipe_at(tmp_path))["deduplication"]
+    kept = [row for row in rows if row["duplicate_of"] is None and row["id"] not in {row["id"] for row in taken}]
+    assert sum(row["clusters"] for row in dedup["cluster_sizes"]) == len(kept)
+    assert dedup["levels"]["takedown"] == len(taken)
 
 
 def test_a_duplicate_names_its_keeper_and_a_keeper_its_duplicates(finished: Any) -> None:
