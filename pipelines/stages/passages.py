@@ -1,8 +1,8 @@
 """Deduplication at string level as stages: what repeats inside kept documents becomes spans, which tokens leave out.
 
 `anchors` to `repeats` find repeated passages (pipelines/stages/passages_windows.py), `site_lines` and `boilerplate` the
-lines that many documents of a site have (pipelines/stages/passages_lines.py); `passages`, here, turns both into the
-spans of each document.
+lines that many documents of a site have (pipelines/stages/passages_lines.py). Here `marks` brings both back to the
+groups of shards they are of, and `passages` turns them into the spans of each document.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,10 @@ from corpus.dedup.passages import NO_MARKS
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.sections.passages import PassageParameters
+from pipelines.stages.dedup_layout import group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.passages_lines import BoilerplateParameters, BoilerplateStage, LineParameters, SiteLineStage
-from pipelines.stages.passages_shuffle import documents_and_keep, read_marks, whole
+from pipelines.stages.passages_shuffle import codes_of, documents_and_keep, participants, read_back, whole
 from pipelines.stages.passages_windows import (
     AnchorStage,
     RepeatStage,
@@ -30,7 +31,22 @@ from pipelines.stages.passages_windows import (
     WindowParameters,
     WindowStage,
 )
-from pipelines.stages.tokenizer import shards_with
+
+_ROWS_A_GROUP = 1 << 16
+GROUP_MARK_SCHEMA = pa.schema(
+    [
+        pa.field("code", pa.uint32(), nullable=False),  # of the document in its group
+        pa.field("place", pa.uint32(), nullable=False),  # of the word at which a window begins, or of the line
+        pa.field("line", pa.bool_(), nullable=False),  # whether it is boilerplate
+    ]
+)
+
+
+class GroupParameters(BaseModel):
+    """In how many parts marks come."""
+
+    model_config = ConfigDict(frozen=True)
+    partitions: int
 
 
 class CutParameters(BaseModel):
@@ -41,7 +57,7 @@ class CutParameters(BaseModel):
     line_bytes: int
     least: int
     exclude: tuple[str, ...]
-    partitions: int
+    shards_per_group: int
 
     @property
     def limits(self) -> Limits:
@@ -65,12 +81,49 @@ def passage_stages(root: str, section: PassageParameters | None) -> list[Stage]:
         RepeatStage(root, only(WindowParameters)),
         SiteLineStage(root, only(LineParameters)),
         BoilerplateStage(root, only(BoilerplateParameters)),
+        MarkStage(root, only(GroupParameters)),
         PassageStage(root, only(CutParameters)),
     ]
 
 
+class MarkStage(Stage[GroupParameters]):
+    """dedup/repeats + dedup/boilerplate -> dedup/marks/dump=D/G.parquet: what they say of a group, by document"""
+
+    name: ClassVar[str] = "marks"
+    group: ClassVar[str] = "passages"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per group of shards."""
+        found = [whole(done, name, self.parameters.partitions) for name in ("repeats", "boilerplate")]
+        lines = {task.output.removeprefix("dedup/lines/"): place for place, task in enumerate(done["site_lines"])}
+        windows = [task.output.removeprefix("dedup/windows/") for task in done["windows"]]
+        return [
+            self.task(f"dedup/marks/{name}", found, windows=place, lines=lines[name])
+            for place, name in enumerate(windows)
+            if name in lines
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Read the group's marks of all ranges and write them sorted."""
+        repeats, boilerplate = task.inputs
+        parts = []
+        for folder, place in ((repeats, task.arguments["windows"]), (boilerplate, task.arguments["lines"])):
+            first, last = place << 32, (place + 1 << 32) - 1
+            rows = read_back(self, folder, "document", first, last, self.parameters.partitions)
+            codes = rows["document"].to_numpy().astype(np.uint32)  # the lower half: the code in the group
+            kinds = pa.array(np.full(len(rows), folder == boilerplate))
+            parts.append(pa.table([pa.array(codes), rows["place"], kinds], GROUP_MARK_SCHEMA))
+        rows = pa.concat_tables(parts).sort_by([("code", "ascending"), ("place", "ascending"), ("line", "ascending")])
+        counts: Counts = {"documents": 0, "bytes": 0, "marks": len(rows)}
+        with table.ShardWriter(self.path(task.output), GROUP_MARK_SCHEMA, dictionary=False) as writer:
+            for at in range(0, len(rows), _ROWS_A_GROUP):
+                writer.write(rows.slice(at, _ROWS_A_GROUP))
+            writer.metadata = task.stamp(counts)
+        return counts
+
+
 class PassageStage(Stage[CutParameters]):
-    """documents of dump=D/N.parquet + dedup/repeats + dedup/boilerplate -> passages/dump=D/N.parquet: id, spans"""
+    """documents of dump=D/N.parquet + the marks of its group -> passages/dump=D/N.parquet: id, spans"""
 
     name: ClassVar[str] = "passages"
     group: ClassVar[str] = "passages"
@@ -78,30 +131,28 @@ class PassageStage(Stage[CutParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard; one that is excluded has no spans."""
-        found = [whole(done, name, self.parameters.partitions) for name in ("repeats", "boilerplate")]
-        places = [
-            {task.output.split("/", 2)[2]: place for place, task in enumerate(done[name])}
-            for name in ("windows", "site_lines")
-        ]
+        marks = {task.output.removeprefix("dedup/marks/").removesuffix(".parquet"): task for task in done["marks"]}
         tasks = []
-        for shard, inputs in shards_with(done, "documents", "duplicates", "verdicts"):
+        for shard, inputs in participants(done, ()).items():
+            group = marks.get(group_name(shard, self.parameters.shards_per_group))
             if partition_of(shard) in self.parameters.exclude:
                 tasks.append(self.task(f"{self.folder}/{shard}", inputs))
-            elif all(shard in place for place in places):
-                where = {"windows": places[0][shard], "lines": places[1][shard]}
-                tasks.append(self.task(f"{self.folder}/{shard}", [*inputs, *found], **where))
+            elif group is not None:
+                tasks.append(self.task(f"{self.folder}/{shard}", [*inputs, group]))
         return tasks
 
     def run(self, task: Task) -> Counts:
         """Turn the marks of the shard into spans; the counts are of kept documents, by language and kind of span."""
         windows = lines = NO_MARKS
-        if "windows" in task.arguments:
-            repeats, boilerplate = task.inputs[3:]
-            windows = read_marks(self, repeats, task.arguments["windows"], self.parameters.partitions)
-            lines = read_marks(self, boilerplate, task.arguments["lines"], self.parameters.partitions)
+        if len(task.inputs) > 3:
+            first, last = codes_of(task.output, self.parameters.shards_per_group)
+            rows = table.read_between(self.path(task.inputs[3]), "code", first, last)
+            line = rows["line"].to_numpy()
+            columns = rows["code"].to_numpy().astype(np.int64) - first, rows["place"].to_numpy().astype(np.int64)
+            windows, lines = (Marks(*(column[chosen] for column in columns)) for chosen in (~line, line))
         counts: Counts = {"documents": 0, "bytes": 0, "languages": {}}
         with table.ShardWriter(self.path(task.output), spans.SCHEMA) as writer:
-            for first, documents, keep in documents_and_keep(self, task, ["id", "language", "text"]):
+            for first, documents, keep in documents_and_keep(self, task.inputs[:3], ["id", "language", "text"]):
                 last = first + len(documents)
                 here = _between(windows, first, last), _between(lines, first, last)
                 found = spans_to_cut(documents["text"], *here, self.parameters.limits)

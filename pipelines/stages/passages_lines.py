@@ -1,4 +1,4 @@
-"""Boilerplate through storage, in two stages: `site_lines` by shard, and `boilerplate` by range of sites.
+"""Boilerplate through storage, in two stages: `site_lines` by group of shards, and `boilerplate` by range of sites.
 
 All lines of a site, whatever dumps they are in, meet in one task, because their keys travel by site.
 """
@@ -18,8 +18,8 @@ from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.passages_shuffle import (
     KeyWriter,
     documents_of,
+    groups_of,
     kept_documents,
-    participants,
     range_tasks,
     read_range,
     write_marks,
@@ -29,7 +29,7 @@ LINE_SCHEMA = pa.schema(
     [
         pa.field("site", pa.uint64(), nullable=False),
         pa.field("key", pa.uint64(), nullable=False),  # of the site and the line's words
-        pa.field("row", pa.uint32(), nullable=False),  # of the document in its shard
+        pa.field("document", pa.uint32(), nullable=False),  # its code in its group
         pa.field("line", pa.uint32(), nullable=False),  # its number among the lines that have words
     ]
 )
@@ -40,6 +40,7 @@ class LineParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     exclude: tuple[str, ...]
+    shards_per_group: int
     partitions: int
 
 
@@ -53,25 +54,24 @@ class BoilerplateParameters(BaseModel):
 
 
 class SiteLineStage(Stage[LineParameters]):
-    """documents + duplicates + verdicts of dump=D/N.parquet -> dedup/lines/dump=D/N.parquet"""
+    """documents, duplicates, verdicts of a group of shards -> dedup/lines/dump=D/G.parquet"""
 
     name: ClassVar[str] = "site_lines"
     group: ClassVar[str] = "passages"
-    folder: ClassVar[str] = "dedup/lines"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard."""
-        shards = participants(done, self.parameters.exclude)
-        return [self.task(f"{self.folder}/{shard}", tasks) for shard, tasks in shards]
+        """A task per group of shards."""
+        groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
+        return [self.task(f"dedup/lines/{group}.parquet", tasks) for group, tasks in groups.items()]
 
     def run(self, task: Task) -> Counts:
         """Write the lines of the kept documents."""
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), LINE_SCHEMA, dictionary=False) as writer:
             keys = KeyWriter(writer, self.parameters.partitions)
-            for rows, documents in kept_documents(self, task, ["site", "text"]):
+            for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["site", "text"]):
                 found = line_keys(documents["text"], documents["site"])
-                keys.add(found.sites, found.keys, rows[found.rows], found.lines)
+                keys.add(found.sites, found.keys, codes[found.rows], found.lines)
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
             keys.flush()
@@ -90,7 +90,7 @@ class BoilerplateStage(Stage[BoilerplateParameters]):
         return self.parameters.partitions
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of sites, over the shards of all dumps."""
+        """A task per range of sites, over the groups of all dumps."""
         return range_tasks(self, "dedup/boilerplate", done["site_lines"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
@@ -100,11 +100,11 @@ class BoilerplateStage(Stage[BoilerplateParameters]):
     def _boilerplate(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         sites, lines = Tally(), Tally()
         for place, rows in read_range(self, task, self.parameters.partitions):
-            documents = documents_of(place, rows["row"].to_numpy())
+            documents = documents_of(place, rows["document"].to_numpy())
             sites.add(rows["site"].to_numpy(), documents)
             lines.add(rows["key"].to_numpy(), documents)
         for place, rows in read_range(self, task, self.parameters.partitions):
-            documents = documents_of(place, rows["row"].to_numpy())
+            documents = documents_of(place, rows["document"].to_numpy())
             have, first = lines.of(rows["key"].to_numpy())
             least = self.parameters.line_share * sites.of(rows["site"].to_numpy())[0]
             chosen = (have >= self.parameters.line_documents) & (have >= least) & (documents != first)

@@ -1,11 +1,13 @@
-"""How keys of passages travel: by range of keys from the shards to a task a range, and back as places in the shards.
+"""How keys of passages travel: by range of keys from groups of shards to a task a range, and back as marks.
 
-A shard writes its keys in row groups that each hold one range of keys, so that a task that handles a range reads just
-that of every shard. It takes the shards in the order of the corpus, so that what it sees first is first, and holds what
-it knows by distinct key, never a row an occurrence: a notice that is on a hundred million pages costs it no memory.
-What it finds goes back as *marks*, sorted by document, of which each shard reads its own.
+A group of neighbouring shards writes its keys in row groups that each hold one range of keys, so that a task that
+handles a range reads just that of every group. It takes the groups in the order of the corpus, so that what it sees
+first is first, and holds what it knows by distinct key, never a row an occurrence: a notice that is on a hundred
+million pages costs it no memory. What it finds goes back as *marks*, sorted by document, of which each group reads its
+own. Groups keep the number of files that meet low: 300,000 shards and 4,000 ranges are too many pairs.
 
-Inside these stages a document is known by its shard's place in the plan (upper 32 bits) and its row (lower 32).
+Inside these stages a document is known by its group's place in the plan (upper 32 bits) and by its code in the group:
+its shard's number in the group (8 bits) and its row (24 bits).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +19,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus import table
-from corpus.dedup.cuts import Marks
+from corpus.dedup.ordinals import shard_of
+from corpus.errors import HeadwaterError
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, fingerprint
+from pipelines.stages.dedup_layout import group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
 
+LARGEST_GROUP = 256  # shards
+_ROW_BITS = 24
 _ROWS_HELD = 1 << 22  # keys that are sorted by range together
 _ROWS_A_GROUP = 1 << 16  # of marks
 MARK_SCHEMA = pa.schema(
@@ -29,21 +35,37 @@ MARK_SCHEMA = pa.schema(
 )
 
 
-def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> list[tuple[str, list[Task]]]:
-    """The shards whose documents take part, with their tasks: documents, duplicates, verdicts."""
+def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> dict[str, list[Task]]:
+    """The shards whose documents take part, each with its tasks: documents, duplicates, verdicts."""
     shards = shards_with(done, "documents", "duplicates", "verdicts")
-    return [(shard, tasks) for shard, tasks in shards if partition_of(tasks[0].output) not in exclude]
+    return {shard: tasks for shard, tasks in shards if partition_of(shard) not in exclude}
+
+
+def groups_of(done: Mapping[str, Sequence[Task]], exclude: Sequence[str], size: int) -> dict[str, list[Task]]:
+    """The groups of up to `size` neighbouring shards of those that take part, each with the tasks of all its shards."""
+    groups: dict[str, list[Task]] = {}
+    for shard, tasks in participants(done, exclude).items():
+        groups.setdefault(group_name(shard, size), []).extend(tasks)
+    return groups
+
+
+def codes_of(shard: str, size: int) -> tuple[int, int]:
+    """The first and last code of the documents of a shard inside its group of up to `size` shards."""
+    first = shard_of(shard)[1] % size << _ROW_BITS
+    return first, first + (1 << _ROW_BITS) - 1
 
 
 def documents_and_keep(
-    stage: Stage, task: Task, columns: list[str]
+    stage: Stage, paths: Sequence[str], columns: list[str]
 ) -> Iterator[tuple[int, pa.Table, npt.NDArray[np.bool_]]]:
     """The documents of a shard a row group at a time: the number of the first row, the rows, and which are kept.
 
-    Raises CorruptShard where the tables beside them are of others.
+    `paths` are those of documents, duplicates and verdicts; raises CorruptShard where their ids differ.
     """
-    documents, *beside = (stage.path(path) for path in task.inputs[:3])
+    documents, *beside = (stage.path(path) for path in paths)
     ids = table.read_table(documents, ["id"])
+    if len(ids) > 1 << _ROW_BITS:
+        raise HeadwaterError(f"{documents}: {len(ids):,} documents; passages are found in shards of up to 16,777,216")
     keep = np.ones(len(ids), np.bool_)
     for path in beside:
         marks = table.read_table(path, ["id", "keep"])
@@ -55,11 +77,16 @@ def documents_and_keep(
         first += len(batch)
 
 
-def kept_documents(stage: Stage, task: Task, columns: list[str]) -> Iterator[tuple[npt.NDArray[np.uint32], pa.Table]]:
-    """The kept documents of a shard a row group at a time, with their rows in the shard."""
-    for first, batch, keep in documents_and_keep(stage, task, columns):
-        rows = np.flatnonzero(keep)
-        yield (rows + first).astype(np.uint32), batch.take(pa.array(rows))
+def kept_documents(
+    stage: Stage, task: Task, size: int, columns: list[str]
+) -> Iterator[tuple[npt.NDArray[np.uint32], pa.Table]]:
+    """The kept documents of a group of up to `size` shards a row group at a time, with their codes in the group."""
+    for at, path in enumerate(task.inputs):
+        if path.startswith("documents/"):
+            code = codes_of(path, size)[0]
+            for first, batch, keep in documents_and_keep(stage, task.inputs[at : at + 3], columns):
+                rows = np.flatnonzero(keep)
+                yield (rows + (code + first)).astype(np.uint32), batch.take(pa.array(rows))
 
 
 def key_range(partition: int, partitions: int) -> tuple[int, int]:
@@ -100,7 +127,7 @@ class KeyWriter:
 
 
 def read_range(stage: Stage, task: Task, partitions: int) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of the task's range of keys of every shard that has any, with the shard's place, in order."""
+    """The rows of the task's range of keys of every group that has any, with the group's place, in order."""
     first, last = key_range(task.arguments["partition"], partitions)
     for place, path in enumerate(task.inputs):
         schema = table.open_shard(stage.path(path)).schema_arrow
@@ -109,9 +136,9 @@ def read_range(stage: Stage, task: Task, partitions: int) -> Iterator[tuple[int,
             yield place, rows
 
 
-def documents_of(place: int, rows: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """The documents at some rows of the shard at a place of the plan."""
-    return rows.astype(np.uint64) | np.uint64(place << 32)
+def documents_of(place: int, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """The documents with some codes in the group at a place of the plan."""
+    return codes.astype(np.uint64) | np.uint64(place << 32)
 
 
 class SortedWriter:
@@ -138,7 +165,7 @@ class SortedWriter:
 
 
 def range_tasks(stage: Stage, folder: str, inputs: Sequence[Task], partitions: int) -> list[Task]:
-    """A task per range of keys, each over all shards; hashed once, however many of both there are."""
+    """A task per range of keys, each over all groups; hashed once, however many of both there are."""
     every = Source("", fingerprint([task.fingerprint for task in inputs]))
     paths = tuple(task.output for task in inputs)
     tasks = (stage.task(f"{folder}/{part:05d}.parquet", [every], partition=part) for part in range(partitions))
@@ -159,16 +186,8 @@ def read_back(stage: Stage, folder: str, column: str, first: int, last: int, par
     return pa.concat_tables([table.read_between(path, column, first, last) for path in paths])
 
 
-def read_marks(stage: Stage, folder: str, place: int, partitions: int) -> Marks:
-    """The marks in the shard at a place of the plan, sorted by row and place."""
-    rows = read_back(stage, folder, "document", place << 32, (place + 1 << 32) - 1, partitions)
-    documents, places = (rows["document"].to_numpy() & np.uint64(0xFFFFFFFF)).astype(np.int64), rows["place"].to_numpy()
-    order = np.lexsort((places, documents))
-    return Marks(documents[order], places[order].astype(np.int64))
-
-
 def write_marks(stage: Stage, task: Task, marks: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Counts:
-    """Write (document, place) of all shards, which come in order, as the task's output."""
+    """Write (document, place) of all groups, which come in order, as the task's output."""
     with table.ShardWriter(stage.path(task.output), MARK_SCHEMA, dictionary=False) as writer:
         found = SortedWriter(writer)
         for documents, places in marks:

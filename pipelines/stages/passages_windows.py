@@ -1,6 +1,6 @@
 """Repeated passages through storage, in four stages: `anchors`, `shared_anchors`, `windows`, `repeats`.
 
-Each pair is a pass over the text, shard by shard, and a count, range by range. The first pair finds the anchors that
+Each pair is a pass over the text, group by group, and a count, range by range. The first pair finds the anchors that
 occur more than once, a tenth of the text's bytes; the second, among the windows that have such an anchor, those that an
 earlier document has, or the same one before. corpus/dedup/windows.py says why that finds all.
 """
@@ -21,8 +21,8 @@ from pipelines.stages.passages_shuffle import (
     KeyWriter,
     SortedWriter,
     documents_of,
+    groups_of,
     kept_documents,
-    participants,
     range_tasks,
     read_back,
     read_range,
@@ -32,12 +32,12 @@ from pipelines.stages.passages_shuffle import (
 
 ANCHOR_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
 SHARED_SCHEMA = pa.schema(
-    [pa.field("shard", pa.uint32(), nullable=False), pa.field("key", pa.uint64(), nullable=False)]
+    [pa.field("group", pa.uint32(), nullable=False), pa.field("key", pa.uint64(), nullable=False)]
 )
 WINDOW_SCHEMA = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
-        pa.field("row", pa.uint32(), nullable=False),  # of the document in its shard
+        pa.field("document", pa.uint32(), nullable=False),  # its code in its group
         pa.field("word", pa.uint32(), nullable=False),  # at which the window begins
     ]
 )
@@ -49,27 +49,27 @@ class WindowParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
     words: int
     exclude: tuple[str, ...]
+    shards_per_group: int
     partitions: int
 
 
 class AnchorStage(Stage[WindowParameters]):
-    """documents + duplicates + verdicts of dump=D/N.parquet -> dedup/anchors/dump=D/N.parquet: key"""
+    """documents, duplicates, verdicts of a group of shards -> dedup/anchors/dump=D/G.parquet: key"""
 
     name: ClassVar[str] = "anchors"
     group: ClassVar[str] = "passages"
-    folder: ClassVar[str] = "dedup/anchors"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard."""
-        shards = participants(done, self.parameters.exclude)
-        return [self.task(f"{self.folder}/{shard}", tasks) for shard, tasks in shards]
+        """A task per group of shards."""
+        groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
+        return [self.task(f"dedup/anchors/{group}.parquet", tasks) for group, tasks in groups.items()]
 
     def run(self, task: Task) -> Counts:
         """Write the anchors of the kept documents."""
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), ANCHOR_SCHEMA, dictionary=False) as writer:
             keys = KeyWriter(writer, self.parameters.partitions)
-            for _, documents in kept_documents(self, task, ["text"]):
+            for _, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
                 keys.add(anchor_keys(documents["text"], self.parameters.words))
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
@@ -79,7 +79,7 @@ class AnchorStage(Stage[WindowParameters]):
 
 
 class SharedAnchorStage(Stage[WindowParameters]):
-    """dedup/anchors/** -> dedup/shared_anchors/NNNNN.parquet: (shard, key) of a range, for keys that occur twice"""
+    """dedup/anchors/** -> dedup/shared_anchors/NNNNN.parquet: (group, key) of a range, for keys that occur twice"""
 
     name: ClassVar[str] = "shared_anchors"
     group: ClassVar[str] = "passages"
@@ -89,11 +89,11 @@ class SharedAnchorStage(Stage[WindowParameters]):
         return self.parameters.partitions
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of keys, over the shards of all dumps."""
+        """A task per range of keys, over the groups of all dumps."""
         return range_tasks(self, "dedup/shared_anchors", done["anchors"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
-        """Count the keys of the range, then tell each shard which of its own are shared."""
+        """Count the keys of the range, then tell each group which of its own are shared."""
         tally = Tally()
         for _, rows in read_range(self, task, self.parameters.partitions):
             tally.add(rows["key"].to_numpy())
@@ -110,32 +110,31 @@ class SharedAnchorStage(Stage[WindowParameters]):
 
 
 class WindowStage(Stage[WindowParameters]):
-    """documents of dump=D/N.parquet + dedup/shared_anchors -> dedup/windows/dump=D/N.parquet: (key, row, word)"""
+    """documents of a group + dedup/shared_anchors -> dedup/windows/dump=D/G.parquet: (key, document, word)"""
 
     name: ClassVar[str] = "windows"
     group: ClassVar[str] = "passages"
-    folder: ClassVar[str] = "dedup/windows"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard."""
+        """A task per group of shards."""
         shared = whole(done, "shared_anchors", self.parameters.partitions)
-        places = {task.output.removeprefix("dedup/anchors/"): place for place, task in enumerate(done["anchors"])}
+        groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
+        names = [task.output.removeprefix("dedup/anchors/") for task in done["anchors"]]
         return [
-            self.task(f"{self.folder}/{shard}", [*tasks, shared], place=places[shard])
-            for shard, tasks in participants(done, self.parameters.exclude)
-            if shard in places
+            self.task(f"dedup/windows/{name}", [*groups[name.removesuffix(".parquet")], shared], place=place)
+            for place, name in enumerate(names)
         ]
 
     def run(self, task: Task) -> Counts:
         """Write the windows whose anchors are shared."""
         place = task.arguments["place"]
-        shared = read_back(self, task.inputs[3], "shard", place, place, self.parameters.partitions)["key"].to_numpy()
+        shared = read_back(self, task.inputs[-1], "group", place, place, self.parameters.partitions)["key"].to_numpy()
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
             keys = KeyWriter(writer, self.parameters.partitions)
-            for rows, documents in kept_documents(self, task, ["text"]):
+            for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
                 found = window_keys(documents["text"], self.parameters.words, shared)
-                keys.add(found.keys, rows[found.rows], found.words)
+                keys.add(found.keys, codes[found.rows], found.words)
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
             keys.flush()
@@ -154,7 +153,7 @@ class RepeatStage(Stage[WindowParameters]):
         return self.parameters.partitions
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of keys, over the shards of all dumps."""
+        """A task per range of keys, over the groups of all dumps."""
         return range_tasks(self, "dedup/repeats", done["windows"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
@@ -164,6 +163,6 @@ class RepeatStage(Stage[WindowParameters]):
     def _repeats(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         first = FirstPlaces(self.parameters.words)
         for place, rows in read_range(self, task, self.parameters.partitions):
-            documents, words = documents_of(place, rows["row"].to_numpy()), rows["word"].to_numpy()
+            documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()
             again = first.repeated(rows["key"].to_numpy(), documents, words)
             yield documents[again], words[again]

@@ -143,15 +143,16 @@ def test_equal_to_the_answer_in_memory(tmp_path: Path, seed: int) -> None:
     assert cuts["documents"] == sum(map(bool, wanted.values()))
 
 
-def test_the_same_bytes_for_any_partitions_and_orders(tmp_path: Path) -> None:
+def test_the_same_spans_for_any_partitions_and_groups(tmp_path: Path) -> None:
     dumps = cut_up(corpus(5), [13, 17, 8, 12, 0, 10])
     answers = []
-    for number, partitions in enumerate((1, 2, 7)):
+    for number, (partitions, shards) in enumerate(((1, 64), (2, 1), (7, 2))):
         root = tmp_path / str(number)
-        run(root, dumps, partitions=partitions, line_documents=4)
-        answers.append({path.name: table.read_table(str(path)) for path in sorted(root.glob("passages/*/*.parquet"))})
+        run(root, dumps, partitions=partitions, shards_per_group=shards, line_documents=4)
+        answers.append({str(path.relative_to(root)): table.read_table(str(path)) for path in root.glob("passages/*/*")})
         assert any(found(root, dumps).values())
     assert answers[0] == answers[1] == answers[2]
+    assert len(answers[0]) == 6
 
 
 def test_boilerplate_is_counted_by_site(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:
     assert all(result.done_before == result.tasks for result in again.values())
     changed = run(tmp_path, dumps, line_share=0.5)
     redone = {name for name, result in changed.items() if result.done_before < result.tasks}
-    assert redone == {"boilerplate", "passages"}
+    assert redone == {"boilerplate", "marks", "passages"}
     grown = {**dumps, "D9": [[_row(99, corpus(2)[0]["text"], None)]]}
     added = run(tmp_path, grown, line_share=0.5)
     assert added["anchors"].done_before == added["site_lines"].done_before == added["anchors"].tasks - 1
