@@ -179,7 +179,8 @@ class DroppedStage(Stage[JudgeParameters]):
 def partitions_of(names: pa.ChunkedArray, partitions: int) -> np.ndarray:
     """The partition of each site, int64: xxh3-64 of its name modulo their number."""
     coded = names.combine_chunks().dictionary_encode()
-    of = np.array([xxhash.xxh3_64_intdigest(name.encode()) % partitions for name in coded.dictionary.to_pylist()], np.int64)
+    hashes = (xxhash.xxh3_64_intdigest(name.encode()) for name in coded.dictionary.to_pylist())
+    of = np.array([value % partitions for value in hashes], np.int64)
     return of[coded.indices.to_numpy()] if len(of) else np.zeros(0, np.int64)
 
 
