@@ -43,10 +43,11 @@ class TokenShards:
     def __init__(self, folder: str, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        place = folder.rstrip("/")
         self.shards = [
             Shard(
-                storage.join(folder, f"{entry['name']}.bin"),
-                storage.join(folder, f"{entry['name']}.idx"),
+                f"{place}/{entry['name']}.bin",
+                f"{place}/{entry['name']}.idx",
                 entry["tokens"],
                 entry["documents"],
                 entry["bytes"],
