@@ -84,5 +84,8 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(HEADWATER) tokenizer train $(BENCH_TEXT) --vocab-size 32000 --out data/bench/tokenizer.json
 	$(BIN)/python benchmarks/encode.py $(BENCH_TEXT) --tokenizer data/bench/tokenizer.json --megabytes 4
 	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/stream_start.py
+	$(BIN)/python benchmarks/shuffle_quality.py
+	$(BIN)/python benchmarks/packing.py $(HEADWATER_DATA)/text/en/*.zst
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/train_memory.py

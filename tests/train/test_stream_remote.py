@@ -150,6 +150,17 @@ def test_the_cache_keeps_its_limit(here: dict[str, str], there: dict[str, str], 
     assert sum(info.size for info in storage.list_files(str(tmp_path))) > limit // 2
 
 
+def test_every_byte_is_verified_where_that_is_asked_for(here: dict[str, str], s3_bucket: str, tmp_path: Path) -> None:
+    for info in storage.list_files(here["code"]):
+        storage.write_bytes(f"{s3_bucket}/verify/{info.path.rsplit('/', 1)[1]}", storage.read_bytes(info.path))
+    options = {"sequence_length": 64, "cache_folder": str(tmp_path), "verify": True}
+    TokenStream({"code": f"{s3_bucket}/verify"}, **options)
+    data = storage.read_bytes(f"{s3_bucket}/verify/00002.bin")
+    storage.write_bytes(f"{s3_bucket}/verify/00002.bin", data[:-1] + b"\1")
+    with pytest.raises(CorruptShard, match=r"verify/00002\.bin"):
+        TokenStream({"code": f"{s3_bucket}/verify"}, **options)
+
+
 def test_shards_without_block_checksums_are_refused(s3_bucket: str, tmp_path: Path) -> None:
     folder = write_shards(tmp_path / "old", [[np.arange(9)]])
     manifest = storage.read_json(f"{folder}/manifest.json")
