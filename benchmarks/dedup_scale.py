@@ -5,7 +5,7 @@
 Generates signatures (benchmarks/signature_generator.py; not timed), runs the real stages on embedded Ray, prints the
 time, the memory of the worst task and the bytes of each stage, and checks who was removed against the clusters that
 were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no later
-stage reads are deleted on the way: 50 million documents need about 25 GB of disk.
+stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
 """
 
 import argparse

@@ -82,7 +82,7 @@ class MemberStage(Stage[MemberParameters]):
                 waiting.append(rows.cast(schema))
                 counts["documents"] += len(rows)
                 counts["bytes"] += pc.sum(rows["length"]).as_py() or 0
-                if sum(some.nbytes for some in waiting) * 2.5 > self.parameters.budget:  # joined, and a part sorted
+                if sum(some.nbytes for some in waiting) * 3 > self.parameters.budget:  # joined, and a part sorted
                     _write_run(writer, waiting)
             _write_run(writer, waiting)
             writer.metadata = task.stamp(counts)
