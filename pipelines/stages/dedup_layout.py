@@ -25,9 +25,10 @@ PATH = "dedup/layout.json"
 
 
 class LayoutParameters(BaseModel):
-    """What a task may hold (bytes), and how many keys a document has."""
+    """How shards are grouped, what a task may hold (bytes), and how many keys a document has."""
 
     model_config = ConfigDict(frozen=True)
+    shards_per_group: int
     budget: int
     partitions: int  # at least
     kinds: int  # keys a document
@@ -82,7 +83,7 @@ def whole(done: Mapping[str, Sequence[Task]], stage: str, expected: int) -> Sequ
     """All tasks of an earlier stage; raises NotPlanned where one is missing: its documents would look unique."""
     tasks = done[stage]
     if len(tasks) != expected:
-        raise NotPlanned(f"needs all {expected} partitions of {stage}, and has {len(tasks)}")
+        raise NotPlanned(f"needs all {expected} parts of {stage}, and has {len(tasks)}")
     return tasks
 
 
@@ -117,7 +118,8 @@ class LayoutStage(Stage[LayoutParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task over the groups."""
-        return [self.task(PATH, done["texts"])]
+        groups = grouped(done["signatures"], self.parameters.shards_per_group)
+        return [self.task(PATH, whole(done, "texts", len(groups)))]
 
     def run(self, task: Task) -> Counts:
         """Count the documents and cut them."""

@@ -294,7 +294,8 @@ def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failing", "waiting"), [("copies", "shuffle"), ("candidates", "forests"), ("clusters", "fates")]
+    ("failing", "waiting"),
+    [("texts", "layout"), ("copies", "shuffle"), ("candidates", "forests"), ("clusters", "fates")],
 )
 def test_a_missing_partition_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, waiting: str
@@ -304,13 +305,13 @@ def test_a_missing_partition_stops_the_run(
     work = kind.run
 
     def fail_once(self: Any, task: Task) -> Counts:
-        if task.arguments["partition"] == 1:
+        if task.output.endswith("/00001.parquet"):
             raise HeadwaterError("no")
         return work(self, task)
 
     monkeypatch.setattr(kind, "run", fail_once)
-    results = run(tmp_path, cut(near_copies(4, 12), [4]), partitions=3)
-    assert "needs all 3 partitions" in results[waiting].failed[0]["message"]
+    results = run(tmp_path, cut(near_copies(4, 12), [4]), partitions=3, shards_per_group=1)
+    assert f"needs all {results[failing].tasks} parts of {failing}" in results[waiting].failed[0]["message"]
     assert not (tmp_path / "duplicates").exists()
 
 
