@@ -64,6 +64,7 @@ def small_recipe(crawl: Path | str, root: Path | str, **changes: Any) -> Recipe:
         "name": "small",
         "root": str(root),
         "inputs": [{"crawl": str(crawl), "dumps": list(DUMPS)}],
+        "passages": {"words": 20, "line_documents": 5, "partitions": 2},
     }
     return validate(value | changes, "small")
 

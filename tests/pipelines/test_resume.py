@@ -14,11 +14,12 @@ import yaml
 from rich.console import Console
 from small_run import outputs, small_recipe, write_crawl
 
+from corpus import table
 from pipelines.engine import pipeline
 from pipelines.recipe import Recipe
 from pipelines.stages import stages_of
 
-GROUPS = ("extract", "filter", "dedup", "remix", "tokenizer", "tokens")
+GROUPS = ("extract", "filter", "dedup", "passages", "remix", "tokenizer", "tokens")
 WORKING = ("train/metrics.jsonl", "train/checkpoints")  # the trainer's working state holds times
 
 
@@ -151,7 +152,9 @@ def test_a_new_dump_leaves_the_others_as_they_are(crawl: Path, tmp_path: Path) -
         assert (results[stage].tasks, results[stage].done_before) == (6, 4), stage
 
 
-@pytest.mark.parametrize("place", ["documents", "quality", "signatures", "duplicates", "tokens", "tokenizer"])
+@pytest.mark.parametrize(
+    "place", ["documents", "quality", "signatures", "duplicates", "dedup/windows", "passages", "tokens", "tokenizer"]
+)
 def test_a_corrupted_output_is_found_and_redone(crawl: Path, finished: Path, tmp_path: Path, place: str) -> None:
     import shutil
 
@@ -168,3 +171,9 @@ def test_a_corrupted_output_is_found_and_redone(crawl: Path, finished: Path, tmp
         path.write_bytes(raw)
     _run(small_recipe(crawl, root), "tokens")
     assert _files(root) == _files(finished)
+
+
+def test_the_run_cuts_passages(finished: Path) -> None:
+    """What the other tests here compare has to hold spans."""
+    rows = [row for path in finished.glob("passages/*/*.parquet") for row in table.read_table(str(path)).to_pylist()]
+    assert "passage" in {span["kind"] for row in rows for span in row["spans"]}
