@@ -19,6 +19,7 @@ from corpus.errors import HeadwaterError
 THREADS = 8  # requests under way at once
 REMEMBERED = 1 << 12  # blocks that are not asked for twice; asking for one that is there costs microseconds
 STEP = 256  # samples that are planned at once
+PAUSE = 0.02  # seconds, when enough is planned
 
 Fetch = Callable[[], None]
 Plan = Callable[[int, int], Iterable[tuple[object, Fetch]]]  # (first sample, count) -> block and how to fetch it
@@ -37,7 +38,6 @@ class Prefetcher:
         if self._process != os.getpid():  # threads do not survive a fork
             self._process = os.getpid()
             self._wanted = sample
-            self._moved = threading.Event()
             self._stop = threading.Event()
             self._queue: queue.Queue[Fetch] = queue.Queue(maxsize=THREADS)
             self._threads = [threading.Thread(target=self._walk, daemon=True)]
@@ -46,7 +46,6 @@ class Prefetcher:
                 thread.start()
             atexit.register(self.close)
         self._wanted = sample
-        self._moved.set()
 
     def close(self) -> None:
         """Stop the threads; requests under way are waited for."""
@@ -62,15 +61,14 @@ class Prefetcher:
         while not self._stop.is_set():
             if not self._wanted <= position <= self._wanted + self._ahead:  # behind, or the reader went back
                 position = self._wanted
-            if position == self._wanted + self._ahead:
-                self._moved.wait(0.2)
-                self._moved.clear()
+            count = min(STEP, self._ahead)
+            if position + count > self._wanted + self._ahead:
+                self._stop.wait(PAUSE)  # rather than be woken at every batch, which would cost the reader time
                 continue
             plan = self._plan()
             if plan is None:
                 self._stop.set()
                 return
-            count = min(STEP, self._wanted + self._ahead - position)
             for block, fetch in plan(position, count):
                 if block in asked:
                     asked.move_to_end(block)
