@@ -17,6 +17,7 @@ from pipelines.engine.progress import human_bytes
 from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, line_chart
+from pipelines.report.distributions import distributions, drawing
 from pipelines.report.judges import judge_charts, judges
 from pipelines.report.passages import passages
 from pipelines.report.removal import removal
@@ -58,6 +59,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "waterfall": data.waterfall(recipe, tally),
         "extraction": data.extraction(tally, dumps),
         "filtering": data.filtering(tally),
+        "distributions": distributions(recipe, shards),
         "sites": data.sites(tally),
         "site_view": site_view(recipe.root),
         "judges": judges(recipe),
@@ -85,6 +87,7 @@ def render(report: dict[str, Any]) -> str:
     environment.filters |= {
         "bytes": human_bytes,
         "number": lambda value: f"{value:,.0f}",
+        "drawing": drawing,
         "percent": lambda value: f"{100 * value:.1f}%",
         "language": lambda name: LANGUAGES.get(name, name),
         "rows": lambda counts: [(name, count, f"{count:,}") for name, count in counts.items()],

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from corpus import storage
@@ -45,6 +46,12 @@ def test_sections_show_what_was_found(tmp_path: Path) -> None:
     assert safety["masked"] == {"email": 4, "id_number": 0, "ip": 0, "phone": 0}
     assert [(row["benchmark"], row["found"], row["documents"]) for row in safety["benchmarks"]] == [("ducks", 1, 1)]
     assert safety["benchmarks"][0]["matches"][0]["url"] == "https://paper.io/4"
+    signals = storage.read_json(str(tmp_path / "root/reports/distributions.json"))
+    assert (signals["documents"], signals["shards"]) == (9, 1)
+    found = {row["signal"]: row for row in signals["languages"]["en"]}
+    assert found["gambling_share"]["failed"] == pytest.approx(4 / 9)
+    assert sum(found["words"]["counts"]) == 9
+    assert (found["words"]["min"], found["words"]["failed"]) == (50, 1)
     view = storage.read_json(str(tmp_path / "root/reports/site_view.json"))
     assert [row["site"] for row in view["gone"]] == ["farm.net"]
     assert [row["site"] for row in view["largest"]] == ["paper.io"]
