@@ -5,7 +5,8 @@ Three sets under quality/: DCLM's human labels (English Common Crawl, 158 good a
 and 10 dirty texts, and gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address
 names gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
 
-- English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites).
+- English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites). A second
+  classifier learns from the labels themselves in five folds: four train, the fifth is judged.
 - Chinese quality: positives are text/zh without the documents of the test; negatives are the pages of
   chinesewebtext-cc-2021-43; for the gambling set, which is made of those, five folds: train on four, judge the fifth.
 - Perplexity: 5-gram models of the same positives. Its cut is CCNet's tail: above 60% of a reference (c4-demo; lctt).
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import xxhash
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from filters import kept, peer, rows
 from resiliparse.extract.html2text import extract_plain_text
@@ -72,6 +74,20 @@ def learned(positives: list[str], negatives: list[str]) -> classifier.Classifier
         return classifier.Classifier(folder)
 
 
+def folded(texts: list[str], truth: npt.NDArray[np.bool_], good: list[str], bad: list[str]) -> npt.NDArray[np.float32]:
+    """Scores of labelled texts, each by a classifier that learned from the other folds (and from `good` and `bad`)."""
+    hashes = np.array([xxhash.xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
+    fold = hashes.argsort().argsort() % FOLDS
+    scores = np.zeros(len(texts), np.float32)
+    for part in range(FOLDS):
+        known = [(text, label) for text, label, of in zip(texts, truth, fold) if of != part]
+        positives = good + [text for text, label in known if label]
+        model = learned(positives, bad + [text for text, label in known if not label])
+        mine = np.flatnonzero(fold == part)
+        scores[mine] = model.probabilities(column([texts[row] for row in mine]))
+    return scores
+
+
 class Usual:
     """Perplexity under a model of clean texts, and its rank among a reference."""
 
@@ -90,7 +106,7 @@ def show(name: str, positive: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_]
     found = decision(keep, positive)
     auc = "    -" if scores is None else f"{roc_auc(scores, positive):.3f}"
     dropped = 1 - np.mean(keep[~positive])
-    print(f"    {name:28} AUC {auc}  precision {found['precision']:.3f}  recall {found['recall']:.3f}"
+    print(f"    {name:30} AUC {auc}  precision {found['precision']:.3f}  recall {found['recall']:.3f}"
           f"  bad dropped {dropped:.3f}")  # fmt: skip
 
 
@@ -134,7 +150,10 @@ def main() -> None:
         ("DCLM's, where all annotators agreed", [r for r in labelled if r["unanimous"]]),
     ):
         truth = np.array([row["label"] == 1 for row in part])
-        judge(name, "en", [row["text"] for row in part], truth, english, rank, peers)
+        texts = [row["text"] for row in part]
+        judge(name, "en", texts, truth, english, rank, peers)
+        scores = folded(texts, truth, [], [])
+        show("fastText, folds of the labels", truth, scores >= 0.5, scores)
 
     sets = clean(data, "zh")
     good = [text for texts in sets.values() for text in texts[:PER_SET]]
@@ -160,16 +179,7 @@ def main() -> None:
     texts = spam + fresh[: len(spam)]
     truth = np.arange(len(texts)) >= len(spam)
 
-    def folded(texts: list[str]) -> npt.NDArray[np.float32]:
-        scores = np.zeros(len(texts), np.float32)
-        for fold in range(FOLDS):
-            rest = [text for row, text in enumerate(spam) if row % FOLDS != fold]
-            model = learned(good, rest + other)
-            mine = [row for row in range(len(texts)) if row % FOLDS == fold]
-            scores[mine] = model.probabilities(column([texts[row] for row in mine]))
-        return scores
-
-    judge("gambling spam", "zh", texts, truth, folded, rank, peers)
+    judge("gambling spam", "zh", texts, truth, lambda texts: folded(texts, truth, good, other), rank, peers)
 
 
 if __name__ == "__main__":
