@@ -1,0 +1,55 @@
+"""FineWeb's recipe by datatrove over extracted documents; run by benchmarks/ablation.py in datatrove's environment.
+
+usage: PEERS_PYTHON benchmarks/peer_fineweb.py DOCUMENTS.parquet OUT.parquet
+Reads `id`, `dump`, `language`, `text`; English and Chinese documents pass the filters (benchmarks/peer_filters.py) one
+after another, as in a pipeline, and what C4's filter makes of the text is what stays; then each dump of each language
+is deduplicated by MinHash on its own, as FineWeb v1.1 does. Other languages are left out, as FineWeb leaves them out.
+A text that stands in several documents is filtered once, which changes nothing but the time.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datatrove.data import Document
+from peer_datatrove import LANGUAGES, deduplicate
+from peer_filters import chain
+
+
+def filtered(texts: list[str], language: str) -> dict[str, str]:
+    """What the filters leave of each distinct text that they keep."""
+    filters = chain(language)
+    kept = {}
+    for text in dict.fromkeys(texts):
+        document = Document(text=text, id="")
+        if all(step.filter(document) is True for step in filters):
+            kept[text] = document.text
+    return kept
+
+
+def main() -> None:
+    """Filter, deduplicate, write `id` and `text` of what stays."""
+    source, out = sys.argv[1:]
+    rows = pq.read_table(source).to_pylist()
+    found: dict[str, list[str]] = {"id": [], "text": []}
+    for language in LANGUAGES:
+        ours = [row for row in rows if row["language"] == language]
+        left = filtered([row["text"] for row in ours], language)
+        ours = [row | {"text": left[row["text"]]} for row in ours if row["text"] in left]
+        print(f"{language}: the filters keep {len(ours)}", flush=True)
+        for dump in sorted({row["dump"] for row in ours}):
+            by_id = {row["id"]: row["text"] for row in ours if row["dump"] == dump}
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "documents.parquet"
+                pq.write_table(pa.table({"id": list(by_id), "text": list(by_id.values())}), path)
+                kept, _ = deduplicate(str(path), language)
+            print(f"{language} {dump}: {len(kept)} of {len(by_id)} stay", flush=True)
+            found["id"] += kept
+            found["text"] += [by_id[name] for name in kept]
+    pq.write_table(pa.table(found, pa.schema({"id": pa.string(), "text": pa.large_string()})), out)
+
+
+if __name__ == "__main__":
+    main()
