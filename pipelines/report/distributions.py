@@ -27,9 +27,8 @@ _WIDTH, _HEIGHT, _FLOOR = 220, 92, 72
 def distributions(recipe: Recipe, shards: Shards) -> dict[str, Any] | None:
     """By language, a histogram of every signal that has a bound; None where nothing was measured."""
     places = [f"dump={dump}/{name}" for dump, names in shards.items() for name in sorted(names)]
-    chosen = (
-        [places[index] for index in sorted({int(i) for i in np.linspace(0, len(places) - 1, SHARDS)})] if places else []
-    )
+    spaced = sorted({int(place) for place in np.linspace(0, len(places) - 1, SHARDS)}) if places else []
+    chosen = [places[index] for index in spaced]
     values: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = {}
     documents = 0
     for place in chosen:
@@ -109,8 +108,9 @@ def drawing(row: dict[str, Any]) -> Markup:
         below = row["min"] is not None and middle < row["min"] and index + 1 < len(row["counts"])
         above = row["max"] is not None and middle > row["max"] and index > 0  # the first bin holds the bound itself
         tall = max((_FLOOR - 4) * np.sqrt(count / most), 1.0 if count else 0.0)
+        tone = "tone-2" if below or above else "tone-1"
         parts.append(
-            f'<rect class="fill {"tone-2" if below or above else "tone-1"}" x="{index * width:.1f}" y="{_FLOOR - tall:.1f}" '
+            f'<rect class="fill {tone}" x="{index * width:.1f}" y="{_FLOOR - tall:.1f}" '
             f'width="{width - 1:.1f}" height="{tall:.1f}"><title>about {middle:.3g}: {count:,}</title></rect>'
         )
     for bound in (row["min"], row["max"]):
