@@ -65,7 +65,7 @@ def test_what_vllm_reads_of_the_configuration(tmp_path: Path) -> None:
     assert (config.vocab_size, config.max_position_embeddings, config.rms_norm_eps) == (120, 128, 1e-6)
     assert config.hidden_act == "silu"
     assert config.rope_parameters == {"rope_type": "default", "rope_theta": 10_000.0}
-    assert not (config.attention_bias or config.mlp_bias or config.tie_word_embeddings)
+    assert not any((config.attention_bias, config.mlp_bias, config.tie_word_embeddings))
     assert not hasattr(config, "qkv_bias")
     assert getattr(config, "is_causal", True)
 
