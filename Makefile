@@ -17,7 +17,7 @@ BENCH_TEXT = $(HEADWATER_DATA)/text/en/python-peps.jsonl.zst $(HEADWATER_DATA)/t
 CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/sample.json)
 
 .PHONY: setup run test lint format bench soak plan report why submit sample help
-.PHONY: dumps extract filter dedup remix tokenizer tokens train
+.PHONY: dumps extract filter dedup passages remix tokenizer tokens train
 
 help: ## this list
 	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 52
@@ -43,7 +43,7 @@ $(SAMPLE)/sample.json: pipelines/sample/packages.yaml | setup
 dumps: setup ## list the dumps and files of RECIPE
 	$(HEADWATER) plan $(RECIPE) $(NARROW)
 
-extract filter dedup remix tokenizer tokens train: setup $(CRAWL) ## run up to this stage of RECIPE, DUMPS
+extract filter dedup passages remix tokenizer tokens train: setup $(CRAWL) ## run up to this stage of RECIPE, DUMPS
 	$(HEADWATER) run $(RECIPE) $(NARROW) --until $@
 
 report plan: setup ## draw the report; print the plan
@@ -79,6 +79,7 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(BIN)/python benchmarks/dedup_accuracy.py
 	$(BIN)/python benchmarks/dedup_end_to_end.py
 	$(BIN)/python benchmarks/schemes.py
+	$(BIN)/python benchmarks/passages.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/tokenizer_train.py $(BENCH_TEXT) --vocab-size 16000 --megabytes 10
 	$(HEADWATER) tokenizer train $(BENCH_TEXT) --vocab-size 32000 --out data/bench/tokenizer.json
