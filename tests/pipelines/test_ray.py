@@ -104,6 +104,18 @@ def test_a_job_that_fails_hands_on_its_exit_status(crawl: Path, head: str, tmp_p
     assert "FAILED" in done.stdout
 
 
+@pytest.mark.soak
+def test_a_job_trains_on_a_mesh(crawl: Path, head: str, tmp_path: Path) -> None:
+    """Every stage of a recipe, the last as a gang of two actors."""
+    recipe, root = tmp_path / "recipe.yaml", tmp_path / "root"
+    settings = {"steps": 20, "batch_size": 4, "sequence_length": 64, "warmup_steps": 2, "mesh": {"dp": 2}}
+    recipe.write_text(yaml.safe_dump(small_recipe(crawl, root, train=settings).model_dump(mode="json")))
+    done = _submit(recipe, head)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 processes: pp 1 x dp 2 x tp 1" in done.stdout
+    assert (root / "train/export/model.safetensors").exists()
+
+
 def test_no_server_is_said_clearly(crawl: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(small_recipe(crawl, tmp_path / "root").model_dump(mode="json")))

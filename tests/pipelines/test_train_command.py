@@ -108,6 +108,38 @@ def test_a_folder_without_tokens_is_said(tmp_path: Path, capsys: pytest.CaptureF
     assert "manifest.json" in capsys.readouterr().err
 
 
+def test_a_recipe_needs_its_token_shards_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.jsonl").write_text('{"text": "a text", "id": "a"}\n')
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"{{name: small, root: {tmp_path}/root, inputs: [{{files: [{tmp_path}/text.jsonl], name: notes}}]}}"
+    )
+    assert main(["train", str(recipe)]) == 1
+    assert "needs" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--set", "train.mesh.tp=3"]) == 2
+    assert "tp 3 does not divide 4 attention heads (4 / 3 = 1.33333)" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--steps", "5"]) == 2
+    assert "--set train.NAME=VALUE" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--set", "train=null"]) == 2
+    assert "train: null" in capsys.readouterr().err
+    assert main(["train"]) == 2
+    assert "give a RECIPE" in capsys.readouterr().err
+
+
+def test_several_processes_are_one_run(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    assert main(command(folders, out, "--mesh", "pp=2", "--validation", folders["held-out/domain=web"])) == 0
+    assert f"model: {out}/export" in capsys.readouterr().out
+    assert main(command(folders, alone, "--validation", folders["held-out/domain=web"])) == 0
+    ours, theirs = (json.loads((path / "manifest.json").read_text())["summary"] for path in (out, alone))
+    assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-3)
+    assert ours["domains"] == theirs["domains"]
+    assert main(command(folders, out, "--mesh", "pp=x")) == 2
+    assert "--mesh pp x: Input should be a valid integer" in capsys.readouterr().err
+
+
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--help"])
