@@ -81,9 +81,11 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(BIN)/python benchmarks/schemes.py
 	$(BIN)/python benchmarks/passages.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
 	$(BIN)/python benchmarks/filters.py
-	$(BIN)/python benchmarks/tokenizer_train.py $(BENCH_TEXT) --vocab-size 16000 --megabytes 10
+	$(BIN)/python benchmarks/multilingual_text.py --data $(HEADWATER_DATA) --out data/bench/text
+	$(BIN)/python benchmarks/tokenizer_train.py data/bench/text --vocab-size 100000
+	$(BIN)/python benchmarks/tokenizer_tradeoffs.py data/bench/text
 	$(HEADWATER) tokenizer train $(BENCH_TEXT) --vocab-size 32000 --out data/bench/tokenizer.json
-	$(BIN)/python benchmarks/encode.py $(BENCH_TEXT) --tokenizer data/bench/tokenizer.json --megabytes 4
+	$(BIN)/python benchmarks/encode.py $(BENCH_TEXT) --tokenizer data/bench/tokenizer.json --megabytes 20
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/stream_start.py
 	$(BIN)/python benchmarks/shuffle_quality.py

@@ -1,15 +1,21 @@
 """Encoding: Headwater beside the library's `encode_batch`, one thread each, the same text and tokenizer, one run.
 
-    TOKENIZERS_PARALLELISM=false python benchmarks/encode.py FILES... --tokenizer tokenizer.json [--megabytes 20]
+    python benchmarks/encode.py FILES... --tokenizer tokenizer.json [--megabytes 20] [--peers PYTHON]
 
-Prints a line a file: MB/s of each (CPU time, this process), the ratio, and whether all ids are equal. `cold` is a new
-encoder that has seen nothing; `warm` has seen the file once.
+`--peers` names the Python of an environment with `fastokens`, which is then measured on the same texts too. Prints a
+line a file: MB/s of each (CPU time), the ratio, and whether all ids are equal. `cold` is a new encoder that has seen
+nothing; `warm` has seen the file once.
 """
 
 import argparse
+import hashlib
+import json
 import os
+import subprocess
+import tempfile
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -33,12 +39,25 @@ def read(file: str, limit: int) -> list[str]:
     return texts
 
 
+def fastokens(python: str, tokenizer: str, texts: list[str]) -> tuple[float, str]:
+    """CPU seconds of fastokens with one thread, and the hash of its ids."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "texts.json")
+        path.write_text(json.dumps(texts))
+        script = str(Path(__file__).with_name("peer_fastokens.py"))
+        command, single = [python, script, tokenizer, str(path)], {"RAYON_NUM_THREADS": "1"}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | single)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return figures["seconds"], figures["hash"]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--megabytes", type=int, default=20)
+    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with fastokens")
     arguments = parser.parse_args()
     vocabulary = load_vocabulary(arguments.tokenizer)
     library = vocabulary.build_tokenizer()
@@ -61,6 +80,11 @@ def main() -> None:
             token for item in expected for token in item.ids
         ]
         print(f"{file[-40:]:40} {cold:8.1f} {warm:8.1f} {theirs:8.2f} {cold / theirs:6.1f}  {equal}", flush=True)
+        if arguments.peers:
+            seconds, found = fastokens(arguments.peers, arguments.tokenizer, texts)
+            same = found == hashlib.sha256(tokens.tobytes()).hexdigest()
+            ratio = cold * seconds / size
+            print(f"{'  fastokens':40} {size / seconds:8.1f} MB/s; ours {ratio:.1f} times that; equal {same}")
 
 
 if __name__ == "__main__":
