@@ -43,9 +43,10 @@ GROUP_MARK_SCHEMA = pa.schema(
 
 
 class GroupParameters(BaseModel):
-    """In how many parts marks come."""
+    """In how many parts marks come and go."""
 
     model_config = ConfigDict(frozen=True)
+    shards_per_group: int
     partitions: int
 
 
@@ -91,6 +92,10 @@ class MarkStage(Stage[GroupParameters]):
 
     name: ClassVar[str] = "marks"
     group: ClassVar[str] = "passages"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a group of shards."""
+        return -(-document_shards // self.parameters.shards_per_group)
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per group of shards."""

@@ -59,6 +59,10 @@ class SiteLineStage(Stage[LineParameters]):
     name: ClassVar[str] = "site_lines"
     group: ClassVar[str] = "passages"
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One a group of shards."""
+        return -(-document_shards // self.parameters.shards_per_group)
+
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per group of shards."""
         groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
