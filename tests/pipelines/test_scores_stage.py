@@ -167,7 +167,7 @@ def test_training_is_deterministic_and_leaves_a_card(models: Path, tmp_path: Pat
 def test_the_report_shows_the_judges(tmp_path: Path, models: Path) -> None:
     judges = {
         "classifier": {"en": str(models / "quality")},
-        "topics": {"en": str(models / "topics")},
+        "topics": {"en": str(models / "topics"), "zh": str(models / "quality")},
         "perplexity": {"en": str(models / "clean"), "zh": str(tmp_path / "gone")},
     }
     page = Path(draw_report(recipe(tmp_path, judges))).read_text()
@@ -178,6 +178,7 @@ def test_the_report_shows_the_judges(tmp_path: Path, models: Path) -> None:
     assert [(card["judge"], card["language"]) for card in figures] == [
         ("quality", "en"),
         ("topics", "en"),
+        ("topics", "zh"),
         ("perplexity", "en"),
     ]
 
