@@ -26,6 +26,7 @@ COMMANDS = {
     "filter": "quality signals and verdicts of documents",
     "filter try": "what a changed threshold would keep, with examples from both sides",
     "mix try": "several mixtures side by side, from the counts of a run",
+    "mix fit": "weights fitted from proxy runs",
     "classifier": "train a fastText classifier of quality or topics",
     "perplexity": "train an n-gram model that judges how usual a text is",
     "tokenizer": "train a byte-level BPE tokenizer",
