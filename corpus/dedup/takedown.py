@@ -4,6 +4,7 @@ A document that is taken down stands for nothing: it meets no other document, so
 new keeper is elected. All that is looked at lies beside its signature (id, site, URL), so that no text is read again.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -30,15 +31,13 @@ def taken_down(rows: pa.Table, source: str, rules: Rules) -> npt.NDArray[np.bool
         for column, values in (("id", rules.ids), ("site", rules.sites))
         if values
     ]
-    masks += [pc.match_like(rows["url"], _like(pattern)) for pattern in rules.urls]
+    masks += [pc.match_substring_regex(rows["url"], _expression(pattern)) for pattern in rules.urls]
     gone = np.zeros(len(rows), bool)
     for mask in masks:
         gone |= pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return gone
 
 
-def _like(pattern: str) -> str:
-    """A pattern with `*` as one of SQL's LIKE."""
-    for character in "\\%_":
-        pattern = pattern.replace(character, f"\\{character}")
-    return pattern.replace("*", "%")
+def _expression(pattern: str) -> str:
+    """The regular expression of the strings that a pattern with `*` names, whole."""
+    return rf"(?s)\A{'.*'.join(map(re.escape, pattern.split('*')))}\z"

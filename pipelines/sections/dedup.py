@@ -4,10 +4,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from corpus.dedup.bands import KIND_BITS
 from corpus.dedup.keep import Criterion
 from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.dedup.takedown import Rules
 from pipelines.sections.base import Name, Section
+
+LARGEST_KIND = (1 << KIND_BITS) - 1  # of a key in the exchange: the bands, then the URL
 
 
 class Takedown(Section):
@@ -29,7 +32,7 @@ class DedupParameters(Section):
 
     threshold: float = Field(default=0.8, gt=0, le=1)  # Jaccard similarity of shingles that makes duplicates
     shingle: int = Field(default=5, ge=1, le=64)  # words a shingle; a CJK character is a word
-    bands: int = Field(default=20, ge=1)  # `headwater dedup curve` prints what bands x rows find
+    bands: int = Field(default=20, ge=1, le=LARGEST_KIND)  # `headwater dedup curve` prints what bands x rows find
     rows: int = Field(default=5, ge=1)
     recall: float = Field(default=0.9995, gt=0, lt=1)  # of pairs at the threshold, which bands x rows must reach
     sketch_size: int = Field(default=0, ge=0)  # shingle hashes kept for verification; 0: all, so that it is exact
@@ -40,7 +43,7 @@ class DedupParameters(Section):
     date: Literal["newest", "oldest"] = "newest"  # which date the policy prefers
     takedown: Takedown = Takedown()
     urls: bool = False  # also remove pages whose canonical URL a keeper has
-    memory_bytes: int = Field(default=2 << 30, ge=1 << 30)  # of a task, from which everything is cut
+    memory_bytes: int = Field(default=2 << 30, ge=1 << 30, le=16 << 30)  # of a task; more would not fit Arrow's lists
     shards_per_group: int = Field(default=256, ge=1)  # neighbouring shards that share a file of the shuffle
     partitions: int = Field(default=1, ge=1)  # at least, of keys and of components; memory may ask for more
 

@@ -159,15 +159,16 @@ class CurveStage(Stage[NoParameters]):
         """One task over all shards."""
         known = {task.output.replace("duplicates/", "signatures/", 1) for task in done["duplicates"]}
         signatures = [task for task in done["signatures"] if task.output in known]
-        return [self.task("dedup/curve.json", [*done["duplicates"], *signatures])]
+        dumps = list(dump_positions([task.output for task in done["signatures"]]))
+        return [self.task("dedup/curve.json", [*done["duplicates"], *signatures], dumps=dumps)]
 
     def run(self, task: Task) -> Counts:
         """Add up the counts of the shards, and the sites of the signatures."""
         shards = [path for path in task.inputs if path.startswith("duplicates/")]
-        dumps: dict[str, list[Counts]] = {}
+        dumps: dict[str, list[Counts]] = {dump: [] for dump in task.arguments["dumps"]}
         for path in shards:
             metadata = table.require_metadata(self.path(path))
-            dumps.setdefault(shard_of(path)[0], []).append(metadata["counts"])
+            dumps[shard_of(path)[0]].append(metadata["counts"])
         sites = self._sites(shards)
         table_path = "dedup/sites.parquet"
         with table.ShardWriter(self.path(table_path), sites.schema) as writer:
@@ -176,7 +177,7 @@ class CurveStage(Stage[NoParameters]):
         counts = {"documents": sum(c["documents"] for c in every), "bytes": sum(c["bytes"] for c in every)}
         value = {
             "curve": list(curve(dumps)),
-            "by_dump": [{"dump": dump, **_dump_totals(parts)} for dump, parts in dumps.items()],
+            "by_dump": [{"dump": dump, **_dump_totals(parts)} for dump, parts in dumps.items() if parts],
             "clusters_by_size": _summed(every, "clusters_by_size"),
             "sites": sites.slice(0, SITES_SHOWN).to_pylist(),
             "suspicious_sites": _suspicious(sites).to_pylist(),
@@ -209,13 +210,16 @@ def _by_site(parts: list[pa.Table]) -> pa.Table:
 def curve(dumps: Mapping[str, Sequence[Counts]]) -> Iterator[dict[str, Any]]:
     """For k = 1..n dumps in order: documents in them, clusters among these documents, and the share removed.
 
-    Documents that are taken down do not count at all: what is measured is how often the same page returns.
+    Documents that are taken down do not count at all: what is measured is how often the same page returns. A dump of
+    which every shard was set aside has its place, and no point.
     """
     began = _summed([counts for parts in dumps.values() for counts in parts], "clusters_by_first_dump")
     documents = groups = 0
     for place, (dump, parts) in enumerate(dumps.items()):
         documents += sum(counts["documents"] - counts["removed"]["takedown"] for counts in parts)
         groups += began.get(str(place), 0)
+        if not parts:
+            continue
         rate = 1 - groups / documents if documents else 0.0
         yield {"dumps": place + 1, "dump": dump, "documents": documents, "groups": groups, "rate": round(rate, 6)}
 

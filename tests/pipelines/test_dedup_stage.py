@@ -33,6 +33,7 @@ from pipelines.stages import (
     dedup_shuffle,
 )
 from pipelines.stages.dedup import dedup_stages
+from pipelines.stages.dedup_duplicates import DuplicateStage
 
 VERDICTS = pa.schema([("id", pa.string()), ("keep", pa.bool_()), ("reasons", pa.list_(pa.string()))])
 
@@ -239,6 +240,32 @@ def test_curve_counts_by_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sum(value["clusters_by_size"].values()) == len(keepers)
     assert value["counts"]["documents"] == len(by_id)
     assert all(row["cluster_dumps"] <= min(3, row["cluster_size"]) for row in keepers)
+
+
+def test_a_dump_that_is_set_aside_keeps_its_place_in_the_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = cut(near_copies(5, 60), [10, 12, 9, 11])
+    run(tmp_path / "whole", dumps)
+    whole = storage.read_json(str(tmp_path / "whole/dedup/curve.json"))
+    duplicates = DuplicateStage.run
+
+    def refuse(self: DuplicateStage, task: Task) -> Counts:
+        if "dump=D1" in task.output:
+            raise CorruptShard(task.output, "is refused here")
+        return duplicates(self, task)
+
+    monkeypatch.setattr(DuplicateStage, "run", refuse)
+    run(tmp_path / "part", dumps)
+    part = storage.read_json(str(tmp_path / "part/dedup/curve.json"))
+    assert [(point["dumps"], point["dump"]) for point in part["curve"]] == [(1, "D0"), (3, "D2")]
+    assert part["by_dump"] == [row for row in whole["by_dump"] if row["dump"] != "D1"]
+    assert part["curve"][0]["documents"] == whole["curve"][0]["documents"]
+    assert sum(row["kept"] for row in part["by_dump"]) == part["curve"][1]["groups"]
+
+
+@pytest.mark.parametrize("wrong", [{"bands": 1024}, {"memory_bytes": (16 << 30) + 1}])
+def test_what_the_formats_cannot_hold_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="less than or equal"):
+        DedupParameters(**wrong)
 
 
 def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:

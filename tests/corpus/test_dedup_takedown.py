@@ -1,0 +1,30 @@
+"""Takedowns name the documents that their rules name, whatever characters those are made of."""
+
+import re
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpus.dedup.takedown import Rules, taken_down
+
+URL = st.text("ab/%_\\.?[(+$é中\n", max_size=8)
+
+
+@given(URL, st.lists(URL, min_size=1, max_size=3), st.lists(URL, min_size=2, max_size=2))
+def test_a_star_stands_for_anything_and_all_else_for_itself(url: str, pieces: list[str], between: list[str]) -> None:
+    named = "".join(piece + filling for piece, filling in zip(pieces, [*between, ""]))[: 8 * 5]
+    pattern = "*".join(pieces)
+    urls = [url, named, pattern, None]
+    rows = pa.table({"id": list("abcd"), "site": ["s"] * 4, "url": pa.array(urls, pa.string())})
+    expression = ".*".join(map(re.escape, pieces))
+    expected = [value is not None and bool(re.fullmatch(expression, value, re.DOTALL)) for value in urls]
+    assert taken_down(rows, "D", Rules(urls=(pattern,))).tolist() == expected
+
+
+def test_any_rule_is_enough_and_a_document_without_site_or_url_is_named_by_neither() -> None:
+    rows = pa.table({"id": ["a", "b", "c"], "site": pa.array(["s", None, "t"]), "url": pa.array(["u", None, "v"])})
+    assert taken_down(rows, "D", Rules(sites=("s",), urls=("v",))).tolist() == [True, False, True]
+    assert taken_down(rows, "D", Rules(ids=("b",))).tolist() == [False, True, False]
+    assert taken_down(rows, "D", Rules(sources=("D",))).all()
+    assert not taken_down(rows, "E", Rules(sources=("D",))).any()
