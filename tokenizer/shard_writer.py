@@ -15,6 +15,7 @@ import pyarrow as pa
 import xxhash
 
 from corpus import storage
+from corpus.errors import UsageError
 from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
@@ -120,11 +121,34 @@ def build_manifest(
     }
 
 
+def begin_folder(folder: str) -> None:
+    """Delete the manifest of an earlier run: until all shards are written anew, the folder is not to be opened.
+
+    Raises UsageError where nothing can be written, and where tables lie there that belong to no shard: provenance has
+    such names, and would replace them.
+    """
+    if storage.scheme(folder) == "https":
+        raise UsageError(f"{folder}: a web address can be read but not written")
+    files = {(name, suffix) for _, name, suffix in _shard_files(folder)}
+    if others := sorted(name for name, suffix in files if suffix == "parquet" and (name, "bin") not in files):
+        raise UsageError(
+            f"{folder}: {others[0]}.parquet lies there and belongs to no token shard; choose a folder of its own for "
+            "the shards, they would replace such tables"
+        )
+    storage.delete(storage.join(folder, MANIFEST))
+
+
 def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
     """Write `manifest.json`, which makes the folder complete, and delete the shards of an earlier run that it lacks."""
     storage.write_json(storage.join(folder, MANIFEST), manifest)
     names = {shard["name"] for shard in manifest["shards"]}
-    for file in storage.list_files(folder):
-        inside = file.path[len(folder.rstrip("/")) + 1 :]
-        if (found := _SHARD_FILE.fullmatch(inside)) and found[1] not in names:
-            storage.delete(file.path)
+    for path, name, _ in reversed(_shard_files(folder)):  # `.bin` last: what is left over is always a shard's
+        if name not in names:
+            storage.delete(path)
+
+
+def _shard_files(folder: str) -> list[tuple[str, str, str]]:
+    """(path, NNNNN, suffix) of the files in a folder that have the names of shards' files, sorted."""
+    start = len(folder.rstrip("/")) + 1
+    found = ((file.path, _SHARD_FILE.fullmatch(file.path[start:])) for file in storage.list_files(folder))
+    return [(path, match[1], match[2]) for path, match in found if match]

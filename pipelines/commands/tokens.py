@@ -15,8 +15,13 @@ from corpus import storage, table
 from corpus.errors import UsageError
 from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
 from tokenizer.encode import Encoder
-from tokenizer.shard_writer import PROVENANCE_SCHEMA, TokenShardWriter, build_manifest, write_manifest
-from tokenizer.shards import MANIFEST
+from tokenizer.shard_writer import (
+    PROVENANCE_SCHEMA,
+    TokenShardWriter,
+    begin_folder,
+    build_manifest,
+    write_manifest,
+)
 from tokenizer.vocabulary import load_vocabulary
 
 EXAMPLE = """\
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     vocabulary = load_vocabulary(arguments.tokenizer)
     encoder = Encoder(vocabulary, bos=arguments.bos)
     inputs = inputs_from(arguments)
-    storage.delete(storage.join(arguments.out, MANIFEST))  # until all is written, the folder is not to be opened
+    begin_folder(arguments.out)
     shards = groupby(_parts(inputs, arguments.shard_bytes), key=itemgetter(0))
     entries = [
         _write(arguments.out, number, (part for _, part in parts), encoder) for number, (_, parts) in enumerate(shards)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -55,6 +56,19 @@ def test_fewer_shards_than_before_leave_none_behind(files: dict[str, str], tmp_p
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     shard = {f"00000.{suffix}" for suffix in ("bin", "idx", "blocks", "parquet")}
     assert names == shard | {"manifest.json", "notes.parquet", "domain=other/00007.bin"}
+
+
+def test_documents_in_the_way_are_not_replaced(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Documents have the names of provenance; a run into their folder, over them or over others, leaves them alone."""
+    for number in (0, 7):
+        pq.write_table(pa.table({"id": ["a"], "text": ["one text"]}), tmp_path / f"{number:05d}.parquet")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for source in (str(tmp_path / "00000.parquet"), files["documents"]):
+        assert main(["tokens", source, "--tokenizer", files["tokenizer"], "--out", str(tmp_path)]) == 2
+        assert "00000.parquet lies there and belongs to no token shard" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(
