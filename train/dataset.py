@@ -34,7 +34,8 @@ class TokenBatches(IterableDataset[dict[str, torch.Tensor]]):
         self.stream = stream
         self.batch_size = batch_size
         self.documents = documents
-        self._first, self._count = next(micro_batches(0, batch_size, batch_size // ranks or 1, rank=rank, ranks=ranks))
+        share = max(1, batch_size // max(1, ranks))
+        self._first, self._count = next(micro_batches(0, batch_size, share, rank=rank, ranks=ranks))
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """`tokens` int32 [share, sequence_length + 1]; with documents, `documents` int32 [share, sequence_length]."""

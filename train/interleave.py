@@ -92,10 +92,11 @@ class Interleave:
             raise UsageError(
                 "mixture phases must give a weight for the same domains; use 0 for a domain that is left out"
             )
+        self.phases = tuple(phases)
         self.num_domains = len(phases[0].weights)
         self._starts = np.array(starts, np.int64)
-        self._shares = [shares(phase.weights) for phase in phases]
-        self._tables = [_fill(share, PERIOD) for share in self._shares]
+        self.shares = [shares(phase.weights) for phase in phases]  # of each phase, int64[domains]
+        self._tables = [_fill(share, PERIOD) for share in self.shares]
         base = [np.zeros(self.num_domains, np.int64)]
         for number, (start, end) in enumerate(pairwise(starts)):
             base.append(base[-1] + self._within(number, end - start))
@@ -112,7 +113,7 @@ class Interleave:
             table, ranks = self._tables[phase]
             domain = table[slots]
             domains[here] = domain
-            numbers[here] = self._base[phase][domain] + periods * self._shares[phase][domain] + ranks[slots]
+            numbers[here] = self._base[phase][domain] + periods * self.shares[phase][domain] + ranks[slots]
         return domains, numbers
 
     def counts(self, samples: int) -> npt.NDArray[np.int64]:
@@ -124,4 +125,4 @@ class Interleave:
     def _within(self, phase: int, length: int) -> npt.NDArray[np.int64]:
         periods, rest = divmod(length, PERIOD)
         table = self._tables[phase][0]
-        return periods * self._shares[phase] + np.bincount(table[:rest], minlength=self.num_domains)
+        return periods * self.shares[phase] + np.bincount(table[:rest], minlength=self.num_domains)

@@ -43,6 +43,8 @@ from train.source import DomainTokens
 BLOCK_TOKENS = 1 << 18  # 1 MiB of int32: a good ranged read from an object store
 WINDOW_TOKENS = 1 << 28  # 1 GiB: what one domain's open window takes in a disk cache
 
+PACKINGS = ("concatenate", "best_fit")
+
 Array = npt.NDArray[np.int64]
 Weights = Mapping[str, float]
 
@@ -86,12 +88,14 @@ class TokenStream:
         in their vocabulary than a model's `vocab_size`, are refused; with `verify`, every byte of local shards is
         checked against its checksum first. Blocks of shards on `s3://` are kept in `cache_folder` (default:
         $XDG_CACHE_HOME/headwater/tokens), `cache_bytes` of them at most. Raises UsageError for weights of unknown
-        domains or no domains at all.
+        domains, no domains at all or an unknown packing.
         """
         if not domains or sequence_length < 1:
             raise UsageError(
                 "a token stream needs at least one folder of token shards and a sequence length of 1 or more"
             )
+        if packing not in PACKINGS:
+            raise UsageError(f"packing {packing!r}: should be one of {', '.join(PACKINGS)}")
         self._arguments = {
             "domains": dict(domains),
             "sequence_length": sequence_length,
@@ -116,11 +120,11 @@ class TokenStream:
         self._window = max(1, WINDOW_TOKENS // block_tokens)
         natural = {source.name: float(source.num_tokens) for source in self.sources}
         given = natural if weights is None else weights
-        self._steps = [(0, given), *((-(-token // sequence_length), other) for token, other in changes)]
-        self._interleave = Interleave([Phase(weights=self._row(given), start=start) for start, given in self._steps])
+        steps = [(0, given), *((-(-token // sequence_length), other) for token, other in changes)]
+        self._interleave = Interleave([Phase(weights=self._row(given), start=start) for start, given in steps])
         self._keys = [xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()) for name in self.names]
-        order = [(source.name, source.fingerprint) for source in self.sources]
-        self._constants = [sequence_length, seed, packing, order, self._block, self._window]
+        self._constants = [sequence_length, seed, packing, self._block, self._window]
+        self._contents = {source.name: source.fingerprint for source in self.sources}
         ahead = min(WINDOW_TOKENS, sum(source.num_tokens for source in self.sources)) // sequence_length
         self._prefetcher = Prefetcher(self._blocks, max(1, ahead)) if cache else None
         self.is_remote = cache is not None
@@ -134,14 +138,21 @@ class TokenStream:
     @property
     def fingerprint(self) -> str:
         """The hash of what decides the order, all changes of weights included."""
-        return self._fingerprint(len(self._steps))
+        return self._fingerprint(len(self._interleave.phases))
 
     def fingerprint_at(self, samples: int) -> str:
         """The hash of what decides the order of the first `samples` samples: changes that come later are left out."""
-        return self._fingerprint(sum(start == 0 or start < samples for start, _ in self._steps))
+        return self._fingerprint(sum(phase.start == 0 or phase.start < samples for phase in self._interleave.phases))
 
-    def _fingerprint(self, steps: int) -> str:
-        return xxhash.xxh3_128_hexdigest(json.dumps([self._constants, self._steps[:steps]], sort_keys=True).encode())
+    def _fingerprint(self, phases: int) -> str:
+        """Of the domains that give samples in the first phases, their shares and contents: no others change the
+        order."""
+        plan = self._interleave
+        starts = [phase.start for phase in plan.phases[:phases]]
+        shares = [{name: n for name, n in zip(self.names, row.tolist()) if n} for row in plan.shares[:phases]]
+        contents = {name: self._contents[name] for given in shares for name in given}
+        parts = [self._constants, starts, shares, contents]
+        return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True).encode())
 
     def samples_per_epoch(self, domain: int) -> int:
         """Samples that cover the domain's circle once; the last overlaps the first where the tokens do not divide."""
@@ -260,7 +271,7 @@ class TokenStream:
         Raises StreamMismatch for another stream's state.
         """
         samples = int(state["samples"])
-        if state["fingerprint"] != self.fingerprint_at(samples):
+        if samples < 0 or state.get("fingerprint") != self.fingerprint_at(samples):
             raise StreamMismatch(
                 f"the saved position ({samples:,} samples) belongs to a stream with other shards, weights, seed, "
                 "packing or sequence length up to there; give the same ones, or start the run anew"
@@ -302,8 +313,13 @@ def micro_batches(
     """The (first sample, count) of each micro-batch of a rank in the global batch that starts at `first`.
 
     The ranks' parts, one after the other, are the global batch. Raises UsageError where the numbers do not
-    divide.
+    divide, or there is no such rank.
     """
+    if min(global_batch, micro_batch, ranks) < 1 or not 0 <= rank < ranks:
+        raise UsageError(
+            f"rank {rank} of {ranks} with a global batch of {global_batch} and micro-batches of {micro_batch} samples: "
+            "each should be 1 or more, and the rank below the ranks"
+        )
     share = global_batch // ranks
     if share * ranks != global_batch or share % micro_batch:
         raise UsageError(

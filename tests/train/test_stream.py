@@ -192,6 +192,9 @@ def test_layouts_that_do_not_divide_are_refused() -> None:
         list(micro_batches(0, 12, 1, ranks=5))
     with pytest.raises(UsageError, match="divides 6"):
         list(micro_batches(0, 12, 4, ranks=2))
+    for wrong in ({"rank": 3, "ranks": 3}, {"rank": -1, "ranks": 3}, {"ranks": 0}, {"micro_batch": 0}):
+        with pytest.raises(UsageError, match="each should be 1 or more"):
+            list(micro_batches(0, 12, **({"micro_batch": 4} | wrong)))
 
 
 def test_iteration_resumes_by_one_integer(folders: dict[str, str]) -> None:
@@ -201,6 +204,25 @@ def test_iteration_resumes_by_one_integer(folders: dict[str, str]) -> None:
     again = TokenStream(folders, sequence_length=16, seed=2)
     again.load_state_dict({**stream.state_dict(), "samples": 20})
     assert [window.tolist() for _, window in zip(range(30), again)] == first[20:]
+
+
+def test_a_position_does_not_depend_on_how_weights_are_written(folders: dict[str, str]) -> None:
+    """Shares decide the order: whole numbers, fractions, a 0 left out and a domain that only comes later are the
+    same."""
+    two = {name: folders[name] for name in "ac"}
+    stream = TokenStream(two, sequence_length=16, weights={"a": 3, "c": 1})
+    stream.samples = 40
+    later = [(50 * 16, {"b": 1.0})]
+    for other in (
+        TokenStream(two, sequence_length=16, weights={"a": 0.75, "c": np.float32(0.25)}),
+        TokenStream(folders, sequence_length=16, weights={"a": 3.0, "b": 0, "c": 1.0}),
+        TokenStream(folders, sequence_length=16, weights={"a": 3.0, "c": 1.0}, changes=later),
+    ):
+        other.load_state_dict(stream.state_dict())
+        assert np.array_equal(other.batch(0, 50), stream.batch(0, 50))
+    other.samples = 51
+    with pytest.raises(StreamMismatch, match="up to there"):
+        stream.load_state_dict(other.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -253,6 +275,10 @@ def test_a_pickled_stream_opens_its_shards_again(folders: dict[str, str]) -> Non
 def test_what_does_not_fit_is_refused(folders: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\['d'\]"):
         TokenStream(folders, sequence_length=16, weights={"a": 1, "d": 1})
+    with pytest.raises(UsageError, match="concatenate, best_fit"):
+        TokenStream(folders, sequence_length=16, packing="bestfit")
+    with pytest.raises(StreamMismatch):
+        TokenStream(folders, sequence_length=16).load_state_dict({"samples": 3})
     with pytest.raises(UsageError, match="no tokens"):
         TokenStream({"empty": write_shards(tmp_path / "empty", [[]])}, sequence_length=16)
     with pytest.raises(HeadwaterError, match="tokenizer"):
