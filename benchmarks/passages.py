@@ -27,7 +27,7 @@ from corpus.buffers import utf8_buffers
 from corpus.dedup.counting import Tally
 from corpus.dedup.cuts import Limits
 from corpus.dedup.passages import repeated_passages
-from corpus.dedup.windows import anchor_keys, window_keys
+from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from corpus.segment import new_scratch, split_words
 from corpus.spans import cut_lengths
 from pipelines.commands.inputs import Inputs
@@ -57,7 +57,7 @@ def ours_in_two_places(text: pa.ChunkedArray, counts: list[int], size: int) -> n
     anchors = anchor_keys(text, size)
     tally = Tally()
     tally.add(anchors)
-    windows = window_keys(text, size, np.unique(anchors[tally.of(anchors)[0] > 1]))
+    windows = window_keys(text, size, anchor_set(np.unique(anchors[tally.of(anchors)[0] > 1])))
     tally = Tally()
     tally.add(windows.keys)
     twice = tally.of(windows.keys)[0] > 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from corpus.dedup.counting import FirstPlaces, Tally
 from corpus.dedup.cuts import Limits, Marks, spans_to_cut
-from corpus.dedup.windows import anchor_keys, window_keys
+from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from corpus.spans import span_table
 
 NO_MARKS = Marks(np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -31,7 +31,7 @@ def repeated_passages(tables: Callable[[], Iterable[pa.Table]], limits: Limits) 
     for table in tables():
         anchors = anchor_keys(table["text"], limits.size)
         counts, _ = tally.of(anchors)
-        windows = window_keys(table["text"], limits.size, np.unique(anchors[counts > 1]))
+        windows = window_keys(table["text"], limits.size, anchor_set(np.unique(anchors[counts > 1])))
         again = first.repeated(windows.keys, windows.rows + np.uint64(documents), windows.words)
         marks = Marks(windows.rows[again].astype(np.int64), windows.words[again].astype(np.int64))
         documents += len(table)

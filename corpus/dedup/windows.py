@@ -44,12 +44,12 @@ def anchor_keys(text: pa.Array | pa.ChunkedArray, size: int) -> npt.NDArray[np.u
 
 
 def window_keys(text: pa.Array | pa.ChunkedArray, size: int, shared: npt.NDArray[np.uint64]) -> Places:
-    """The windows of `size` words whose anchor is one of `shared` (non-zero keys, in any order)."""
+    """The windows of `size` words whose anchor is in `shared`, an `anchor_set`."""
     data, offsets = utf8_buffers(text)
     longest = int(np.diff(offsets).max(initial=0))
     most = _most_words(offsets)
     out = Places(np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint32))
-    count = _windows(data, offsets, new_scratch(longest), size, *_work(longest), _hash_set(shared), out)
+    count = _windows(data, offsets, new_scratch(longest), size, *_work(longest), shared, out)
     return Places(out.keys[:count].copy(), out.rows[:count].copy(), out.words[:count].copy())
 
 
@@ -125,8 +125,8 @@ def _anchors(data, offsets, scratch, size, runs, anchors, keys, out):  # type: i
     return at
 
 
-def _hash_set(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Open addressing, at most half full; 0, which is no key, is an empty slot."""
+def anchor_set(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A hash table of anchors (non-zero keys): open addressing, at most half full; 0 is an empty slot."""
     slots = np.zeros(1 << max(1, (2 * len(keys)).bit_length()), np.uint64)
     _fill(slots, keys)
     return slots

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import spans, table
 from corpus.dedup.cuts import KINDS, Limits, Marks, spans_to_cut
+from corpus.dedup.exchange import Exchange, write_rows
 from corpus.dedup.passages import NO_MARKS
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
@@ -23,7 +24,7 @@ from pipelines.sections.passages import PassageParameters
 from pipelines.stages.dedup_layout import group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.passages_lines import BoilerplateParameters, BoilerplateStage, LineParameters, SiteLineStage
-from pipelines.stages.passages_shuffle import codes_of, documents_and_keep, participants, read_back, whole
+from pipelines.stages.passages_shuffle import codes_of, documents_and_keep, participants, whole
 from pipelines.stages.passages_windows import (
     AnchorStage,
     RepeatStage,
@@ -33,6 +34,7 @@ from pipelines.stages.passages_windows import (
 )
 
 _ROWS_A_GROUP = 1 << 16
+_MARKS_HELD = 1 << 24  # that are sorted together, at 33 bytes each
 GROUP_MARK_SCHEMA = pa.schema(
     [
         pa.field("code", pa.uint32(), nullable=False),  # of the document in its group
@@ -91,6 +93,7 @@ class MarkStage(Stage[GroupParameters]):
     """dedup/repeats + dedup/boilerplate -> dedup/marks/dump=D/G.parquet: what they say of a group, by document"""
 
     name: ClassVar[str] = "marks"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "passages"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -109,22 +112,30 @@ class MarkStage(Stage[GroupParameters]):
         ]
 
     def run(self, task: Task) -> Counts:
-        """Read the group's marks of all ranges and write them sorted."""
-        repeats, boilerplate = task.inputs
-        parts = []
-        for folder, place in ((repeats, task.arguments["windows"]), (boilerplate, task.arguments["lines"])):
-            first, last = place << 32, (place + 1 << 32) - 1
-            rows = read_back(self, folder, "document", first, last, self.parameters.partitions)
-            codes = rows["document"].to_numpy().astype(np.uint32)  # the lower half: the code in the group
-            kinds = pa.array(np.full(len(rows), folder == boilerplate))
-            parts.append(pa.table([pa.array(codes), rows["place"], kinds], GROUP_MARK_SCHEMA))
-        rows = pa.concat_tables(parts).sort_by([("code", "ascending"), ("place", "ascending"), ("line", "ascending")])
-        counts: Counts = {"documents": 0, "bytes": 0, "marks": len(rows)}
+        """Read the group's marks of all ranges and write them sorted, first those of windows, then those of lines."""
+        counts: Counts = {"documents": 0, "bytes": 0, "marks": 0}
         with table.ShardWriter(self.path(task.output), GROUP_MARK_SCHEMA, dictionary=False) as writer:
-            for at in range(0, len(rows), _ROWS_A_GROUP):
-                writer.write(rows.slice(at, _ROWS_A_GROUP))
+            for folder, kind in zip(task.inputs, ("windows", "lines")):
+                place = task.arguments[kind]
+                paths = [self.path(f"{folder}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
+                exchange = Exchange(paths, "document", place << 32, (place + 1 << 32) - 1)
+                for window in exchange.windows(_MARKS_HELD, 1):
+                    parts = [rows for _, rows in exchange.read(window)]
+                    if parts:
+                        rows = _sorted(pa.concat_tables(parts), kind == "lines")
+                        counts["marks"] += len(rows)
+                        write_rows(writer, rows, _ROWS_A_GROUP)
+                exchange.close()
             writer.metadata = task.stamp(counts)
         return counts
+
+
+def _sorted(rows: pa.Table, line: bool) -> pa.Table:
+    """Marks of one kind by the document's code in its group, then by place."""
+    codes, places = rows["document"].to_numpy().astype(np.uint32), rows["place"].to_numpy()  # the lower half: the code
+    order = np.lexsort((places, codes))
+    columns = [pa.array(codes[order]), pa.array(places[order]), pa.array(np.full(len(rows), line))]
+    return pa.table(columns, GROUP_MARK_SCHEMA)
 
 
 class PassageStage(Stage[CutParameters]):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import table
 from corpus.dedup.counting import FirstPlaces, Tally
-from corpus.dedup.windows import anchor_keys, window_keys
+from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.passages_shuffle import (
     KeyWriter,
@@ -136,7 +136,8 @@ class WindowStage(Stage[WindowParameters]):
     def run(self, task: Task) -> Counts:
         """Write the windows whose anchors are shared."""
         place = task.arguments["place"]
-        shared = read_back(self, task.inputs[-1], "group", place, place, self.parameters.partitions)["key"].to_numpy()
+        rows = read_back(self, task.inputs[-1], "group", place, place, self.parameters.partitions)
+        shared = anchor_set(rows["key"].to_numpy())
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
             keys = KeyWriter(writer, self.parameters.partitions)

@@ -11,7 +11,7 @@ from corpus.dedup.counting import FirstPlaces, Numbering, Tally
 from corpus.dedup.cuts import Limits, Marks, spans_to_cut
 from corpus.dedup.lines import line_keys
 from corpus.dedup.passages import NO_MARKS, repeated_passages
-from corpus.dedup.windows import anchor_keys, window_keys
+from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from corpus.segment import words_of
 from corpus.spans import cut, span_table, spans_of
 
@@ -121,8 +121,8 @@ def test_equal_windows_have_equal_anchors() -> None:
     assert len(keys[0] & keys[1]) >= 1
     anchors = anchor_keys(pa.array(texts), 50)
     assert 0.9 < len(anchors) / (2 * 4951 * 2 / 27) < 1.1
-    assert len(window_keys(pa.array(texts), 50, np.zeros(0, np.uint64)).keys) == 0
-    assert len(window_keys(pa.array(texts), 50, anchors).keys) == 2 * 4951
+    assert len(window_keys(pa.array(texts), 50, anchor_set(anchors[:0])).keys) == 0
+    assert len(window_keys(pa.array(texts), 50, anchor_set(anchors)).keys) == 2 * 4951
 
 
 SITES = st.lists(

@@ -20,7 +20,7 @@ from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.stage import NotPlanned, Task
 from pipelines.sections.passages import PassageParameters
-from pipelines.stages import passages_shuffle
+from pipelines.stages import passages, passages_shuffle
 from pipelines.stages.passages import passage_stages
 
 KEEP = pa.schema([("id", pa.string()), ("keep", pa.bool_())])
@@ -33,6 +33,8 @@ def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small that keys of a shard are written in several goes, and ranges begin and end inside files."""
     monkeypatch.setattr(passages_shuffle, "_ROWS_HELD", 300)
     monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 32)
+    monkeypatch.setattr(passages, "_ROWS_A_GROUP", 8)
+    monkeypatch.setattr(passages, "_MARKS_HELD", 20)
 
 
 def corpus(seed: int, documents: int = 60) -> list[Row]:
