@@ -20,22 +20,21 @@ def match_probability(similarity: float, bands: int, rows: int) -> float:
 def choose_bands(threshold: float, recall: float, noise: float = 0.2, most: int = 256) -> tuple[int, int]:
     """The (bands, rows) with the fewest minima that find pairs at `threshold` with probability `recall`.
 
-    Pairs at half the threshold, which share boilerplate and no more, may be found with probability `noise` at most:
-    each costs a comparison. Raises UsageError where no choice of at most `most` minima does both.
+    Pairs at half the threshold, which share boilerplate and no more, should be found with probability `noise` at most:
+    each costs a comparison. Where no choice of at most `most` minima does both, the one that finds fewest of them is
+    taken. Raises UsageError where none reaches the recall.
     """
-    best: tuple[int, int] | None = None
+    found: list[tuple[float, int, int, int]] = []
     for rows in range(1, most + 1):
         missed = 1 - threshold**rows
         if missed >= 1:
             break
         bands = math.ceil(math.log1p(-recall) / math.log(missed)) if missed > 0 else 1
-        if match_probability(threshold / 2, bands, rows) > noise:
-            continue
-        if bands * rows <= most and (best is None or bands * rows < best[0] * best[1]):
-            best = (bands, rows)
-    if best is None:
+        if bands * rows <= most:
+            found.append((max(noise, match_probability(threshold / 2, bands, rows)), bands * rows, bands, rows))
+    if not found:
         raise UsageError(
             f"no bands x rows of at most {most} minima find pairs at {threshold} with probability {recall}; "
             "ask for less recall, or a higher threshold"
         )
-    return best
+    return min(found)[2:]

@@ -119,6 +119,16 @@ def test_the_default_scheme_is_the_choice_for_its_target() -> None:
     assert choose_bands(0.8, 0.9995) == (Scheme().bands, Scheme().rows)
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6])
+def test_a_low_threshold_gets_what_finds_fewest_others(threshold: float) -> None:
+    bands, rows = choose_bands(threshold, 0.9995)
+    noise = match_probability(threshold / 2, bands, rows)
+    assert match_probability(threshold, bands, rows) >= 0.9995
+    for other in range(1, 9):
+        least = next(n for n in range(1, 10**6) if match_probability(threshold, n, other) >= 0.9995)
+        assert least * other > 256 or match_probability(threshold / 2, least, other) >= noise > 0.2
+
+
 def test_an_impossible_recall_is_refused() -> None:
     with pytest.raises(UsageError, match="ask for less recall"):
         choose_bands(0.05, 0.999999, most=64)
