@@ -38,7 +38,10 @@ class Shard:
 
 
 class TokenShards:
-    """The shards of one folder, in order. Made by `open_shards`."""
+    """The shards of one folder, in order. Made by `open_shards`.
+
+    `fingerprint` is a hash of their contents: the checksums of tokens and indexes, as the manifest has them, in order.
+    """
 
     def __init__(self, folder: str, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -58,6 +61,9 @@ class TokenShards:
         self.num_documents = sum(shard.num_documents for shard in self.shards)
         self.num_bytes = sum(shard.num_bytes for shard in self.shards)
         self.checksums = {name: str(entry["xxh3"]) for name, entry in manifest["files"].items()}
+        names, sums = [entry["name"] for entry in manifest["shards"]], self.checksums
+        content = "".join(f"{sums[f'{name}.bin']} {sums[f'{name}.idx']}\n" for name in names)
+        self.fingerprint = xxhash.xxh3_128_hexdigest(content.encode())
         self._offsets = lru_cache(maxsize=16)(self._read_offsets)
 
     def __reduce__(self) -> tuple[type["TokenShards"], tuple[str, Mapping[str, Any]]]:
@@ -166,7 +172,10 @@ def _check_size(path: str, expected: int) -> None:
 
 def _checksum(path: str) -> str:
     digest = xxhash.xxh3_128()
-    with storage.open_input(path) as file:
-        while block := file.read(_READ):
-            digest.update(block)
+    try:
+        with storage.open_input(path) as file:
+            while block := file.read(_READ):
+                digest.update(block)
+    except FileNotFoundError:
+        raise CorruptShard(path, "the file is missing") from None
     return digest.hexdigest()

@@ -24,6 +24,7 @@ import xxhash
 from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
 from tokenizer.shard_blocks import ShardBlocks, parse_blocks
+from tokenizer.shard_format import ITEM_BYTES, index_bytes
 from tokenizer.shard_index import DocumentIndex
 from tokenizer.shards import TokenShards
 from train.cache import BlockCache
@@ -74,7 +75,7 @@ class RemoteShards:
         self._shards = shards
         self._cache = cache
         self._block_bytes = int(shards.manifest["block_bytes"])
-        self.part_tokens = self._block_bytes // 4
+        self.part_tokens = self._block_bytes // ITEM_BYTES
         self._mapped: OrderedDict[tuple[int, str, int], npt.NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
         self.index = lru_cache(maxsize=64)(self._open_index)
@@ -87,7 +88,7 @@ class RemoteShards:
         """The address of each `tokens[i]` of shard `shards[i]`, and what has to be kept alive while it is read."""
         blocks, within = np.divmod(tokens, self.part_tokens)
         held = [self._block(shard, "bin", block) for shard, block in zip(shards.tolist(), blocks.tolist())]
-        return np.array([block.ctypes.data for block in held], np.int64) + 4 * within, held
+        return np.array([block.ctypes.data for block in held], np.int64) + ITEM_BYTES * within, held
 
     def fetch(self, shard: int, block: int) -> None:
         """Have a block of tokens on disk."""
@@ -154,8 +155,9 @@ class RemoteShards:
 
         kept = self._cache.map(expected, lambda: read_again(lambda: storage.read_bytes(path), intact, path, 0), intact)
         sums = parse_blocks(kept[:], path)
-        if sums.block_bytes != self._block_bytes:
-            raise CorruptShard(
-                path, f"its blocks have {sums.block_bytes:,} bytes, the manifest's {self._block_bytes:,}"
-            )
+        entry = self._shards.shards[shard]
+        sizes = {"bin": ITEM_BYTES * entry.num_tokens, "idx": index_bytes(entry.num_documents)}
+        if (sums.block_bytes, sums.sizes) != (self._block_bytes, sizes):  # or reading would run over the end of a block
+            found = ", ".join(f".{suffix} of {size:,} bytes" for suffix, size in sums.sizes.items())
+            raise CorruptShard(path, f"{found} in blocks of {sums.block_bytes:,} are not what the manifest says")
         return sums

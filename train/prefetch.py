@@ -69,13 +69,14 @@ class Prefetcher:
             if plan is None:
                 self._stop.set()
                 return
-            for block, fetch in plan(position, count):
-                if block in asked:
-                    asked.move_to_end(block)
-                elif self._hand_on(fetch):
-                    asked[block] = None
-                    if len(asked) > REMEMBERED:
-                        asked.popitem(last=False)
+            with contextlib.suppress(HeadwaterError):  # best-fit packing reads indexes to plan
+                for block, fetch in plan(position, count):
+                    if block in asked:
+                        asked.move_to_end(block)
+                    elif self._hand_on(fetch):
+                        asked[block] = None
+                        if len(asked) > REMEMBERED:
+                            asked.popitem(last=False)
             position += count
             del plan
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -107,13 +106,6 @@ class DomainTokens:
         self.num_tokens = int(self._bounds[-1])
         if self.num_tokens == 0:
             raise UsageError(f"domain {name} has no tokens; leave it out of the mixture or give it documents")
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the shards' contents: the checksums of tokens and indexes, as the manifest has them, in order."""
-        checksums, names = self.shards.checksums, [shard["name"] for shard in self.shards.manifest["shards"]]
-        content = (f"{checksums[f'{name}.bin']} {checksums[f'{name}.idx']}\n" for name in names)
-        return xxhash.xxh3_128_hexdigest("".join(content).encode())
 
     def parts(self, starts: Array, lengths: Array, targets: Array, part: int | None = None) -> Array:
         """Spans of the circle (first token, tokens, where they are to be written) cut where shards end.

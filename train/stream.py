@@ -124,7 +124,7 @@ class TokenStream:
         self._interleave = Interleave([Phase(weights=self._row(given), start=start) for start, given in steps])
         self._keys = [xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()) for name in self.names]
         self._constants = [sequence_length, seed, packing, self._block, self._window]
-        self._contents = {source.name: source.fingerprint for source in self.sources}
+        self._contents = {source.name: source.shards.fingerprint for source in self.sources}
         ahead = min(WINDOW_TOKENS, sum(source.num_tokens for source in self.sources)) // sequence_length
         self._prefetcher = Prefetcher(self._blocks, max(1, ahead)) if cache else None
         self.is_remote = cache is not None

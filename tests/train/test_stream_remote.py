@@ -20,6 +20,7 @@ from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
 from train import blocks
 from train.dataset import TokenLoader
+from train.prefetch import Fetch, Prefetcher
 from train.stream import TokenStream, micro_batches
 
 BLOCK = 1024  # bytes
@@ -170,6 +171,43 @@ def test_shards_without_block_checksums_are_refused(s3_bucket: str, tmp_path: Pa
     storage.write_json(f"{s3_bucket}/old/manifest.json", manifest)
     with pytest.raises(UsageError, match="without block checksums"):
         TokenStream({"old": f"{s3_bucket}/old"}, sequence_length=4, cache_folder=str(tmp_path / "cache"))
+
+
+def test_a_manifest_of_other_files_is_refused(s3_bucket: str, tmp_path: Path) -> None:
+    """One that promises more tokens than there are would be read over the end of a block."""
+    folder = write_shards(tmp_path / "cut", [[np.arange(9)]])
+    manifest = storage.read_json(f"{folder}/manifest.json")
+    manifest["shards"][0]["tokens"] = 12
+    for info in storage.list_files(folder):
+        storage.write_bytes(f"{s3_bucket}/cut/{info.path.rsplit('/', 1)[1]}", storage.read_bytes(info.path))
+    storage.write_json(f"{s3_bucket}/cut/manifest.json", manifest)
+    stream = TokenStream({"cut": f"{s3_bucket}/cut"}, sequence_length=4, cache_folder=str(tmp_path / "cache"))
+    with pytest.raises(CorruptShard, match=r"00000\.blocks.*\.bin of 36 bytes.*not what the manifest says"):
+        stream.batch(0, 3)
+    stream.close()
+
+
+def test_fetching_ahead_goes_on_after_a_failure() -> None:
+    """Planning reads indexes where samples are packed, and may fail as any reading."""
+
+    class Plan:
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def blocks(self, first: int, count: int) -> list[tuple[object, Fetch]]:
+            if first == 0:
+                raise HeadwaterError("the index is away")
+            return [(first, lambda: self.asked.append(first))]
+
+    plan = Plan()
+    prefetcher = Prefetcher(plan.blocks, 1000)
+    prefetcher.seek(0)
+    deadline = time.monotonic() + 20
+    while len(plan.asked) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    prefetcher.close()
+    assert min(plan.asked) == 256
 
 
 def test_workers_of_a_data_loader_share_the_cache(
