@@ -92,3 +92,4 @@ bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.
 	$(BIN)/python benchmarks/packing.py $(HEADWATER_DATA)/text/en/*.zst
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/train_memory.py
+	$(BIN)/python benchmarks/ablation.py

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = recipe_from(arguments)
     corpus = _corpus(recipe, arguments)
     fewest = len(corpus.sizes) + 2
-    runs = arguments.runs or max(fewest, 4 * len(corpus.sizes))
+    runs = max(fewest, 4 * len(corpus.sizes)) if arguments.runs is None else arguments.runs
     if runs < fewest:
         raise UsageError(f"--runs {runs}: the law of {len(corpus.sizes)} domains needs {fewest} proxies or more")
     fitting = Fitting(
