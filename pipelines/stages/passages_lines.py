@@ -15,12 +15,12 @@ from corpus import table
 from corpus.dedup.counting import Tally
 from corpus.dedup.lines import line_keys
 from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
     KeyWriter,
     documents_of,
     groups_of,
     kept_documents,
-    range_tasks,
     read_range,
     write_marks,
 )
@@ -95,7 +95,7 @@ class BoilerplateStage(Stage[BoilerplateParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range of sites, over the groups of all dumps."""
-        return range_tasks(self, "dedup/boilerplate", done["site_lines"], self.parameters.partitions)
+        return tasks_over(self, "dedup/boilerplate", done["site_lines"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
         """Count the documents of each site and line, then mark the lines, but for the first document of each."""

@@ -21,12 +21,12 @@ import pyarrow as pa
 from corpus import table
 from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
-from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, fingerprint
-from pipelines.stages.dedup_layout import group_name
+from pipelines.engine.stage import Counts, Source, Stage, Task
+from pipelines.stages import dedup_layout
+from pipelines.stages.dedup_layout import gathered, group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
 
-LARGEST_GROUP = 256  # shards
 _ROW_BITS = 24
 _ROWS_HELD = 1 << 22  # keys that are sorted by range together
 _ROWS_A_GROUP = 1 << 16  # of marks
@@ -164,20 +164,10 @@ class SortedWriter:
         self._held = []
 
 
-def range_tasks(stage: Stage, folder: str, inputs: Sequence[Task], partitions: int) -> list[Task]:
-    """A task per range of keys, each over all groups; hashed once, however many of both there are."""
-    every = Source("", fingerprint([task.fingerprint for task in inputs]))
-    paths = tuple(task.output for task in inputs)
-    tasks = (stage.task(f"{folder}/{part:05d}.parquet", [every], partition=part) for part in range(partitions))
-    return [Task(task.stage, task.output, paths, task.arguments, task.fingerprint) for task in tasks]
-
-
 def whole(done: Mapping[str, Sequence[Task]], name: str, partitions: int) -> Source:
     """All ranges of an earlier stage as one input; raise NotPlanned where one is missing: its keys would look new."""
-    tasks = done[name]
-    if len(tasks) != partitions:
-        raise NotPlanned(f"needs all {partitions} partitions of {name}, and has {len(tasks)}")
-    return Source(tasks[0].output.rsplit("/", 1)[0], fingerprint([task.fingerprint for task in tasks]))
+    tasks = dedup_layout.whole(done, name, partitions)
+    return gathered(tasks, tasks[0].output.rsplit("/", 1)[0])
 
 
 def read_back(stage: Stage, folder: str, column: str, first: int, last: int, partitions: int) -> pa.Table:

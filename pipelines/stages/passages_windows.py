@@ -17,13 +17,13 @@ from corpus import table
 from corpus.dedup.counting import FirstPlaces, Tally
 from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
     KeyWriter,
     SortedWriter,
     documents_of,
     groups_of,
     kept_documents,
-    range_tasks,
     read_back,
     read_range,
     whole,
@@ -94,7 +94,7 @@ class SharedAnchorStage(Stage[WindowParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range of keys, over the groups of all dumps."""
-        return range_tasks(self, "dedup/shared_anchors", done["anchors"], self.parameters.partitions)
+        return tasks_over(self, "dedup/shared_anchors", done["anchors"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
         """Count the keys of the range, then tell each group which of its own are shared."""
@@ -163,7 +163,7 @@ class RepeatStage(Stage[WindowParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per range of keys, over the groups of all dumps."""
-        return range_tasks(self, "dedup/repeats", done["windows"], self.parameters.partitions)
+        return tasks_over(self, "dedup/repeats", done["windows"], self.parameters.partitions)
 
     def run(self, task: Task) -> Counts:
         """Take the windows as the corpus is stored; all but the first of each repeat it."""

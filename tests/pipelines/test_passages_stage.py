@@ -229,7 +229,7 @@ def test_a_missing_partition_stops_the_run(tmp_path: Path) -> None:
     done = write(tmp_path, cut_up(corpus(2), [60]))
     done["anchors"] = stages["anchors"].plan(done)
     done["shared_anchors"] = stages["shared_anchors"].plan(done)[:2]
-    with pytest.raises(NotPlanned, match="needs all 3 partitions of shared_anchors, and has 2"):
+    with pytest.raises(NotPlanned, match="needs all 3 parts of shared_anchors, and has 2"):
         stages["windows"].plan(done)
 
 
