@@ -28,6 +28,8 @@ from tokenizer.train import Merges
 BOS = "<｜begin▁of▁sentence｜>"
 EOS = "<｜end▁of▁sentence｜>"
 SPECIAL_TOKENS = 2 + len(NEVER_IN_UTF8)
+# Options of the library's BPE model that change ids, and that are not implemented here.
+_CHANGE_IDS = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
 PAD_MULTIPLE = 128  # rows of the model's vocabulary where none are asked for: a multiple that divides over tensor ranks
 
 
@@ -147,8 +149,8 @@ def load_vocabulary(path: str, model_size: int | None = None) -> Vocabulary:
 
 def _parse(value: dict[str, Any], path: str) -> Vocabulary:
     model = value["model"]
-    if model["type"] != "BPE" or any(model.get(key) for key in ("dropout", "byte_fallback", "ignore_merges")):
-        raise HeadwaterError(f"{path}: not a plain BPE model (no dropout, byte_fallback or ignore_merges)")
+    if model["type"] != "BPE" or any(model.get(key) for key in _CHANGE_IDS):
+        raise HeadwaterError(f"{path}: not a plain BPE model (without {', '.join(_CHANGE_IDS)})")
     digits = [step for step in value["pre_tokenizer"].get("pretokenizers", []) if step["type"] == "Digits"]
     if not digits or not all(step["individual_digits"] for step in digits):
         raise HeadwaterError(f"{path}: its pre-tokenizer does not split digits one by one")

@@ -1,6 +1,7 @@
 """`headwater tokenizer`: train a byte-level BPE tokenizer on plain files, and judge one on them beside others."""
 
 import argparse
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ prints UTF-8 bytes a token of each file: for the tokenizer, for its first 8,000,
 vocabulary trained on the same text would give), and for each reference; then what the vocabulary is made of.
 """
 OURS = "this tokenizer"
+MOST_TOKENS = 1 << 24  # far more than any model has; beyond, the tables of training do not fit in memory
 
 
 def register(subparsers: Any) -> None:
@@ -100,8 +102,11 @@ def _register_evaluate(actions: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, train, save; print what came out."""
-    if arguments.vocab_size < len(ALPHABET):
-        raise UsageError(f"--vocab-size {arguments.vocab_size}: the {len(ALPHABET)} bytes of UTF-8 alone need more")
+    if not len(ALPHABET) <= arguments.vocab_size <= MOST_TOKENS:
+        raise UsageError(
+            f"--vocab-size {arguments.vocab_size}: should be from {len(ALPHABET)}, the bytes of UTF-8 alone, to "
+            f"{MOST_TOKENS:,}"
+        )
     size = arguments.vocab_size + SPECIAL_TOKENS
     if arguments.model_vocab_size is not None and arguments.model_vocab_size < size:
         raise UsageError(f"--model-vocab-size {arguments.model_vocab_size}: the vocabulary has {size:,} tokens")
@@ -141,10 +146,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     usage = np.zeros(vocabulary.size, np.int64)
     sums: dict[str, dict[str, Any]] = {name: {} for name in [*encoders, *references]}
     inputs = inputs_from(arguments)
+    shared = {name for name, count in Counter(map(_base, inputs.files)).items() if count > 1}
     status = 0
     for file in inputs.files:
         part = Inputs([file], inputs.text_column, inputs.id_column)
-        name = file.rsplit("/", 1)[-1]
+        name = file if _base(file) in shared else _base(file)
         for batch in part.batches():
             sizes = pc.binary_length(batch["text"]).to_numpy()
             for which, encoder in encoders.items():
@@ -166,6 +172,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.out:
         storage.write_json(arguments.out, report)
     return status
+
+
+def _base(file: str) -> str:
+    return file.rsplit("/", 1)[-1]
 
 
 def _sizes(given: str | None, most: int) -> list[int]:

@@ -81,6 +81,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert set(report["fit"]["same"]["files"]) == {"en.txt", "zh.txt"}
     fits = [report["fit"][name]["files"]["zh.txt"]["bytes_per_token"] for name in ("its first 250 tokens", "same")]
     assert fits[0] < fits[1]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/en.txt").write_text("jumps over\n")
+    same_name = str(tmp_path / "more/en.txt")
+    assert main(["tokenizer", "evaluate", *files, same_name, *options]) == 0
+    assert set(storage.read_json(str(tmp_path / "r.json"))["fit"]["same"]["files"]) == {files[0], same_name, "zh.txt"}
     assert "longest tokens" in capsys.readouterr().out
     assert main(["tokenizer", "evaluate", *files, "--tokenizer", path, "--reference", path]) == 2
     assert main(["tokenizer", "evaluate", *files, "--tokenizer", path, "--sizes", "1000"]) == 2

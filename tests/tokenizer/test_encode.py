@@ -253,6 +253,8 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
         value["pre_tokenizer"]["pretokenizers"][1]["pattern"]["Regex"] = r"\s?\p{L}+"
     elif what == "model":
         value["model"]["type"] = "WordPiece"
+    elif what == "suffix":
+        value["model"]["end_of_word_suffix"] = "</w>"
     elif what == "added":
         value["added_tokens"].append(value["added_tokens"][0] | {"id": 614, "content": "<pad>"})
     elif what == "order":
@@ -272,6 +274,7 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
         ("digits", "does not split digits one by one"),
         ("regex", "pre-tokenizer is not the paper's"),
         ("model", "not a plain BPE model"),
+        ("suffix", "not a plain BPE model"),
         ("added", "added tokens should be"),
         ("order", "does not begin with the 243 bytes"),
         ("merge", "joins or makes a special token"),
