@@ -22,7 +22,8 @@ def summary(recipe: Recipe) -> list[str]:
         lines.append(f"tokens by domain (weight in training): {', '.join(parts)}")
     if model := _json(root, "train/manifest.json"):
         final = model["summary"]["bits_per_byte"]
-        lines.append("bits per byte: " + ", ".join(f"{name} {value:.3f}" for name, value in sorted(final.items())))
+        if figures := [f"{name} {value:.3f}" for name, value in sorted(final.items()) if value is not None]:
+            lines.append("bits per byte: " + ", ".join(figures))
     return lines
 
 

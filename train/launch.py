@@ -36,7 +36,7 @@ def launch(
     ranks were lost more than `restarts` times; each loss is told to `note`.
     """
     for attempt in range(restarts + 1):
-        outcome = _attempt(function, arguments, size)
+        outcome = _attempt(function, arguments, size, attempt)
         if not isinstance(outcome, Lost):
             return outcome
         note(str(outcome) + (f"; starting again ({attempt + 1} of {restarts})" if attempt < restarts else ""))
@@ -50,7 +50,7 @@ class Lost(Exception):
     """A rank ended without a result."""
 
 
-def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int) -> Any:
+def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int, attempt: int) -> Any:
     """What rank 0 returned, or Lost; raise what a rank raised that another attempt would not mend."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train.preload", function.__module__])
@@ -58,7 +58,7 @@ def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int
     ranks, ends = [], []
     for rank in range(size):
         ours, theirs = context.Pipe(duplex=False)
-        variables = dict(os.environ) | environment(rank, size, rank, size, "127.0.0.1", port)
+        variables = dict(os.environ) | environment(rank, size, rank, size, "127.0.0.1", port, attempt)
         process = context.Process(target=run_rank, args=(theirs, variables, function, arguments), daemon=True)
         process.start()
         theirs.close()

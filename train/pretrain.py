@@ -28,6 +28,7 @@ from train.export import export_model
 from train.loop import Display, Trainer
 from train.metrics import Metrics, MetricsLog
 from train.parallel import parallelise
+from train.ranks import is_first_attempt
 from train.settings import OPERATIONAL, TrainSettings
 from train.stream import TokenStream
 from train.validate import BitsPerByte
@@ -53,10 +54,10 @@ def pretrain(
 
     The summary holds no times: on the same mesh, device and number of threads it is the same for every run of
     the same settings and data, interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
-    `restart` discards checkpoints first, `replace` those of another run. Raises
-    UsageError for settings that do not fit the machine or the data,
-    OtherRun where `out` holds another run's checkpoints, PeerLost where another process of the run failed,
-    HeadwaterError where a place cannot be written.
+    `restart` discards checkpoints first (not those of this run, where a launcher starts it again), `replace` those of
+    another run. Raises UsageError for settings that do not fit the machine or the data, OtherRun where `out` holds
+    another run's checkpoints, PeerLost where another process of the run failed, HeadwaterError where a place cannot be
+    written.
     """
     if storage.scheme(out) == "https":
         raise UsageError(f"{out}: a web address can be read but not written; give a folder or s3://")
@@ -99,7 +100,7 @@ def pretrain(
         trainer = Trainer(
             settings, parallel, stream, validation, checkpoints, metrics, display, world, stage_one=stage_one
         )
-        if restart:
+        if restart and is_first_attempt():
             checkpoints.clear()
         trainer.run()
         metrics.close()

@@ -13,7 +13,9 @@ class PeerLost(HeadwaterError):
     """Another process of the run ended or fell silent."""
 
 
-def environment(rank: int, size: int, local_rank: int, local_size: int, address: str, port: int) -> dict[str, str]:
+def environment(
+    rank: int, size: int, local_rank: int, local_size: int, address: str, port: int, attempt: int = 0
+) -> dict[str, str]:
     """What a launcher sets for a process, under the names that torchrun gives them."""
     values = {
         "RANK": rank,
@@ -22,6 +24,7 @@ def environment(rank: int, size: int, local_rank: int, local_size: int, address:
         "LOCAL_WORLD_SIZE": local_size,
         "MASTER_ADDR": address,
         "MASTER_PORT": port,
+        "TORCHELASTIC_RESTART_COUNT": attempt,
     }
     return {name: str(value) for name, value in values.items()}
 
@@ -29,6 +32,11 @@ def environment(rank: int, size: int, local_rank: int, local_size: int, address:
 def is_launched(variables: Mapping[str, str] = os.environ) -> bool:
     """Whether a launcher started this process as one of several."""
     return "RANK" in variables and int(variables.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_attempt(variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether no launcher started this process again in the place of one that was lost."""
+    return variables.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
 
 
 def attempted(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
@@ -44,7 +52,7 @@ def attempted(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple
         return ("lost", str(error)) if isinstance(error.__cause__, OSError) else ("lasting", error)
     except Exception as error:
         traceback.print_exc()
-        return "lost", f"rank {os.environ['RANK']} failed: {type(error).__name__}: {str(error).splitlines()[0]}"
+        return "lost", f"rank {os.environ['RANK']} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,10 +64,18 @@ def submit(arguments: argparse.Namespace) -> int:
         _fill(Path(folder), recipe)
         until = ["--until", arguments.until] if arguments.until else []
         variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
-        job = client.submit_job(
-            entrypoint=" ".join(["python", "-m", "pipelines", "run", "recipe.yaml", *until]),
-            runtime_env={"working_dir": folder, "env_vars": variables | {"PYTHONUNBUFFERED": "1"}},
-        )
+        what: dict[str, Any] = {
+            "entrypoint": " ".join(["python", "-m", "pipelines", "run", "recipe.yaml", *until]),
+            "runtime_env": {"working_dir": folder, "env_vars": variables | {"PYTHONUNBUFFERED": "1"}},
+        }
+        try:
+            job = client.submit_job(**what)
+        except RuntimeError as error:
+            first = str(error).partition("\n")[0]
+            raise HeadwaterError(
+                f"the job server at {arguments.address} took no job ({first}); it may still be starting, and of two clusters "
+                "on one machine each needs a --dashboard-agent-listen-port of its own"
+            ) from None
         print(f"job {job} at {arguments.address}", flush=True)
         return asyncio.run(_follow(client, job))
 
@@ -97,7 +106,11 @@ def absolute(recipe: Recipe) -> Recipe:
         else item.model_copy(update={"files": [_absolute(path) for path in item.files]})
         for item in recipe.inputs
     ]
-    return recipe.model_copy(update={"root": _absolute(recipe.root), "inputs": inputs})
+    changes: dict[str, Any] = {"root": _absolute(recipe.root), "inputs": inputs}
+    if recipe.train and recipe.train.reuse_stage_one:
+        shorter = _absolute(recipe.train.reuse_stage_one)
+        changes["train"] = recipe.train.model_copy(update={"reuse_stage_one": shorter})
+    return recipe.model_copy(update=changes)
 
 
 def _absolute(path: str) -> str:

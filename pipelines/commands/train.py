@@ -18,6 +18,7 @@ from pipelines.stages import stages_of
 from pipelines.stages.train import TrainStage, require_torch
 from train.config import MODELS
 from train.launch import launch
+from train.mesh import ParallelDims
 from train.ranks import is_launched
 from train.settings import TrainSettings
 
@@ -197,6 +198,8 @@ def _explain(error: Any) -> str:
         return str(said)
     option = f"--{str(error['loc'][0]).replace('_', '-')}"
     inner = "".join(f" {part}" for part in error["loc"][1:])
+    if error["type"] == "extra_forbidden":
+        said = "unknown; the valid names are: " + ", ".join(ParallelDims.model_fields)
     return f"{option}{inner} {error['input']}: {said}"
 
 

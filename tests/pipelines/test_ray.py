@@ -42,7 +42,8 @@ def expected(crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The job server of a head started with `ray start --head`, on ports and in a folder of its own."""
-    ports = {name: free_port() for name in ("port", "dashboard-port", "ray-client-server-port")}
+    names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port")
+    ports = {name: free_port() for name in names}
     ray = str(Path(sys.executable).with_name("ray"))
     options = [f"--{name}={port}" for name, port in ports.items()]
     folder = tmp_path_factory.mktemp("ray", numbered=False)

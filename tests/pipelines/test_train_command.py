@@ -138,6 +138,8 @@ def test_several_processes_are_one_run(
     assert ours["domains"] == theirs["domains"]
     assert main(command(folders, out, "--mesh", "pp=x")) == 2
     assert "--mesh pp x: Input should be a valid integer" in capsys.readouterr().err
+    assert main(command(folders, out, "--mesh", "pp=2,qq=2")) == 2
+    assert "--mesh qq 2: unknown; the valid names are: pp, dp, tp" in capsys.readouterr().err
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

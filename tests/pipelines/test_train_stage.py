@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from small_run import small_recipe
 from token_folders import write_shards
 
 from corpus import storage
 from corpus.errors import HeadwaterError
+from pipelines.commands.submit import absolute
 from pipelines.engine import pipeline
 from pipelines.engine.outputs import is_intact, read_stamp
 from pipelines.engine.stage import NotPlanned, Task
 from pipelines.sections.train import TrainParameters
 from pipelines.stages import train as stage_module
 from pipelines.stages.train import TrainStage
+from pipelines.summary import summary
 from train.metrics import read_metrics
 
 PARAMETERS = TrainParameters(threads=1, steps=6, batch_size=4, sequence_length=16, warmup_steps=2, validate_every=3)
@@ -147,3 +150,15 @@ def test_missing_torch_is_a_message_with_the_mend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(HeadwaterError, match=r"pip install 'headwater\[train\]'"):
         stage_module.require_torch()
+
+
+def test_the_summary_has_bits_per_byte_where_they_were_measured(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, tmp_path)
+    for bits, lines in (({}, []), ({"web": 1.25, "code": None}, ["bits per byte: web 1.250"])):
+        storage.write_json(str(tmp_path / "train/manifest.json"), {"summary": {"bits_per_byte": bits}})
+        assert summary(recipe) == lines
+
+
+def test_a_job_finds_the_shorter_run_that_its_recipe_names() -> None:
+    recipe = small_recipe("crawl", "root", train={"reuse_stage_one": "shorter/train"})
+    assert absolute(recipe).train.reuse_stage_one == f"{Path.cwd()}/shorter/train"

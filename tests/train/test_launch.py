@@ -55,7 +55,13 @@ def data(folders: dict[str, str]) -> RunData:
 
 
 def rank_of_a_run(
-    settings: TrainSettings, given: RunData, out: str, log: str, doomed: int = 0, at: int | None = None
+    settings: TrainSettings,
+    given: RunData,
+    out: str,
+    log: str,
+    doomed: int = 0,
+    at: int | None = None,
+    restart: bool = False,
 ) -> dict:
     """One process: it keeps the samples it reads in `log`, and kills itself, once, if told so."""
     rank, batch = os.environ.get("RANK", "0"), TokenStream.batch
@@ -73,7 +79,7 @@ def rank_of_a_run(
 
     TokenStream.batch = watched
     try:
-        return pretrain(settings, given, out, Display())
+        return pretrain(settings, given, out, Display(), restart=restart)
     finally:
         TokenStream.batch = batch
 
@@ -122,12 +128,15 @@ def test_a_run_through_five_meshes_is_one_run(
 
 
 def test_on_one_mesh_it_is_the_same_to_the_bit(text_shards: dict[str, str], tmp_path: Path, s3_bucket: str) -> None:
-    """Killed on either rank and started again by the launcher, its checkpoints in an object store."""
+    """Killed and started again by the launcher, with checkpoints in an object store, which only the first discards."""
     settings, given, notes = on(ParallelDims(dp=2), steps=12, restarts=2), data(text_shards), []
     straight, out, log = str(tmp_path / "straight"), f"{s3_bucket}/killed", str(tmp_path)
     expected = launch(rank_of_a_run, (settings, given, straight, log), 2, restarts=0, note=notes.append)
     assert notes == []
-    assert launch(rank_of_a_run, (settings, given, out, log, 1, 5), 2, restarts=1, note=notes.append) == expected
+    killed = (settings, given, out, log, 1, 5, True)
+    assert launch(rank_of_a_run, killed, 2, restarts=1, note=notes.append) == expected
+    begun = [path for path in tmp_path.glob("*.samples") if path.read_text().startswith("0 ")]
+    assert len(begun) == 2  # the straight run and the first attempt; the second went on
     assert notes == ["rank 1 of 2 was ended by SIGKILL; starting again (1 of 1)"]
     assert losses(out) == losses(straight)
 
