@@ -73,8 +73,8 @@ def submit(arguments: argparse.Namespace) -> int:
         except RuntimeError as error:
             first = str(error).partition("\n")[0]
             raise HeadwaterError(
-                f"the job server at {arguments.address} took no job ({first}); it may still be starting, and of two clusters "
-                "on one machine each needs a --dashboard-agent-listen-port of its own"
+                f"the job server at {arguments.address} took no job ({first}); it may still be starting, and of two "
+                "clusters on one machine each needs a --dashboard-agent-listen-port of its own"
             ) from None
         print(f"job {job} at {arguments.address}", flush=True)
         return asyncio.run(_follow(client, job))
