@@ -9,8 +9,8 @@ a large one (RegMix, Liu et al. 2024, arXiv 2407.01492). Three steps, of which t
    1), L = c + k exp(sum_j t_j r_j), for each target: c is the loss that no mixture removes, t_j how fast a share of
    domain j lowers (below 0) or raises what is above it. As shares sum to 1, log k is one constant with the t_j and is
    added to each: L = c + exp(rates . shares).
-3. `best_mixture` finds the shares with the lowest mean of predicted losses under the cap. The law is convex in the
-   shares, so there is one lowest value and descent finds it.
+3. `best_mixture` finds the shares with the lowest mean of predicted losses among the blends of what was trained. The
+   law is convex in the shares, so there is one lowest value and descent finds it.
 
 `leave_one_out` is the honest error: each run predicted by the law of the others.
 """
@@ -101,21 +101,26 @@ def leave_one_out(shares: Floats, losses: Floats) -> Floats:
     return np.array([fit(shares[keep], losses[keep]).predict(shares[~keep])[0] - losses[~keep][0] for keep in others])
 
 
-def best_mixture(laws: Sequence[Law], most: Floats) -> Floats:
-    """The shares with the lowest mean of predicted losses, none above `most`: projected gradient descent."""
-    rates = np.array([law.rates for law in laws])
+def best_mixture(laws: Sequence[Law], trained: Floats) -> Floats:
+    """The shares with the lowest mean of predicted losses among all blends of the mixtures of the proxies.
 
-    def loss(shares: Floats) -> float:
-        return float(np.exp(rates @ shares).mean())
+    Outside of these (float64 [runs, domains]) the law was never tested: where no run leaves a domain out, it knows
+    nothing of how much that costs. What is under the cap stays so in any blend. Projected gradient descent.
+    """
+    rates = np.array([trained @ law.rates for law in laws])
+    runs = len(trained)
 
-    shares, step = nearest_mixture(np.full(rates.shape[1], 1 / rates.shape[1]), most), 1.0
+    def loss(blend: Floats) -> float:
+        return float(np.exp(rates @ blend).mean())
+
+    blend, step, most = np.full(runs, 1 / runs), 1.0, np.ones(runs)
     for _ in range(_STEPS):
-        slope = rates.T @ np.exp(rates @ shares) / len(laws)
-        trial = nearest_mixture(shares - step * slope, most)
-        if loss(trial) < loss(shares):
-            shares, step = trial, step * 2
+        slope = rates.T @ np.exp(rates @ blend) / len(laws)
+        trial = nearest_mixture(blend - step * slope, most)
+        if loss(trial) < loss(blend):
+            blend, step = trial, step * 2
         elif step < 1e-12:
             break
         else:
             step /= 2
-    return shares
+    return blend @ trained

@@ -90,7 +90,7 @@ class Fitting:
         losses = {name: np.array([proxy.bits_per_byte[name] for proxy in self.proxies]) for name in self.corpus.targets}
         laws = {name: fit(shares, values) for name, values in losses.items()}
         errors = {name: leave_one_out(shares, values) for name, values in losses.items()}
-        best = best_mixture(list(laws.values()), self.most)
+        best = best_mixture(list(laws.values()), shares)
         confirmed = self._proxy("chosen", best)
         return {
             "domains": {name: {"tokens": self.corpus.sizes[name], "most": most} for name, most in self._most().items()},
