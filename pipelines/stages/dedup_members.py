@@ -16,7 +16,7 @@ from numba import njit
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
-from corpus.dedup.exchange import Exchange
+from corpus.dedup.exchange import Exchange, row_groups
 from corpus.dedup.ordinals import first_ordinal, shard_of
 from corpus.kernels import mix64
 from pipelines.engine.stage import Counts, Stage, Task
@@ -51,6 +51,7 @@ class MemberStage(Stage[MemberParameters]):
     """signatures/dump=D/* (+ verdicts) + dedup/components.json -> dedup/members/dump=D/GGGGG.parquet, by component"""
 
     name: ClassVar[str] = "members"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "dedup"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -157,7 +158,8 @@ def _write_run(writer: table.ShardWriter, waiting: list[pa.Table]) -> None:
     rows = pa.concat_tables(waiting).combine_chunks() if waiting else None
     waiting.clear()
     if rows is not None and len(rows):
-        order = pa.array(np.lexsort((rows["ordinal"].to_numpy(), rows["place"].to_numpy())))
+        place = rows["place"].to_numpy()
+        order = np.lexsort((rows["ordinal"].to_numpy(), place))
         size = max(1, _BYTES_A_GROUP * len(rows) // max(1, rows.nbytes))
-        for at in range(0, len(rows), size):
-            writer.write(rows.take(order.slice(at, size)))
+        for first, end in row_groups(place[order], size):
+            writer.write(rows.take(pa.array(order[first:end])))

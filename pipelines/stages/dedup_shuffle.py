@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus import table
 from corpus.dedup.bands import keys_of_kind, sort_keys
 from corpus.dedup.exact import hash_columns
-from corpus.dedup.exchange import Exchange, write_rows
+from corpus.dedup.exchange import Exchange, row_groups
 from corpus.dedup.ordinals import shard_of
 from corpus.dedup.takedown import Rules, taken_down
 from pipelines.engine.stage import Counts, Stage, Task
@@ -106,7 +106,8 @@ def _write_run(writer: table.ShardWriter, waiting: list[list[Keys]]) -> None:
         for some in waiting:
             some[kind] = (keys[:0], rows[:0])
         key, row = sort_keys(keys, rows)
-        write_rows(writer, pa.table([pa.array(key), pa.array(row)], KEY_SCHEMA), _KEYS_A_GROUP)
+        for first, end in row_groups(key, _KEYS_A_GROUP):
+            writer.write(pa.table([pa.array(key[first:end]), pa.array(row[first:end])], KEY_SCHEMA))
     waiting.clear()
 
 
@@ -114,6 +115,7 @@ class TextStage(KeyStage[KeyParameters]):
     """signatures/dump=D/* -> dedup/texts/dump=D/GGGGG.parquet: (key of the text, row within the group), sorted"""
 
     name: ClassVar[str] = "texts"
+    version: ClassVar[int] = 2
     columns: ClassVar[tuple[str, ...]] = ("text_hash",)
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -131,7 +133,7 @@ class ShuffleStage(KeyStage[ShuffleParameters]):
     """signatures/dump=D/* and dedup/copies/** -> dedup/shuffle/dump=D/GGGGG.parquet: (key, row within the group)"""
 
     name: ClassVar[str] = "shuffle"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     columns: ClassVar[tuple[str, ...]] = ("bands", "shingles", "url_hash")
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_dedup_keepers import DOCUMENTS, members_of
 
 from corpus import table
-from corpus.dedup.exchange import Exchange, Window, write_rows
+from corpus.dedup.exchange import Exchange, Window, row_groups, write_rows
 from corpus.dedup.keep import Members, elect, policy_order
 from corpus.dedup.large import elect_in_parts
 from corpus.dedup.minhash import Scheme, Signatures
@@ -74,6 +74,30 @@ def test_a_key_of_many_rows_is_alone_in_its_window(tmp_path: Path) -> None:
     windows = list(Exchange([str(path)], "key", 0, TOP).windows(40, 1))
     assert [window for window in windows if window.hot] == [Window(5, 5, True)]
     assert len(windows) <= 10
+
+
+def test_a_key_that_has_some_rows_in_every_file_is_known_to_be_large(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{number}.parquet") for number in range(20)]
+    for path in paths:
+        keys = np.sort(np.r_[chance.integers(0, TOP, 2000, np.uint64), np.full(600, 2**63, np.uint64)])
+        with table.ShardWriter(path, SCHEMA, packed=SCHEMA.names) as writer:
+            groups = list(row_groups(keys, 1000))
+            for first, end in groups:
+                writer.write(pa.table([keys[first:end], np.arange(first, end, dtype=np.uint32)], SCHEMA))
+        assert [end for _, end in groups] == [first for first, _ in groups[1:]] + [2600]
+        assert all(0 < end - first <= 1000 for first, end in groups)
+    exchange = Exchange(paths, "key", 0, TOP)
+    windows = list(exchange.windows(8000, 1))
+    assert [window for window in windows if window.hot] == [Window(2**63, 2**63, True)]
+    assert all(sum(len(rows) for _, rows in exchange.read(window)) < 10_000 for window in windows if not window.hot)
+
+
+@given(st.lists(st.integers(0, 9), max_size=300), st.integers(1, 40))
+def test_row_groups_cover_all_rows(keys: list[int], size: int) -> None:
+    groups = list(row_groups(np.array(sorted(keys), np.uint64), size))
+    assert [row for first, end in groups for row in range(first, end)] == list(range(len(keys)))
+    assert all(end - first <= size for first, end in groups)
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_the_answer_does_not_depend_on_how_it_is_cut(
 
 
 @settings(max_examples=5, deadline=None)
-@given(st.integers(0, 1000), st.lists(st.integers(0, 9), min_size=1, max_size=3), st.integers(6000, 9000))
+@given(st.integers(0, 1000), st.lists(st.integers(0, 9), min_size=1, max_size=3), st.integers(18000, 24000))
 def test_a_few_kilobytes_are_enough(
     tmp_path_factory: pytest.TempPathFactory, seed: int, shape: list[int], budget: int
 ) -> None:
