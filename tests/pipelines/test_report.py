@@ -277,7 +277,8 @@ def test_page_in_a_browser(tmp_path: Path, browser: Any, width: int, scheme: str
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert browser.title == "test · Headwater report"
     shown = browser.execute_script(
-        "return [...document.querySelectorAll('section:not(#signals) svg')].filter((one) => one.checkVisibility()).length"
+        "return [...document.querySelectorAll('section:not(#signals) svg')]"
+        ".filter((one) => one.checkVisibility()).length"
     )
     assert shown == 6
     ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
