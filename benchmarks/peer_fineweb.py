@@ -7,6 +7,8 @@ is deduplicated by MinHash on its own, as FineWeb v1.1 does. Other languages are
 A text that stands in several documents is filtered once, which changes nothing but the time.
 """
 
+import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.data import Document
-from peer_datatrove import LANGUAGES, deduplicate
+from peer_datatrove import LANGUAGES
 from peer_filters import chain
 
 
@@ -27,6 +29,14 @@ def filtered(texts: list[str], language: str) -> dict[str, str]:
         if all(step.filter(document) is True for step in filters):
             kept[text] = document.text
     return kept
+
+
+def deduplicated(path: Path, language: str) -> list[str]:
+    """The ids that MinHash leaves, by a process of its own: with jieba loaded, datatrove cannot copy its pipeline."""
+    out = path.with_name("kept.json")
+    script = Path(__file__).with_name("peer_datatrove.py")
+    subprocess.run([sys.executable, str(script), str(path), language, str(out)], check=True, stderr=subprocess.DEVNULL)
+    return json.loads(out.read_text())["kept"]
 
 
 def main() -> None:
@@ -44,7 +54,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "documents.parquet"
                 pq.write_table(pa.table({"id": list(by_id), "text": list(by_id.values())}), path)
-                kept, _ = deduplicate(str(path), language)
+                kept = deduplicated(path, language)
             print(f"{language} {dump}: {len(kept)} of {len(by_id)} stay", flush=True)
             found["id"] += kept
             found["text"] += [by_id[name] for name in kept]
