@@ -55,4 +55,4 @@ def test_rayjob_runs_a_command_and_recipe_that_exist_with_the_pinned_ray() -> No
     assert (ROOT / words[2]).exists()
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == pins["ray"]
-    assert f"ray:{pins['ray']}-" in (ROOT / "deploy/Dockerfile").read_text()
+    assert f"ARG RAY={pins['ray']}-" in (ROOT / "deploy/Dockerfile").read_text()
