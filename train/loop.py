@@ -131,7 +131,7 @@ class Trainer:
             used = self._utilisation(rate)
             speed = {"tokens_per_second": round(rate, 1)} | ({} if used is None else {"utilisation": round(used, 4)})
             self.metrics.append(record | speed)
-            self._save_if_due()
+            self._save_if_due(time.monotonic() - start)
             now = time.monotonic()
             done = self.step - first
             self.display.step(
@@ -227,16 +227,13 @@ class Trainer:
             figures["all"] = sum(found.values(), start=BitsPerByte(0.0, 0, 0.0)).bits_per_byte
         return figures
 
-    def _save_if_due(self) -> None:
-        """Save at the end of a phase of the schedule, at the end of the run, and when rank 0's clock says so.
-
-        One is begun early enough to be whole when the interval ends, so that no more than the interval is ever lost.
-        """
+    def _save_if_due(self, step_seconds: float) -> None:
+        """Save at the end of a phase of the schedule, at the end of the run, and when rank 0's clock says so."""
         self.checkpoints.wait(0)  # raises what went wrong with the last
         steps, batch = self.settings.steps, self.settings.tokens_per_step
         ends = {end // batch for end in phase_ends(steps * batch)}
         interval = self.settings.checkpoint_seconds
-        overdue = time.monotonic() - self._saved_at + self.checkpoints.seconds >= interval
+        overdue = is_overdue(time.monotonic() - self._saved_at, interval, self.checkpoints.seconds, step_seconds)
         due = self.step == steps or self.step in ends or (overdue and not (interval and self.checkpoints.busy))
         if not self.world.control.agree(due):
             return
@@ -254,3 +251,12 @@ class Trainer:
             "model": get_model_state_dict(self.parallel.model),
             "optimizer": get_optimizer_state_dict(self.parallel.model, self.optimizer, options=_FLAT),
         }
+
+
+def is_overdue(waited: float, interval: float, writing: float, step: float) -> bool:
+    """Whether a checkpoint must begin now, to be whole `interval` seconds after the last began.
+
+    So that no more than the interval is ever lost: writing takes as long as it did the last time (half of the interval,
+    until one has been written), and the next look at the clock is a step away.
+    """
+    return waited + (writing or interval / 2) + step >= interval

@@ -16,7 +16,7 @@ from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
 from train.checkpoint import OtherRun
 from train.init import initialise
-from train.loop import Display, StepReport
+from train.loop import Display, StepReport, is_overdue
 from train.metrics import read_metrics
 from train.model import Transformer
 from train.pretrain import RunData, choose_device, pretrain, shared_vocabulary
@@ -341,3 +341,11 @@ def test_a_place_that_cannot_be_written_is_said(text_shards: dict[str, str], tmp
             pretrain(SETTINGS, data(text_shards), out, Recorder())
     with pytest.raises(UsageError, match="not written"):
         pretrain(SETTINGS, data(text_shards), "https://example.com/x", Recorder())
+
+
+def test_a_checkpoint_is_whole_when_its_interval_ends() -> None:
+    assert is_overdue(0, 0, 0, 1)
+    assert [is_overdue(waited, 300, 0, 10) for waited in (139, 140)] == [False, True]  # the first: half of the interval
+    for writing in (1.0, 40.0, 299.0):
+        begun = next(waited for waited in range(0, 400, 7) if is_overdue(waited, 300, writing, 7))
+        assert begun == 0 or 300 - 14 - writing < begun <= 300 - writing
