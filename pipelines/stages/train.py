@@ -62,9 +62,10 @@ class TrainStage(Stage[TrainParameters]):
         size, restarts = self.parameters.mesh.world, self.parameters.restarts
         if not _on_ray():
             return launch(self.train, (task,), size, restarts=restarts, note=_say)
-        if not self._is_gang:
+        gpus = self._wants_gpus()
+        if not (self._is_gang or gpus):
             return self.train(task)
-        return run_gang(self.train, (task,), size, gpus=self._wants_gpus(), restarts=restarts, note=_say)
+        return run_gang(self.train, (task,), size, gpus=gpus, restarts=restarts, note=_say)
 
     def _wants_gpus(self) -> bool:
         import ray
