@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
@@ -18,6 +19,7 @@ from corpus.contamination.index import Index, build_index
 from pipelines.engine.outputs import file_entry
 from pipelines.engine.stage import Counts, Source, Stage, Task
 from pipelines.sections.decontaminate import BenchmarkSet, DecontaminateParameters
+from pipelines.stages.annotate import annotate
 
 FOLDER = "contamination"
 INDEX = "contamination/index.json"
@@ -99,21 +101,18 @@ class ContaminationStage(Stage[MatchParameters]):
 
     def run(self, task: Task) -> Counts:
         """Scan a shard, a row group at a time."""
-        documents, index = task.inputs
+        _, index = task.inputs
         version = storage.read_json(self.path(index))["fingerprint"]
         matcher = _matcher(self.path(FOLDER), version, self.parameters.least_share)
-        counts: Counts = {"documents": 0, "bytes": 0, "benchmarks": {}}
-        with table.ShardWriter(self.path(task.output), match.SCHEMA) as writer:
-            for batch in table.iter_batches(self.path(documents), ["id", "length", "text"]):
-                found = matcher.match(batch["id"], batch["text"])
-                writer.write(found)
-                counts["documents"] += len(batch)
-                counts["bytes"] += int(batch["length"].to_numpy().sum())
-                for matches in found["matches"].to_pylist():
-                    for name in {one["benchmark"] for one in matches}:
-                        counts["benchmarks"][name] = counts["benchmarks"].get(name, 0) + 1
-            writer.metadata = task.stamp(counts)
-        return counts
+
+        def found_in(documents: pa.Table, counts: Counts) -> pa.Table:
+            found = matcher.match(documents["id"], documents["text"])
+            for matches in found["matches"].to_pylist():
+                for name in {one["benchmark"] for one in matches}:
+                    counts["benchmarks"][name] = counts["benchmarks"].get(name, 0) + 1
+            return found
+
+        return annotate(self, task, match.SCHEMA, found_in, benchmarks={})
 
 
 class ContaminatedStage(Stage[MatchParameters]):

@@ -22,6 +22,7 @@ from pipelines.engine.stage import Counts, NoParameters, Stage, Task
 from pipelines.recipe import Recipe
 from pipelines.sections.filter import FilterParameters
 from pipelines.sections.inputs import CrawlInput
+from pipelines.stages.annotate import annotate
 from pipelines.stages.decontaminate import decontaminate_stages
 from pipelines.stages.safety import safety_stages
 from pipelines.stages.scores import score_stages
@@ -104,16 +105,12 @@ class MeasureStage(Stage[NoParameters]):
 
     def run(self, task: Task) -> Counts:
         """Measure a shard, a row group at a time."""
-        counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), QUALITY_SCHEMA) as writer:
-            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "length", "text"]):
-                signals = measure.measure(documents["text"])
-                columns = [documents["id"], *signals.columns]
-                writer.write(pa.Table.from_arrays(columns, schema=QUALITY_SCHEMA))
-                counts["documents"] += len(documents)
-                counts["bytes"] += int(documents["length"].to_numpy().sum())
-            writer.metadata = task.stamp(counts)
-        return counts
+
+        def measured(documents: pa.Table, counts: Counts) -> pa.Table:
+            columns = [documents["id"], *measure.measure(documents["text"]).columns]
+            return pa.Table.from_arrays(columns, schema=QUALITY_SCHEMA)
+
+        return annotate(self, task, QUALITY_SCHEMA, measured)
 
 
 class VerdictStage(Stage[VerdictParameters]):

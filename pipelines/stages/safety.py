@@ -16,6 +16,7 @@ from corpus.safety.lists import PlaceList, read_list
 from corpus.safety.personal import personal_spans
 from pipelines.engine.stage import Counts, NoParameters, Source, Stage, Task
 from pipelines.sections.safety import SafetyParameters
+from pipelines.stages.annotate import annotate
 
 SAFETY_SCHEMA = pa.schema([pa.field("id", pa.string()), *signals.SCHEMA])
 LISTS_SCHEMA = pa.schema(
@@ -65,18 +66,15 @@ class PersonalStage(Stage[PersonalParameters]):
 
     def run(self, task: Task) -> Counts:
         """Scan a shard, a row group at a time; the counts say how many spans there are of each kind."""
-        counts: Counts = {"documents": 0, "bytes": 0, "kinds": dict.fromkeys(sorted(self.parameters.kinds), 0)}
-        with table.ShardWriter(self.path(task.output), spans.SCHEMA) as writer:
-            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "length", "text"]):
-                found = personal_spans(documents["text"])
-                found = _of_kinds(found, self.parameters.kinds)
-                writer.write(spans.span_table(documents["id"], found))
-                for kind in pc.value_counts(found.kinds).to_pylist():
-                    counts["kinds"][kind["values"]] += kind["counts"]
-                counts["documents"] += len(documents)
-                counts["bytes"] += int(documents["length"].to_numpy().sum())
-            writer.metadata = task.stamp(counts)
-        return counts
+
+        def found_in(documents: pa.Table, counts: Counts) -> pa.Table:
+            found = _of_kinds(personal_spans(documents["text"]), self.parameters.kinds)
+            for kind in pc.value_counts(found.kinds).to_pylist():
+                counts["kinds"][kind["values"]] += kind["counts"]
+            return spans.span_table(documents["id"], found)
+
+        kinds = dict.fromkeys(sorted(self.parameters.kinds), 0)
+        return annotate(self, task, spans.SCHEMA, found_in, kinds=kinds)
 
 
 class SafetyStage(Stage[NoParameters]):
@@ -96,15 +94,12 @@ class SafetyStage(Stage[NoParameters]):
 
     def run(self, task: Task) -> Counts:
         """Measure a shard, a row group at a time."""
-        counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), SAFETY_SCHEMA) as writer:
-            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "length", "text"]):
-                shares = signals.trade_shares(documents["text"])
-                writer.write(pa.Table.from_arrays([documents["id"], *shares.columns], schema=SAFETY_SCHEMA))
-                counts["documents"] += len(documents)
-                counts["bytes"] += int(documents["length"].to_numpy().sum())
-            writer.metadata = task.stamp(counts)
-        return counts
+
+        def shares_of(documents: pa.Table, counts: Counts) -> pa.Table:
+            shares = signals.trade_shares(documents["text"])
+            return pa.Table.from_arrays([documents["id"], *shares.columns], schema=SAFETY_SCHEMA)
+
+        return annotate(self, task, SAFETY_SCHEMA, shares_of)
 
 
 class ListStage(Stage[ListParameters]):
