@@ -20,6 +20,7 @@ from numba import njit
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
+from corpus.dedup.exact import hash_binary
 from corpus.dedup.minhash import Scheme
 from corpus.kernels import mix64
 from pipelines.engine.stage import Counts, Stage, Task
@@ -109,14 +110,14 @@ def shard(where: Corpus, first: int, count: int, scheme: Scheme) -> pa.Table:
         pa.StringArray.from_buffers(
             count, pa.py_buffer(np.arange(0, 32 * count + 1, 32, dtype=np.int32)), pa.py_buffer(digits)
         ),
-        pa.FixedSizeListArray.from_arrays(pa.array(bands.ravel()), scheme.bands),
-        pa.ListArray.from_arrays(
-            pa.array(np.arange(0, SHINGLES * count + 1, SHINGLES, dtype=np.int32)), pa.array(sketch.ravel())
+        hash_binary(bands),
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * SHINGLES), count, [None, pa.py_buffer(sketch)]).cast(
+            pa.large_binary()
         ),
         pa.array(np.full(count, SHINGLES, np.int32)),
         pa.array(lengths),
         pa.array(1_500_000_000 + _DAY * (lengths % 2000), pa.timestamp("s", "UTC")),
-        pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), count, [None, pa.py_buffer(texts)]),
+        hash_binary(texts),
         pa.array(np.zeros(count, np.uint64)),
         pa.nulls(count, pa.string()),
         pa.nulls(count, pa.string()),

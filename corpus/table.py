@@ -97,6 +97,7 @@ class ShardWriter:
             compression="none" if self.packed or not self.level else "zstd",
             compression_level=self.level if self.level and not self.packed else None,
             use_dictionary=self.dictionary,
+            write_statistics=_ordered(self.schema),
             column_encoding=dict.fromkeys(self.packed, "DELTA_BINARY_PACKED") or None,
         )
         return self
@@ -105,7 +106,8 @@ class ShardWriter:
         """Write the rows as one row group (nothing for no rows)."""
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
         if len(table):
-            self._writer.write_table(table.cast(self.schema), row_group_size=len(table))
+            fitting = table if table.schema.equals(self.schema) else table.cast(self.schema)
+            self._writer.write_table(fitting, row_group_size=len(table))
             self.num_rows += len(table)
 
     def __exit__(
@@ -124,6 +126,17 @@ class ShardWriter:
                 self._stack.__exit__(type(failure), failure, failure.__traceback__)
                 raise
         self._stack.__exit__(kind, error, trace)
+
+
+def _ordered(schema: pa.Schema) -> list[str] | bool:
+    """The columns whose smallest and largest values the footer tells, or True for all: not those of bytes, which are
+    hashes, and may be long."""
+    names = [
+        field.name
+        for field in schema
+        if not (pa.types.is_fixed_size_binary(field.type) or pa.types.is_large_binary(field.type))
+    ]
+    return names if len(names) < len(schema) else True
 
 
 def open_shard(path: str) -> pq.ParquetFile:

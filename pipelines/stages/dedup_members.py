@@ -79,8 +79,8 @@ class MemberStage(Stage[MemberParameters]):
         schema = self._schema(task)
         with table.ShardWriter(self.path(task.output), schema, level=0, dictionary=False) as writer:
             waiting: list[pa.Table] = []
-            for rows in self._members(task):
-                waiting.append(rows.cast(schema))
+            for rows in self._members(task, schema):
+                waiting.append(rows)
                 counts["documents"] += len(rows)
                 counts["bytes"] += pc.sum(rows["length"]).as_py() or 0
                 if sum(some.nbytes for some in waiting) * 3 > self.parameters.budget:  # joined, and a part sorted
@@ -100,7 +100,7 @@ class MemberStage(Stage[MemberParameters]):
         ]
         return pa.schema([*added, *(signed.field(name).remove_metadata() for name in COLUMNS)])
 
-    def _members(self, task: Task) -> Iterator[pa.Table]:
+    def _members(self, task: Task, schema: pa.Schema) -> Iterator[pa.Table]:
         """The rows that are in a component, shard by shard."""
         numbers, components = self._components(task)
         verdicts = {path for path in task.inputs if path.startswith("verdicts/")}
@@ -127,8 +127,7 @@ class MemberStage(Stage[MemberParameters]):
                             pa.array(np.full(some, NOT_JUDGED) if failed is None else failed[here]),
                         ]
                         picked = batch.take(pa.array(rows[here] - first))
-                        names = ["place", "component", "ordinal", "failed_rules", *COLUMNS]
-                        yield pa.table([*added, *picked.columns], names)
+                        yield pa.table([*added, *picked.columns], schema)
                     at += some
                     first += len(batch)
             base += count

@@ -22,7 +22,6 @@ from corpus.dedup.ordinals import shard_of
 from corpus.dedup.takedown import Rules, taken_down
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import gathered, grouped, planned_layout, read_layout, whole
-from pipelines.stages.dedup_signatures import flat
 
 _KEYS_A_GROUP = 1 << 16  # rows of a row group: what a range of keys reads too much is at most two of them a run
 HELD_BYTES = 13  # a key while a run is collected, and 20 more for those of one kind while they are sorted
@@ -156,7 +155,7 @@ class ShuffleStage(KeyStage[ShuffleParameters]):
 
     def keys(self, batch: pa.Table, rows: npt.NDArray[np.uint32], fresh: npt.NDArray[np.uint32]) -> list[Keys]:
         """One kind a band, of documents that have words and are no copies; and all URLs."""
-        bands = flat(batch["bands"], np.uint64).reshape(len(batch), -1)
+        bands = hash_columns(batch["bands"])
         worded = fresh[batch["shingles"].to_numpy()[fresh] > 0]
         found = [(keys_of_kind(bands[worded, band], band), worded) for band in range(bands.shape[1])]
         if self.parameters.urls:

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
-from corpus.dedup.exact import text_hashes, url_hashes
+from corpus.buffers import utf8_buffers
+from corpus.dedup.exact import hash_binary, hash_columns, text_hashes, url_hashes
 from corpus.dedup.minhash import Scheme, Signatures, sign_with_minima
 from corpus.document import SCHEMA as DOCUMENT_SCHEMA
 from pipelines.engine.stage import Counts, Stage, Task
@@ -37,17 +38,18 @@ class SignatureParameters(BaseModel):
 
 
 def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
-    """The table signatures/dump=D/N.parquet, in the row order of the documents."""
-    bands = scheme.bands
-    values = pa.list_(pa.uint32(), bands * scheme.rows)
+    """The table signatures/dump=D/N.parquet, in the row order of the documents.
+
+    Band keys and sketches are bytes, little-endian: `np.frombuffer(value, np.uint64)` and `np.uint32`. They are most of
+    the table, and a list of numbers takes ten times as long to read, and four times to write.
+    """
+    values = pa.list_(pa.uint32(), scheme.bands * scheme.rows)
     extra = [pa.field("minima", values, nullable=False)] if minima else []  # `hashvalues` of datasketch, affine32
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("bands", pa.list_(pa.uint64(), bands), nullable=False),  # bucket keys; zeros: no words
-            pa.field(
-                "sketch", pa.list_(pa.uint32()), nullable=False
-            ),  # distinct shingle hashes, ascending, the smallest
+            pa.field("bands", pa.binary(8 * scheme.bands), nullable=False),  # uint64 bucket keys; zeros: no words
+            pa.field("sketch", pa.large_binary(), nullable=False),  # uint32: the smallest shingle hashes, ascending
             pa.field("shingles", pa.int32(), nullable=False),  # distinct shingle hashes; more than the sketch if cut
             pa.field("length", pa.int64(), nullable=False),  # UTF-8 bytes of text
             DOCUMENT_SCHEMA.field("date"),
@@ -69,7 +71,7 @@ class SignatureStage(Stage[SignatureParameters]):
     """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
 
     name: ClassVar[str] = "signatures"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     folder: ClassVar[str] = "signatures"
     group: ClassVar[str] = "dedup"
 
@@ -99,8 +101,8 @@ def signature_table(documents: pa.Table, scheme: Scheme, minima: bool) -> pa.Tab
     signatures, values = sign_with_minima(documents["text"], scheme)
     columns = [
         documents["id"],
-        pa.FixedSizeListArray.from_arrays(pa.array(signatures.bands.ravel()), scheme.bands),
-        pa.ListArray.from_arrays(pa.array(signatures.offsets.astype(np.int32)), pa.array(signatures.values)),
+        hash_binary(signatures.bands),
+        sketch_binary(signatures),
         pa.array(signatures.shingles),
         documents["length"],
         documents["date"],
@@ -113,16 +115,14 @@ def signature_table(documents: pa.Table, scheme: Scheme, minima: bool) -> pa.Tab
     return pa.table(columns, signature_schema(scheme, minima))
 
 
+def sketch_binary(signatures: Signatures) -> pa.Array:
+    """The column of sketches of some signatures."""
+    buffers = [None, pa.py_buffer(signatures.offsets * 4), pa.py_buffer(signatures.values)]
+    return pa.Array.from_buffers(pa.large_binary(), len(signatures.shingles), buffers)
+
+
 def signatures_of(rows: pa.Table) -> Signatures:
     """The arrays of a signature table (or of some of its rows)."""
-    return Signatures(
-        flat(rows["bands"], np.uint64).reshape(len(rows), rows.schema.field("bands").type.list_size),
-        flat(rows["sketch"], np.uint32),
-        np.cumsum(np.r_[0, pc.list_value_length(rows["sketch"]).to_numpy()]).astype(np.int64),
-        rows["shingles"].to_numpy(),
-    )
-
-
-def flat(lists: pa.ChunkedArray, dtype: type) -> np.ndarray:
-    """The values of all lists of a column, one after another."""
-    return np.concatenate([np.zeros(0, dtype), *(chunk.flatten().to_numpy() for chunk in lists.chunks)])
+    data, offsets = utf8_buffers(rows["sketch"])
+    values = data[: offsets[-1]].view(np.uint32)
+    return Signatures(hash_columns(rows["bands"]), values, offsets // 4, rows["shingles"].to_numpy())

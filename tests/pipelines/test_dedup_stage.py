@@ -380,7 +380,7 @@ def test_a_stored_signature_loads_into_datasketch(tmp_path: Path) -> None:
     loaded = [MinHash(num_perm=100, seed=1, scheme="affine32", hashvalues=values) for values in stored]
     for sketch, signature in zip(rows["sketch"].to_pylist(), loaded):
         again = MinHash(num_perm=100, seed=1, scheme="affine32", hashfunc=lambda value: value)
-        again.update_batch(sketch)
+        again.update_batch(np.frombuffer(sketch, np.uint32))
         assert again == signature
     assert loaded[0].jaccard(loaded[1]) == np.mean(np.array(stored[0]) == np.array(stored[1]))
 
