@@ -23,6 +23,7 @@ All arithmetic after the targets is on exact rationals, so that a plan does not 
 floats appear when it is written out, each the nearest to its rational.
 """
 
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal
@@ -146,8 +147,9 @@ def make_plan(
 
     For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is
     (before); `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1);
-    `epochs`, how often it is seen; `capped`, whether the cap gives it less than others get for the same target.
-    `shortfall` is how much of the budget cannot be met at `epoch_cap`.
+    `epochs`, how often it is seen; `capped`, whether the cap gives it less than others get for the same target; `met`,
+    what it gives of its target's share of the budget (at most 1). `shortfall` is how much of the budget cannot be met
+    at `epoch_cap`.
     """
     cluster_weights = dict(cluster_weights or {})
     shares = targets(sizes, method, weights, temperature, cluster_weights)
@@ -168,6 +170,7 @@ def make_plan(
             "weight": float(given[name] / total) if total else 0.0,
             "epochs": float(given[name] / sizes[name]) if sizes.get(name) else 0.0,
             "capped": share > 0 and (total < wanted or given[name] < level * share),
+            "met": float(min(given[name] / (share * wanted), Fraction(1))) if share * wanted else 1.0,
         }
         for name, share in sorted(shares.items())
     ]
@@ -206,3 +209,25 @@ def resolve(plan: Mapping[str, Any], tokens: Mapping[str, int], budget: int | No
         budget=budget,
         cluster_weights={int(least): weight for least, weight in plan["cluster_weights"].items()},
     )
+
+
+def with_languages(plan: Mapping[str, Any], parts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """The plan with `languages` in each domain, what it holds of each language, and a list of the same name with a row
+    for each language: its size, and `natural`, `target`, `weight` and `epochs` as a domain has them.
+
+    `parts` are sizes by domain and language, in the plan's unit. Inside a domain all languages are read alike.
+    """
+    unit = plan["unit"]
+    domains = [
+        domain | {"languages": dict(sorted(parts.get(domain["domain"], {}).items()))} for domain in plan["domains"]
+    ]
+    rows = []
+    for language in sorted({name for domain in domains for name in domain["languages"]}):
+        sizes = [domain["languages"].get(language, 0) for domain in domains]
+        shares = [size / domain[unit] if size else 0.0 for size, domain in zip(sizes, domains)]
+        row = {"language": language, unit: sum(sizes)}
+        for figure in ("natural", "target", "weight"):
+            row[figure] = math.fsum(domain[figure] * share for domain, share in zip(domains, shares))
+        epochs = math.fsum(domain["epochs"] * size for domain, size in zip(domains, sizes))
+        rows.append(row | {"epochs": epochs / row[unit] if row[unit] else 0.0})
+    return dict(plan) | {"domains": domains, "languages": rows}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from corpus import storage
 from pipelines.recipe import Recipe
 from pipelines.report.data import PAPER_TABLE_1
+from pipelines.report.outcome import read_if_there
 from pipelines.sections.inputs import FilesInput
 
 
@@ -13,14 +13,14 @@ def summary(recipe: Recipe) -> list[str]:
     lines = []
     root = recipe.root
     plain = {item.name for item in recipe.inputs if isinstance(item, FilesInput)}
-    if curve := _json(root, "dedup/curve.json"):
+    if curve := read_if_there(root, "dedup/curve.json"):
         points = [point for point in curve["curve"] if point["dump"] not in plain]
         lines.append("removed as duplicates, by number of dumps (the paper's Table 1 in brackets):")
         lines += ["  " + "  ".join(_point(point) for point in points[at : at + 6]) for at in range(0, len(points), 6)]
-    if plan := _json(root, "mixture/tokens.json"):
+    if plan := read_if_there(root, "mixture/tokens.json"):
         parts = [f"{d['domain']} {d['tokens']:,} ({d['weight']:.1%})" for d in plan["domains"]]
         lines.append(f"tokens by domain (weight in training): {', '.join(parts)}")
-    if model := _json(root, "train/manifest.json"):
+    if model := read_if_there(root, "train/manifest.json"):
         final = model["summary"]["bits_per_byte"]
         if figures := [f"{name} {value:.3f}" for name, value in sorted(final.items()) if value is not None]:
             lines.append("bits per byte: " + ", ".join(figures))
@@ -30,8 +30,3 @@ def summary(recipe: Recipe) -> list[str]:
 def _point(point: dict[str, Any]) -> str:
     paper = PAPER_TABLE_1.get(point["dumps"])
     return f"{point['dumps']}: {point['rate']:.1%}" + (f" ({paper}%)" if paper else "")
-
-
-def _json(root: str, name: str) -> Any:
-    path = storage.join(root, name)
-    return storage.read_json(path) if storage.exists(path) else None

@@ -46,14 +46,14 @@ def register(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a row a domain and two columns a plan."""
+    """Print a row a domain and a row a language, with two columns a plan."""
     recipe = recipe_from(arguments)
     counted = _counted(recipe)
     own = recipe.remix.model_copy(update={"budget": recipe.budget})
     sections = {"recipe": own, **{text: _section(own, text) for text in arguments.plans}}
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     console = Console(soft_wrap=True)
-    console.print(_table(counted, plans))
+    console.print(_table(plans))
     for text, plan in plans.items():
         met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"
         console.print(f"{text}: {human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}{met}", highlight=False)
@@ -93,7 +93,8 @@ def _section(own: RemixParameters, text: str) -> RemixParameters:
         raise UsageError(f"plan `{text}`: {place} {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _table(counted: Any, plans: dict[str, Any]) -> Table:
+def _table(plans: dict[str, Any]) -> Table:
+    """A row a domain, and below them a row a language: what there is, and for each plan what is read of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("domain", no_wrap=True)
     table.add_column("text", justify="right")
@@ -101,15 +102,16 @@ def _table(counted: Any, plans: dict[str, Any]) -> Table:
     for text in plans:
         table.add_column(f"{text}\nweight", justify="right")
         table.add_column("\nepochs", justify="right")
-    by_name = {text: {domain["domain"]: domain for domain in plan["domains"]} for text, plan in plans.items()}
-    total = sum(part["train"]["bytes"] for part in counted.values()) or 1
-    for name in sorted({name for domains in by_name.values() for name in domains}):
-        size = counted[name]["train"]["bytes"] if name in counted else 0
-        cells = [name, human_bytes(size), f"{size / total:.1%}"]
-        for domains in by_name.values():
-            domain = domains.get(name)
-            capped = "*" if domain and domain["capped"] else ""
-            cells += [f"{domain['weight']:.1%}", f"{domain['epochs']:.2f}{capped}"] if domain else ["", ""]
-        table.add_row(*cells)
+    for kind in ("domain", "language"):
+        by_name = [{row[kind]: row for row in plan[f"{kind}s"]} for plan in plans.values()]
+        for name in sorted({name for rows in by_name for name in rows}):
+            first = next(rows[name] for rows in by_name if name in rows)
+            cells = [name, human_bytes(first["bytes"]), f"{first['natural']:.1%}"]
+            for rows in by_name:
+                row = rows.get(name)
+                capped = "*" if row and row.get("capped") else ""
+                cells += [f"{row['weight']:.1%}", f"{row['epochs']:.2f}{capped}"] if row else ["", ""]
+            table.add_row(*cells)
+        table.add_section()
     table.caption = "* held at the epoch cap"
     return table

@@ -1,4 +1,4 @@
-"""The sections that later stages wrote themselves, as JSON: mixture, tokenizer, training, and the runs."""
+"""The sections that later stages wrote themselves, as JSON: tokenizer, training, and the runs."""
 
 import json
 from typing import Any
@@ -8,26 +8,10 @@ from corpus import storage
 CURVE_POINTS = 400  # points of a training curve that are drawn; longer runs are averaged
 
 
-def mixture(root: str) -> dict[str, Any] | None:
-    """The mixture before and after remixing: the plan by bytes, and once there are tokens the plan by tokens."""
-    by_bytes, by_tokens = _read(root, "mixture/plan.json"), _read(root, "mixture/tokens.json")
-    if by_bytes is None:
-        return None
-    plan = by_tokens or by_bytes
-    sizes = {row["domain"]: row["bytes"] for row in by_bytes["domains"]}
-    domains = [row | {"bytes": sizes.get(row["domain"], 0)} for row in plan["domains"]]
-    return {
-        "unit": plan["unit"],
-        "epoch_cap": plan["epoch_cap"],
-        "shortfall": plan.get("shortfall", 0),
-        "domains": domains,
-    }
-
-
 def tokenizer(root: str) -> dict[str, Any] | None:
     """What was measured: bytes a token of the whole corpus, and, once it is there, the evaluation on held-out text."""
-    report = _read(root, "tokenizer/report.json")
-    return report and report | {"evaluation": _read(root, "tokenizer/evaluation.json")}
+    report = read_if_there(root, "tokenizer/report.json")
+    return report and report | {"evaluation": read_if_there(root, "tokenizer/evaluation.json")}
 
 
 def training(root: str) -> dict[str, Any] | None:
@@ -40,7 +24,7 @@ def training(root: str) -> dict[str, Any] | None:
         return None
     width = -(-len(records) // CURVE_POINTS)
     groups = [records[start : start + width] for start in range(0, len(records), width)]
-    summary = (_read(root, "train/manifest.json") or {}).get("summary")
+    summary = (read_if_there(root, "train/manifest.json") or {}).get("summary")
     quick: dict[str, float] = next(
         (item["bits_per_byte"] for item in reversed(records) if item.get("bits_per_byte")), {}
     )
@@ -84,6 +68,7 @@ def runs(root: str) -> dict[str, Any] | None:
     return {"runs": len(paths), "stages": stages}
 
 
-def _read(root: str, name: str) -> Any | None:
+def read_if_there(root: str, name: str) -> Any | None:
+    """The value of a JSON file of a run; None where it is not there."""
     path = storage.join(root, name)
     return storage.read_json(path) if storage.exists(path) else None

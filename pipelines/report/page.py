@@ -19,6 +19,7 @@ from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, line_chart
 from pipelines.report.distributions import distributions, drawing
 from pipelines.report.judges import judge_charts, judges
+from pipelines.report.mixture import mixture
 from pipelines.report.passages import passages
 from pipelines.report.removal import removal
 from pipelines.report.safety import safety
@@ -64,7 +65,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "site_view": site_view(recipe.root),
         "judges": judges(recipe),
         "safety": safety(recipe.root),
-        "mixture": outcome.mixture(recipe.root),
+        "mixture": mixture(recipe.root),
         "tokenizer": outcome.tokenizer(recipe.root),
         "training": outcome.training(recipe.root),
         "runs": outcome.runs(recipe.root),
@@ -105,7 +106,7 @@ def render(report: dict[str, Any]) -> str:
         tiles=list(_tiles(report)),
         **judge_charts(),
         **_deduplication(report["deduplication"]),
-        **_mixture(report["mixture"]),
+        mixture_top=_widest(report["mixture"]),
         **_tokenizer(report["tokenizer"]),
         **_training(report["training"]),
     )
@@ -199,12 +200,10 @@ def _binned(sizes: list[dict[str, int]]) -> list[tuple[str, float]]:
     return bins
 
 
-def _mixture(mixture: dict[str, Any] | None) -> dict[str, Any]:
-    if mixture is None:
-        return {}
-    shares = [row[key] for row in mixture["domains"] for key in ("natural", "weight")]
-    has_tokens = bool(mixture["domains"]) and all("tokens" in row for row in mixture["domains"])
-    return {"mixture_top": max(shares, default=0.0) or 1.0, "has_tokens": has_tokens}
+def _widest(mixture: dict[str, Any] | None) -> float:
+    """The largest share that the mixture's bars show."""
+    rows = [row for kind in ("domains", "languages") for row in mixture[kind]] if mixture else []
+    return max((row.get(key, 0.0) for row in rows for key in ("natural", "weight", "read_share")), default=0.0) or 1.0
 
 
 def _tokenizer(tokenizer: dict[str, Any] | None) -> dict[str, Any]:

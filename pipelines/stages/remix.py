@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
 from corpus.errors import UsageError
-from corpus.mixture import Method, make_plan, resolve, seen_class
+from corpus.mixture import Method, make_plan, resolve, seen_class, with_languages
 from corpus.spans import cut_lengths
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
@@ -79,6 +79,7 @@ class DomainStage(Stage[DomainParameters]):
     """
 
     name: ClassVar[str] = "domains"
+    version: ClassVar[int] = 2
     folder: ClassVar[str] = "domains"
     group: ClassVar[str] = "remix"
 
@@ -137,7 +138,7 @@ class DomainStage(Stage[DomainParameters]):
             domain = with_classes(domain, duplicates["cluster_size"].to_numpy(), self.parameters.cluster_weights)
         split = np.where(held_out(duplicates["cluster"], self.parameters.validation), SPLITS[1], SPLITS[0])
         rows = pa.table({"id": documents["id"], "domain": domain, "keep": keep, "split": split}, schema=SCHEMA)
-        counts = count_domains(domain, keep.to_numpy(), split, lengths)
+        counts = count_domains(domain, documents["language"], keep.to_numpy(), split, lengths)
         with table.ShardWriter(self.path(task.output), SCHEMA) as writer:
             writer.write(rows)
             writer.metadata = task.stamp(counts)
@@ -190,8 +191,8 @@ def plan_mixture(domains: Counts, options: MixtureParameters) -> dict[str, Any]:
         cluster_weights=options.cluster_weights,
     )
     for domain in plan["domains"]:
-        domain["validation"] = domains.get(domain["domain"], {}).get("validation", {"documents": 0, "bytes": 0})
-    return plan
+        domain["validation"] = domains.get(domain["domain"], {}).get("validation", _nothing())
+    return with_languages(plan, {name: part["train"]["languages"] for name, part in domains.items()})
 
 
 def shard_of(task: Task) -> str:
@@ -245,15 +246,18 @@ def held_out(clusters: pa.ChunkedArray, share: float) -> npt.NDArray[np.bool_]:
     return hashes < np.uint64(min(int(share * 2**64), 2**64 - 1))
 
 
-def count_domains(domain: pa.Array, keep: npt.NDArray, split: npt.NDArray, lengths: npt.NDArray) -> Counts:
-    """Documents and bytes, all and kept, and what is kept of each domain in each split."""
-    rows = pa.table({"domain": domain, "split": split, "length": lengths}).filter(pa.array(keep))
-    groups = rows.group_by(["domain", "split"], use_threads=False).aggregate([("length", "sum"), ("length", "count")])
+def count_domains(
+    domain: pa.Array, language: pa.ChunkedArray, keep: npt.NDArray, split: npt.NDArray, lengths: npt.NDArray
+) -> Counts:
+    """Documents and bytes, all and kept, and what is kept of each domain in each split, bytes by language too."""
+    columns = {"domain": domain, "split": split, "language": language, "length": lengths}
+    groups = pa.table(columns).filter(pa.array(keep)).group_by(["domain", "split", "language"], use_threads=False)
+    rows = groups.aggregate([("length", "sum"), ("length", "count")]).to_pylist()
     domains: Counts = {}
-    for group in sorted(groups.to_pylist(), key=lambda group: (group["domain"], group["split"])):
-        empty = {name: {"documents": 0, "bytes": 0} for name in SPLITS}
-        of = domains.setdefault(group["domain"], empty)
-        of[group["split"]] = {"documents": group["length_count"], "bytes": group["length_sum"]}
+    for row in sorted(rows, key=lambda row: (row["domain"], row["split"], row["language"])):
+        of = domains.setdefault(row["domain"], {name: _nothing() for name in SPLITS})
+        size = {"documents": row["length_count"], "bytes": row["length_sum"]}
+        add_counts(of[row["split"]], size | {"languages": {row["language"]: row["length_sum"]}})
     return {
         "documents": len(keep),
         "bytes": int(lengths.sum()),
@@ -263,13 +267,18 @@ def count_domains(domain: pa.Array, keep: npt.NDArray, split: npt.NDArray, lengt
     }
 
 
+def _nothing() -> Counts:
+    return {"documents": 0, "bytes": 0, "languages": {}}
+
+
 def write_token_plan(
-    root: str, tokens: Mapping[str, int], budget: int | None, stamp: Mapping[str, Any] | None = None
+    root: str, tokens: Mapping[str, Mapping[str, int]], budget: int | None, stamp: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Resolve the plan with the tokens there are of each domain and write mixture/tokens.json; return it.
+    """Resolve the plan with the tokens there are of each domain, by language, and write mixture/tokens.json; return it.
 
     `stamp` (a task's `stamp(counts)`) goes to the top level, where the file is a task's output.
     """
-    plan = resolve(storage.read_json(storage.join(root, PLAN)), tokens, budget)
+    sizes = {domain: sum(languages.values()) for domain, languages in tokens.items()}
+    plan = with_languages(resolve(storage.read_json(storage.join(root, PLAN)), sizes, budget), tokens)
     storage.write_json(storage.join(root, TOKEN_PLAN), dict(stamp or {}) | plan)
     return plan

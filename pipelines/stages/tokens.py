@@ -89,7 +89,7 @@ class FertilityStage(Stage[NoParameters]):
 
     def run(self, task: Task) -> Counts:
         """Bytes per token by language and domain, of every kept document."""
-        total: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}}
+        total: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}, "training": {}}
         for path in task.inputs[1:]:
             add_counts(total, table.require_metadata(self.path(path))["counts"])
         manifest = storage.read_json(self.path(task.inputs[0]))
@@ -97,6 +97,7 @@ class FertilityStage(Stage[NoParameters]):
         report = {
             "languages": fertility(total["languages"]),
             "domains": fertility(total["domains"]),
+            "training": total["training"],  # tokens by domain and language
             "bytes_per_token": total["bytes"] / total["tokens"] if total["tokens"] else 0.0,
             **{name: manifest[name] for name in ("vocab_size", "conventional_tokens", "model_vocab_size", "hash")},
         }
@@ -105,9 +106,10 @@ class FertilityStage(Stage[NoParameters]):
 
 
 class TokensStage(Stage[BudgetParameters]):
-    """All manifests + mixture/plan.json -> mixture/tokens.json"""
+    """mixture/plan.json + tokenizer/report.json + all manifests -> mixture/tokens.json"""
 
     name: ClassVar[str] = "tokens"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "tokens"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -116,16 +118,15 @@ class TokensStage(Stage[BudgetParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task, which stands for all shards."""
-        return [self.task(TOKEN_PLAN, [*done["mixture"], *done["manifests"]])]
+        return [self.task(TOKEN_PLAN, [*done["mixture"], *done["fertility"], *done["manifests"]])]
 
     def run(self, task: Task) -> Counts:
-        """Count the training tokens of each domain and weigh the mixture anew."""
-        tokens: dict[str, int] = {}
+        """Count the training tokens of each domain by language and weigh the mixture anew."""
+        _, report, *manifests = task.inputs
+        tokens = storage.read_json(self.path(report))["training"]
         counts: Counts = {"documents": 0, "bytes": 0, "tokens": 0}
-        for path in task.inputs[1:]:
+        for path in manifests:
             if path.startswith(f"{FOLDERS['train']}/"):
-                manifest = storage.read_json(self.path(path))
-                tokens[manifest["domain"]] = manifest["tokens"]
-                add_counts(counts, manifest["counts"])
+                add_counts(counts, storage.read_json(self.path(path))["counts"])
         write_token_plan(self.root, tokens, self.parameters.budget, task.stamp(counts))
         return counts

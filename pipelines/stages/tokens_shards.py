@@ -63,6 +63,7 @@ class EncodeStage(Stage[EncodeParameters]):
 
     name: ClassVar[str] = "encoded"
     folder: ClassVar[str] = "tokens/encoded"
+    version: ClassVar[int] = 2
     group: ClassVar[str] = "tokens"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -73,10 +74,10 @@ class EncodeStage(Stage[EncodeParameters]):
         ]
 
     def run(self, task: Task) -> Counts:
-        """Encode what is kept, sort it, and count bytes and tokens by language and domain."""
+        """Encode what is kept, sort it, and count bytes and tokens by language, by domain, and in training by both."""
         *tables, _ = (self.path(path) for path in task.inputs)
         encoder = Encoder(load_vocabulary(self.path("tokenizer/tokenizer.json")), bos=self.parameters.bos)
-        counts: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}}
+        counts: Counts = {"documents": 0, "bytes": 0, "tokens": 0, "languages": {}, "domains": {}, "training": {}}
         parts = [_ENCODED_SCHEMA.empty_table()]
         for batch, marks in texts_to_tokenize(tables, self.parameters.replacements, ["url", "language"]):
             batch, marks = batch.filter(marks["keep"]), marks.filter(marks["keep"])
@@ -85,6 +86,8 @@ class EncodeStage(Stage[EncodeParameters]):
             add_counts(counts, {"documents": len(batch), "bytes": int(size.sum()), "tokens": int(tokens.sum())})
             add_counts(counts["languages"], sum_by(batch["language"].to_pylist(), size, tokens))
             add_counts(counts["domains"], sum_by(marks["domain"].to_pylist(), size, tokens))
+            columns = [marks["domain"], batch["language"], pa.array(tokens)]
+            add_counts(counts["training"], _by_both(columns, pc.equal(marks["split"], "train")))
         rows = pa.concat_tables(parts)
         keys = [("split", "ascending"), ("domain", "ascending"), ("order", "ascending"), ("id", "ascending")]
         indices = pc.sort_indices(rows, keys)
@@ -104,6 +107,16 @@ class EncodeStage(Stage[EncodeParameters]):
         sizes = pc.binary_length(batch["text"])
         columns = [marks["split"], marks["domain"], order, batch["id"], batch["url"], sizes, packed]
         return pa.table(columns, _ENCODED_SCHEMA)
+
+
+def _by_both(columns: Sequence[pa.ChunkedArray | pa.Array], chosen: pa.ChunkedArray) -> Counts:
+    """`{domain: {language: tokens}}` of the chosen documents."""
+    rows = pa.table(columns, ["domain", "language", "tokens"]).filter(chosen)
+    sums = rows.group_by(["domain", "language"], use_threads=False).aggregate([("tokens", "sum")])
+    counts: Counts = {}
+    for row in sums.sort_by([("domain", "ascending"), ("language", "ascending")]).to_pylist():
+        counts.setdefault(row["domain"], {})[row["language"]] = row["tokens_sum"]
+    return counts
 
 
 def _groups(rows: pa.Table, indices: pa.Array) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from corpus.mixture import METHODS, allocate, make_plan, resolve, targets
+from corpus.mixture import METHODS, allocate, make_plan, resolve, targets, with_languages
 
 SIZES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**13), min_size=1)
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 2, allow_subnormal=False))
@@ -170,3 +170,23 @@ def test_classes_survive_the_count_of_tokens() -> None:
     in_bytes = plan({"a": 400, "a.seen2": 400}, method="natural", cluster_weights=FINEWEB2)
     in_tokens = resolve(in_bytes, {"a": 100, "a.seen2": 50})
     assert column(in_tokens, "epochs") == {"a": 1, "a.seen2": 2}
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.dictionaries(st.sampled_from(["en", "zh"]), st.integers(1, 10**9))))
+def test_languages_share_what_their_domains_get(parts: dict[str, dict[str, int]]) -> None:
+    sizes = {name: sum(languages.values()) for name, languages in parts.items()}
+    found = with_languages(plan(sizes, method="unimax", budget=10**8), parts)
+    assert [domain["languages"] for domain in found["domains"]] == [
+        parts[domain["domain"]] for domain in found["domains"]
+    ]
+    for figure in ("natural", "target", "weight"):
+        by_language = math.fsum(row[figure] for row in found["languages"])
+        assert by_language == pytest.approx(math.fsum(column(found, figure).values()))
+    read = math.fsum(row["bytes"] * row["epochs"] for row in found["languages"])
+    assert read == pytest.approx(found["planned"], abs=1)
+
+
+def test_a_target_says_how_far_it_is_met() -> None:
+    result = plan({"big": 1000, "small": 100}, weights={"small": 0.5}, budget=1000, epoch_cap=2.0)
+    assert column(result, "met") == {"big": 1.0, "small": 0.4}
+    assert column(plan({"a": 100}, weights={"a": 0.5, "missing": 0.5}), "met") == {"a": 1.0, "missing": 0.0}

@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from corpus import storage, table
 from corpus.document import REJECTS, SCHEMA, document_id
+from corpus.mixture import make_plan, with_languages
 from pipelines.recipe import Recipe, validate
 from pipelines.stages.dedup_duplicates import DUPLICATES_SCHEMA
+from pipelines.stages.remix import write_token_plan
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">{{ 7*7 }}</blockquote>"
 DUMPS = ["CC-MAIN-2019-43", "CC-MAIN-2020-40", "CC-MAIN-2021-04"]
@@ -142,18 +144,25 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
     storage.write_json(str(root / "dedup/curve.json"), {"curve": curve})
     kept = [row for row in rows if row["keep"]]
     total = sum(row["length"] for row in kept)
-    domains = []
-    for name in ("web-en", "web-zh", "code"):
-        mine = [row for row in kept if row["domain"] == name]
-        size = sum(row["length"] for row in mine)
-        domains.append(
-            {"domain": name, "documents": len(mine), "bytes": size, "natural": size / total, "target": 1 / 3}
-        )
-        domains[-1] |= {"weight": 1 / 3, "epochs": total / size / 3, "capped": name == "code", "tokens": size // 4}
-    by_bytes = [{key: value for key, value in domain.items() if key != "tokens"} for domain in domains]
-    by_tokens = [{key: value for key, value in domain.items() if key != "bytes"} for domain in domains]
-    storage.write_json(str(root / "mixture/plan.json"), {"unit": "bytes", "epoch_cap": 4.0, "domains": by_bytes})
-    storage.write_json(str(root / "mixture/tokens.json"), {"unit": "tokens", "epoch_cap": 4.0, "domains": by_tokens})
+    parts: dict[str, dict[str, int]] = {}
+    for row in kept:
+        of = parts.setdefault(row["domain"], {})
+        of[row["language"]] = of.get(row["language"], 0) + row["length"]
+    sizes = {name: sum(languages.values()) for name, languages in parts.items()}
+    documents = {name: sum(row["domain"] == name for row in kept) for name in parts}
+    plan = make_plan(
+        sizes,
+        documents,
+        unit="bytes",
+        method="given",
+        weights={"code": 0.5},
+        temperature=1.0,
+        epoch_cap=1.5,
+        budget=None,
+    )
+    storage.write_json(str(root / "mixture/plan.json"), with_languages(plan, parts))
+    tokens = {name: {key: size // 4 for key, size in languages.items()} for name, languages in parts.items()}
+    write_token_plan(str(root), tokens, None)
     fit = {"documents": 3, "bytes": 700, "tokens": 200, "bytes_per_token": 3.5}
     report = {"languages": {"en": fit, "zh": fit}, "domains": {"web-en": fit}, "bytes_per_token": 3.5, "hash": "0"}
     report |= {"conventional_tokens": 2000, "vocab_size": 2015, "model_vocab_size": 2048}

@@ -84,6 +84,7 @@ def test_domains_and_plan(tmp_path: Path, shards: list[Task]) -> None:
     ran = run(tmp_path, recipe(tmp_path), shards)
     assert ran == {"domains": [f"domains/{shard}" for shard in SHARDS], "mixture": [PLAN]}
     kept: dict[str, list[int]] = {}
+    languages: dict[str, dict[str, int]] = {}
     for shard in SHARDS:
         for number, row in enumerate(rows_of(tmp_path, shard)):
             domain = "books" if "books" in shard else f"web-{'zh' if number % 4 == 0 else 'en'}"
@@ -91,10 +92,16 @@ def test_domains_and_plan(tmp_path: Path, shards: list[Task]) -> None:
             assert row["keep"] == (number % 3 != 1 and number % 5 != 0)
             if row["keep"] and row["split"] == "train":
                 kept.setdefault(domain, []).append(1000 + number)
+                of = languages.setdefault(domain, {"zh": 0} if number % 4 == 0 else {})
+                language = "zh" if number % 4 == 0 else "en"
+                of[language] = of.get(language, 0) + 1000 + number
     plan = storage.read_json(str(tmp_path / PLAN))
     found = {domain["domain"]: (domain["documents"], domain["bytes"]) for domain in plan["domains"]}
     assert found == {name: (len(sizes), sum(sizes)) for name, sizes in kept.items()}
-    assert sum(domain["weight"] for domain in plan["domains"]) == pytest.approx(1)
+    assert {domain["domain"]: domain["languages"] for domain in plan["domains"]} == languages
+    assert set(languages["books"]) == {"en", "zh"}
+    for rows in (plan["domains"], plan["languages"]):
+        assert sum(row["weight"] for row in rows) == pytest.approx(1)
     assert plan["counts"]["documents"] == sum(map(len, kept.values()))
 
 
@@ -146,10 +153,18 @@ def test_weights_recompute_the_plan_alone(tmp_path: Path, shards: list[Task]) ->
 
 def test_the_plan_with_tokens(tmp_path: Path, shards: list[Task]) -> None:
     run(tmp_path, recipe(tmp_path, weights={"books": 0.9}, epoch_cap=2), shards)
-    plan = write_token_plan(str(tmp_path), {"books": 100, "web-en": 500, "web-zh": 400}, 1000, {"stage": "tokens"})
+    tokens = {"books": {"en": 60, "zh": 40}, "web-en": {"en": 500}, "web-zh": {"zh": 400}}
+    plan = write_token_plan(str(tmp_path), tokens, 1000, {"stage": "tokens"})
     assert storage.read_json(str(tmp_path / TOKEN_PLAN)) == plan | {"stage": "tokens"}
     books = next(domain for domain in plan["domains"] if domain["domain"] == "books")
     assert (books["tokens"], books["epochs"], books["capped"], books["weight"]) == (100, 2.0, True, 0.2)
+    assert (books["languages"], books["met"]) == (tokens["books"], pytest.approx(200 / 900))
+    (en, zh) = plan["languages"]
+    assert (en["language"], en["tokens"], zh["tokens"]) == ("en", 560, 440)
+    assert en["natural"] == pytest.approx(0.56)
+    assert en["target"] == pytest.approx(0.9 * 0.6 + 0.1 * 5 / 9)
+    assert en["weight"] == pytest.approx(0.2 * 0.6 + 0.8 * 5 / 9)
+    assert en["epochs"] * 560 + zh["epochs"] * 440 == pytest.approx(1000)
 
 
 def test_a_shard_that_was_set_aside_is_left_out(tmp_path: Path, shards: list[Task]) -> None:

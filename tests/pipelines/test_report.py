@@ -120,6 +120,25 @@ def test_sites_say_what_is_left_of_each(finished: Any) -> None:
     assert report["sites"]["sites"] == len(by_site) == 4
 
 
+def test_the_mixture_is_planned_and_actual_by_domain_and_language(finished: Any) -> None:
+    _, _, report = finished
+    mixture = report["mixture"]
+    assert (mixture["unit"], mixture["trained"]) == ("tokens", True)
+    domains, languages = ({row[kind]: row for row in mixture[f"{kind}s"]} for kind in ("domain", "language"))
+    assert set(domains) == {"web-en", "web-zh", "code"}
+    assert set(languages) == {"en", "zh", "python"}
+    for rows in (domains, languages):
+        assert sum(row["planned"] for row in rows.values()) == pytest.approx(mixture["planned"], abs=2)
+        assert sum(row["weight"] for row in rows.values()) == pytest.approx(1)
+        assert sum(row["read"] for row in rows.values()) == 60_000
+    assert languages["zh"]["read"] == domains["web-zh"]["read"] == 30_000
+    assert domains["code"] | {"read": 0, "capped": True} == domains["code"]
+    assert domains["code"]["met"] < 1
+    page = render(report)
+    for shown in ("<h3>By domain</h3>", "<h3>By language</h3>", "held back by the cap on epochs"):
+        assert shown in page
+
+
 def test_a_site_with_nothing_left_is_flagged(tmp_path: Path) -> None:
     write_run(tmp_path, pages=60)
     report = collect(recipe_at(tmp_path))

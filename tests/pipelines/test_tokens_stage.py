@@ -92,6 +92,8 @@ def test_the_mixture_has_the_real_token_counts(corpus: tuple[Path, dict[str, lis
     assert plan["unit"] == "tokens"
     for domain in plan["domains"]:
         assert domain["tokens"] == open_shards(_folder(root, "train", domain["domain"])).num_tokens
+        assert domain["languages"] == {domain["domain"].removeprefix("web-"): domain["tokens"]}
+    assert [(row["language"], row["weight"]) for row in plan["languages"]] == [("en", 0.5), ("zh", 0.5)]
     assert {domain["domain"]: domain["weight"] for domain in plan["domains"]} == {"web-en": 0.5, "web-zh": 0.5}
 
 
