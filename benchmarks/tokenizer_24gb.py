@@ -10,7 +10,7 @@ by a part's distinct pieces, by a range's, and by what is left of all of them; t
 There are no 24 GB of text at hand, so the real text is repeated; nothing larger than the counts is stored. Plain
 repetition would bring no new pieces, so from the second time on a share of its words (runs of four or more ASCII or
 Cyrillic letters) and clauses (of four or more ideographs) appear as a variant: with some of their letters replaced, by
-a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number > x) = x^-0.75, so
+a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number > x) = x^-0.46, so
 that some variants return often, most once, and the distinct ones grow with a power of the text, as Heaps' law has it
 for real text. How well the growth follows is printed: distinct pieces after each part, beside the power law
 fitted to the real text alone.
@@ -38,8 +38,8 @@ from tokenizer.vocabulary import Vocabulary
 
 COUNTS = pa.schema([pa.field("hash", pa.uint64()), *SCHEMA])
 SLICE = 64  # the growth of distinct pieces is followed on this fraction of all hashes
-EXPONENT = 0.75  # with SHARE this brings about as many new pieces as the fitted law asks for
-SHARE = 0.2
+EXPONENT = 0.46  # n draws from such a tail bring n^(1 / (1 + EXPONENT)) numbers: the power of the real text's law
+SHARE = 0.15  # with it the second repetition brings as many new pieces as the law asks for
 _MIX = np.uint64(0xFF51AFD7ED558CCD)  # a constant of MurmurHash3's 64-bit finalizer
 
 
@@ -183,7 +183,7 @@ def main() -> None:
 def run(arguments: argparse.Namespace, files: list[str], out: str) -> None:
     """The steps, each with what it took."""
     begin = time.perf_counter()
-    pool = ProcessPoolExecutor(arguments.workers, get_context("spawn"), max_tasks_per_child=16)
+    pool = ProcessPoolExecutor(arguments.workers, get_context("spawn"))
     counted, curve, seen = [], [], PieceCounter()
     done, parts = 0, []
     first = pool.submit(count_part, files, f"{out}/part-00000.parquet", 0, 0.0).result()
