@@ -4,13 +4,14 @@ A signal is a number measured of each document, a column of one of the tables th
 registry says for each its table, its meaning and where its definition is published; `corpus.linguistic.thresholds` has
 the bounds that apply by default, and a recipe may bound any signal that its run measures. A table that judges
 documents in a new way registers its signals here, one line each, and its stage in `pipelines.stages.filter`;
-verdicts, `headwater filter try`, `headwater why` and the reports then know them. Nothing is imported here, so that a
-recipe is checked without waiting for the kernels.
+verdicts, `headwater filter try`, `headwater why` and the reports then know them. Nothing heavy is imported here, so
+that a recipe is checked without waiting for the kernels.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from corpus.errors import nearest
 
 
 class Signal(NamedTuple):
@@ -114,6 +115,4 @@ def find(name: str) -> Signal:
     """The signal of that name; raise ValueError that names the nearest where there is none."""
     if name in REGISTRY:
         return REGISTRY[name]
-    near = difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)
-    mend = f"did you mean `{near[0]}`?" if near else f"the signals are: {', '.join(REGISTRY)}"
-    raise ValueError(f"there is no signal `{name}`; {mend}")
+    raise ValueError(f"there is no signal `{name}`; {nearest(name, REGISTRY, 'the signals are:')}")

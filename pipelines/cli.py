@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from corpus.errors import HeadwaterError, UsageError
+from corpus.errors import HeadwaterError, UsageError, nearest
 
 COMMANDS = {
     "run": "every stage of a recipe that is not done",
@@ -54,8 +54,8 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
 def _nearest(option: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown option: the option that was probably meant."""
     options = [f"--{name.replace('_', '-')}" for name in known]
-    nearest = difflib.get_close_matches(option.split("=", 1)[0], options, n=1)
-    return f"; did you mean `{nearest[0]}`?" if nearest else ""
+    found = difflib.get_close_matches(option.split("=", 1)[0], options, n=1)
+    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = [" ".join(words[:2]), *words[2:]]
     chosen = words[0] if words and not words[0].startswith("-") else ""
     if chosen and chosen not in COMMANDS:
-        nearest = difflib.get_close_matches(chosen, COMMANDS, n=1)
-        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the commands are: {', '.join(COMMANDS)}"
+        mend = nearest(chosen, COMMANDS, "the commands are:")
         print(f"headwater: there is no command `{chosen}`; {mend}", file=sys.stderr)
         return 2
     try:

@@ -5,9 +5,9 @@ Each section is the parameter model of one room (`pipelines.sections`), its fiel
 is allowed. `${NAME}` in a string is replaced from the environment.
 """
 
-import difflib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from corpus import storage
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from pipelines.sections.base import Name, Section
 from pipelines.sections.decontaminate import DecontaminateParameters
 from pipelines.sections.dedup import DedupParameters
@@ -93,7 +93,7 @@ def validate(value: dict[str, Any], where: str) -> Recipe:
         try:
             return Recipe.model_validate(value)
         except ValidationError as error:
-            mistakes = [_explain(Recipe, item, ()) for item in error.errors()]
+            mistakes = [_explain(Recipe, item, ()) for item in _errors(error)]
     else:
         mistakes += _mistakes(Recipe, {key: part for key, part in value.items() if key != "inputs"}, (), skip="inputs")
     raise UsageError("\n".join([f"{where}: the recipe has {len(mistakes)} mistake(s):", *(f"  {m}" for m in mistakes)]))
@@ -107,18 +107,22 @@ def _mistakes(model: type[BaseModel], value: Any, at: tuple[str | int, ...], ski
     try:
         model.model_validate(value)
     except ValidationError as error:
-        return [_explain(model, item, at) for item in error.errors() if item["loc"][:1] != (skip,)]
+        return [_explain(model, item, at) for item in _errors(error) if item["loc"][:1] != (skip,)]
     return []
+
+
+def _errors(error: ValidationError) -> list[Any]:
+    """The errors without those that only say that a section is not `off`."""
+    return [item for item in error.errors() if "literal[False]" not in item["loc"]]
 
 
 def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> str:
     """One mistake as a person would say it: the place, what is wrong, and what is right."""
-    place = ".".join(str(part) for part in (*at, *error["loc"]))
+    kinds = {kind.__name__ for kind in Section.__subclasses__()}  # how pydantic marks the members of a union
+    place = ".".join(str(part) for part in (*at, *error["loc"]) if part not in kinds)
     if error["type"] == "extra_forbidden":
         names = _fields_at(model, error["loc"][:-1])
-        nearest = difflib.get_close_matches(str(error["loc"][-1]), names, n=1, cutoff=0.5)
-        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the valid names are: {', '.join(sorted(names))}"
-        return f"{place}: unknown key; {mend}"
+        return f"{place}: unknown key; {nearest(str(error['loc'][-1]), sorted(names), 'the valid names are:')}"
     if error["type"] == "missing":
         return f"{place}: is needed and not given"
     said = re.sub(r"valid dictionary or instance of \w+", "section: a mapping of keys to values", error["msg"])
@@ -133,10 +137,16 @@ def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
             continue
-        models = [field.annotation, *get_args(field.annotation)]
-        models += [inner for outer in models for inner in get_args(outer)]
-        current = next((kind for kind in models if isinstance(kind, type) and issubclass(kind, BaseModel)), current)
+        current = next(_models_in(field.annotation), current)
     return list(getattr(current, "model_fields", {}))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation names, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _expand(text: str, path: str) -> str:

@@ -34,8 +34,11 @@ def save_card(folder: str | Path, card: dict[str, Any]) -> None:
     (where / CARD).write_text(text + "\n", "utf-8")
 
 
-def load_card(folder: str | Path, kind: str) -> dict[str, Any]:
-    """The card of a model of this kind (`classifier`, `perplexity`); raise UsageError where there is none."""
+def load_card(folder: str | Path, kind: str, quality: bool = False) -> dict[str, Any]:
+    """The card of a model of this kind (`classifier`, `perplexity`); raise UsageError where there is none.
+
+    `quality`: refuse a classifier of topics, which has no positive label.
+    """
     path = Path(folder) / CARD
     try:
         card = json.loads(path.read_text("utf-8"))
@@ -46,12 +49,14 @@ def load_card(folder: str | Path, kind: str) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("kind") != kind:
         found = card.get("kind") if isinstance(card, dict) else "no model"
         raise UsageError(f"{folder}: it holds a {found} and not a {kind} model")
+    if quality and card["positive"] is None:
+        raise UsageError(f"{folder}: it tells {', '.join(card['labels'])} apart and judges no quality")
     return card
 
 
-def model_fingerprint(folder: str | Path, kind: str) -> str:
+def model_fingerprint(folder: str | Path, kind: str, quality: bool = False) -> str:
     """What identifies the scores of a model: its file as it is now, its labels and its calibration."""
-    card = load_card(folder, kind)
+    card = load_card(folder, kind, quality)
     path = Path(folder) / card["file"]
     if not path.is_file():
         raise UsageError(f"{path}: the model's file is missing; train it again")

@@ -51,9 +51,7 @@ class Classifier:
 
     def __init__(self, folder: str | Path, quality: bool = False) -> None:
         """`quality`: refuse a model of topics, which has no positive label."""
-        card = artifact.load_card(folder, KIND)
-        if quality and card["positive"] is None:
-            raise UsageError(f"{folder}: it tells {', '.join(card['labels'])} apart and judges no quality")
+        card = artifact.load_card(folder, KIND, quality)
         self.labels: tuple[str, ...] = tuple(card["labels"])
         self.positive: str | None = card.get("positive")
         self.calibration = Platt(**card["calibration"]) if card.get("calibration") else Platt()

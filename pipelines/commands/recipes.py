@@ -1,12 +1,11 @@
 """What the commands that take a recipe share: naming it, narrowing it, and overriding single values."""
 
 import argparse
-import difflib
 from typing import Any
 
 import yaml
 
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from pipelines import recipe as recipes
 from pipelines.recipe import Recipe
 from pipelines.sections.inputs import CrawlInput
@@ -64,8 +63,6 @@ def _narrow(crawl: CrawlInput, dumps: list[str], files: int | None) -> CrawlInpu
     if crawl.dumps:
         for dump in dumps:
             if dump not in crawl.dumps:
-                nearest = difflib.get_close_matches(dump, crawl.dumps, n=1)
-                mend = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(crawl.dumps)}"
-                raise UsageError(f"--dumps: the recipe has no dump {dump}; {mend}")
+                raise UsageError(f"--dumps: the recipe has no dump {dump}; {nearest(dump, crawl.dumps, 'it has')}")
     chosen = {"dumps": dumps} if dumps else {}
     return crawl.model_copy(update=chosen | ({"files": files} if files is not None else {}))

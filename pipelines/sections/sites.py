@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from corpus.errors import nearest
 from corpus.sites import SIGNALS
 from pipelines.sections.base import Section
 
@@ -36,5 +37,5 @@ class SitesParameters(Section):
     def _signals_exist(self) -> Self:
         for name in self.most:
             if name not in SIGNALS:
-                raise ValueError(f"most: there is no signal of sites `{name}`; they are {', '.join(SIGNALS)}")
+                raise ValueError(f"most: there is no signal of sites `{name}`; {nearest(name, SIGNALS, 'they are')}")
         return self

@@ -1,8 +1,6 @@
 """The stages, a file each, and the order in which a recipe runs them."""
 
-import difflib
-
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from pipelines.engine.stage import Stage
 from pipelines.recipe import Recipe
 
@@ -41,8 +39,6 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
         return stages
     last = [index for index, stage in enumerate(stages) if until in (stage.name, stage.group)]
     if not last:
-        names = list(dict.fromkeys(name for stage in stages for name in (stage.group, stage.name)))
-        nearest = difflib.get_close_matches(until, names, n=1)
-        mend = f"did you mean `{nearest[0]}`?" if nearest else f"the stages are: {', '.join(names)}"
-        raise UsageError(f"--until {until}: there is no such stage; {mend}")
+        names = [name for stage in stages for name in (stage.group, stage.name)]
+        raise UsageError(f"--until {until}: there is no such stage; {nearest(until, names, 'the stages are:')}")
     return stages[: last[-1] + 1]

@@ -18,7 +18,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict
 
 from corpus import storage, table
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from corpus.mixture import Method, make_plan, resolve, seen_class, with_languages
 from corpus.spans import cut_lengths
 from pipelines.engine.outputs import add_counts
@@ -61,6 +61,14 @@ def remix_stages(root: str, recipe: Recipe) -> list[Stage]:
     if any(rule.topic != "*" for rule in recipe.remix.domains) and not recipe.judges.topics:
         raise UsageError("remix.domains: a rule names a topic, and nothing says topics; name a model in judges.topics")
     plain = [item.name for item in recipe.inputs if not isinstance(item, CrawlInput)]
+    possible = [*(rule.domain for rule in recipe.remix.domains), *plain]
+    possible += [f"web-{language}" for language in recipe.filter.languages]
+    any_language = any(item.rules != "auto" for item in recipe.inputs)
+    for name in recipe.remix.weights:
+        if name not in possible and not (any_language and name.startswith("web-")):
+            raise UsageError(
+                f"remix.weights.{name}: no document has this domain; {nearest(name, possible, 'there are')}"
+            )
     section = recipe.remix.model_dump()
     of_domains = DomainParameters.model_validate({key: section[key] for key in DomainParameters.model_fields})
     return [DomainStage(root, of_domains, plain), MixtureStage(root, mixture_parameters(recipe.remix))]

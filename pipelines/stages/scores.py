@@ -35,7 +35,7 @@ def score_stages(root: str, recipe: Recipe) -> list[Stage]:
     judges = recipe.judges
     stages: list[Stage] = []
     if judges.classifier:
-        stages.append(ClassifierStage(root, judges.classifier, _fingerprints(judges.classifier, "classifier")))
+        stages.append(ClassifierStage(root, judges.classifier, _fingerprints(judges.classifier, "classifier", True)))
     if judges.perplexity:
         stages.append(PerplexityStage(root, judges.perplexity, _fingerprints(judges.perplexity, "perplexity")))
     if judges.topics:
@@ -47,8 +47,9 @@ def score_stages(root: str, recipe: Recipe) -> list[Stage]:
     return stages
 
 
-def _fingerprints(folders: Mapping[str, str], kind: str) -> ModelParameters:
-    return ModelParameters(models={name: artifact.model_fingerprint(path, kind) for name, path in folders.items()})
+def _fingerprints(folders: Mapping[str, str], kind: str, quality: bool = False) -> ModelParameters:
+    marks = {name: artifact.model_fingerprint(path, kind, quality) for name, path in folders.items()}
+    return ModelParameters(models=marks)
 
 
 class ScoreStage(Stage[ModelParameters]):

@@ -45,6 +45,18 @@ def test_an_unknown_key_names_the_nearest() -> None:
     inputs = [{"crawl": "c", "dmups": []}]
     assert "inputs.0.dmups: unknown key; did you mean `dumps`?" in _refusal(inputs=inputs)
     assert "extract.zzz: unknown key; " in _refusal(extract={"zzz": 1})
+    assert "filter.thresholds.en.words.mni: unknown key; did you mean `min`?" in _refusal(
+        filter={"thresholds": {"en": {"words": {"mni": 3}}}}
+    )
+    assert "no signal of sites `faild_share`; did you mean `failed_share`?" in _refusal(
+        sites={"most": {"faild_share": 0.5}}
+    )
+
+
+def test_a_bound_that_is_no_number_is_one_mistake() -> None:
+    message = _refusal(filter={"thresholds": {"en": {"words": {"min": "many"}}}})
+    assert "1 mistake(s)" in message
+    assert "filter.thresholds.en.words.min: Input should be a valid number" in message
 
 
 def test_a_wrong_value_says_what_is_allowed() -> None:
@@ -112,7 +124,7 @@ def test_a_recipe_is_narrowed_and_overridden(tmp_path: Path) -> None:
     crawl = recipe.inputs[0]
     assert isinstance(crawl, CrawlInput)
     assert (crawl.dumps, crawl.files, recipe.root) == (["CC-MAIN-2020-40"], 2, "there")
-    with pytest.raises(UsageError, match="no dump CC-MAIN-2020-41; did you mean CC-MAIN-2020-40"):
+    with pytest.raises(UsageError, match="no dump CC-MAIN-2020-41; did you mean `CC-MAIN-2020-40`"):
         recipe_from(_arguments(tmp_path, "--dumps", "CC-MAIN-2020-41"))
     wet = recipe_from(_arguments(tmp_path, "--set", "inputs.0.format=wet")).inputs[0]
     assert isinstance(wet, CrawlInput)

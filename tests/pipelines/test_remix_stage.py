@@ -186,5 +186,7 @@ def test_mistakes_in_the_recipe_are_explained(tmp_path: Path) -> None:
         recipe(tmp_path, method="unimax", weights={"books": 1})
     with pytest.raises(UsageError, match="weight of books is below 0"):
         recipe(tmp_path, weights={"books": -1})
+    with pytest.raises(UsageError, match=r"remix.weights.web-zhh: no document has this domain; did you mean `web-zh`"):
+        remix_stages("r", recipe(tmp_path, weights={"web-zhh": 0.5, "books": 0.1}))
     with pytest.raises(UsageError, match="did you mean `domain`"):
         recipe(tmp_path, domains=[{"domian": "x"}])

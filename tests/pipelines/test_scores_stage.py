@@ -188,6 +188,8 @@ def test_mistakes_are_explained(tmp_path: Path, models: Path, capsys: pytest.Cap
         filter_stages("r", recipe(tmp_path, {"classifier": {"en": str(tmp_path / "none")}}))
     with pytest.raises(UsageError, match="holds a perplexity and not a classifier model"):
         filter_stages("r", recipe(tmp_path, {"topics": {"en": str(models / "clean")}}))
+    with pytest.raises(UsageError, match="tells bridges, games apart and judges no quality"):
+        filter_stages("r", recipe(tmp_path, {"classifier": {"en": str(models / "topics")}}))
     with pytest.raises(UsageError, match="measures no table `classifier`"):
         filter_stages("r", recipe(tmp_path, {}, thresholds={"en": {"quality_score": {"min": 0.5}}}))
     few = write(tmp_path / "few.jsonl", made(CLEAN, 5, 3))
