@@ -83,7 +83,7 @@ class Exchange:
             self._open[place] = file
         return file
 
-    def cost(self, first: int, last: int, per_row: float, per_byte: float) -> float:
+    def cost(self, first: int, last: int, per_row: float, per_byte: float = 0.0) -> float:
         """Estimated memory of a range; a row group that is partly inside counts in proportion to its span."""
         met = (self._low <= np.uint64(last)) & (self._high >= np.uint64(first))
         low, high = self._low[met], self._high[met]

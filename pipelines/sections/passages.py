@@ -15,4 +15,5 @@ class PassageParameters(Section):
     least: int = Field(default=20, ge=0)  # words that stay of a document; one that keeps fewer is cut whole
     exclude: tuple[Name, ...] = ()  # dumps and plain sources that are left as they are, and that nothing repeats
     shards_per_group: int = Field(default=64, ge=1, le=256)  # neighbouring shards that share a file of keys
-    partitions: int = Field(default=1, ge=1)  # of the shuffles; a task holds 60 bytes a distinct key of its part
+    memory_bytes: int = Field(default=2 << 30, ge=1 << 30)  # of a task
+    partitions: int = Field(default=1, ge=1)  # of keys: tasks that count them side by side

@@ -21,6 +21,7 @@ from corpus.dedup.passages import NO_MARKS
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.sections.passages import PassageParameters
+from pipelines.stages.dedup import PROCESS_BYTES
 from pipelines.stages.dedup_layout import group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.passages_lines import BoilerplateParameters, BoilerplateStage, LineParameters, SiteLineStage
@@ -34,7 +35,7 @@ from pipelines.stages.passages_windows import (
 )
 
 _ROWS_A_GROUP = 1 << 16
-_MARKS_HELD = 1 << 24  # that are sorted together, at 33 bytes each
+MARK_BYTES = 48  # a mark while those of a group are sorted
 GROUP_MARK_SCHEMA = pa.schema(
     [
         pa.field("code", pa.uint32(), nullable=False),  # of the document in its group
@@ -45,11 +46,12 @@ GROUP_MARK_SCHEMA = pa.schema(
 
 
 class GroupParameters(BaseModel):
-    """In how many parts marks come and go."""
+    """In how many parts marks come and go, and what a task may hold (bytes)."""
 
     model_config = ConfigDict(frozen=True)
     shards_per_group: int
     partitions: int
+    budget: int
 
 
 class CutParameters(BaseModel):
@@ -72,7 +74,7 @@ def passage_stages(root: str, section: PassageParameters | None) -> list[Stage]:
     """The stages in order, none without a section; they take documents, duplicates and verdicts from those before."""
     if section is None:
         return []
-    chosen = section.model_dump()
+    chosen = section.model_dump() | {"budget": section.memory_bytes - PROCESS_BYTES}
 
     def only(model: type[BaseModel]) -> Any:
         return model(**{name: chosen[name] for name in model.model_fields})
@@ -119,7 +121,7 @@ class MarkStage(Stage[GroupParameters]):
                 place = task.arguments[kind]
                 paths = [self.path(f"{folder}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
                 exchange = Exchange(paths, "document", place << 32, (place + 1 << 32) - 1)
-                for window in exchange.windows(_MARKS_HELD, 1):
+                for window in exchange.windows(self.parameters.budget, MARK_BYTES):
                     parts = [rows for _, rows in exchange.read(window)]
                     if parts:
                         rows = _sorted(pa.concat_tables(parts), kind == "lines")

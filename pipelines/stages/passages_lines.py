@@ -1,8 +1,10 @@
 """Boilerplate through storage, in two stages: `site_lines` by group of shards, and `boilerplate` by range of sites.
 
-All lines of a site, whatever dumps they are in, meet in one task, because their keys travel by site.
+All lines of a site, whatever dumps they are in, meet in one task, because their keys travel by site. A site that alone
+has more lines than fit in memory is read in several passes, each of which counts some of its lines.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -13,15 +15,18 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import table
 from corpus.dedup.counting import Tally
+from corpus.dedup.exchange import Exchange, Window
 from corpus.dedup.lines import line_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
+    KEY_BYTES,
     KeyWriter,
+    by_group,
     documents_of,
     groups_of,
     kept_documents,
-    read_range,
+    key_exchange,
     write_marks,
 )
 
@@ -36,21 +41,23 @@ LINE_SCHEMA = pa.schema(
 
 
 class LineParameters(BaseModel):
-    """Whose lines take part."""
+    """Whose lines take part, and what a task may hold (bytes)."""
 
     model_config = ConfigDict(frozen=True)
     exclude: tuple[str, ...]
     shards_per_group: int
     partitions: int
+    budget: int
 
 
 class BoilerplateParameters(BaseModel):
-    """What makes a line boilerplate."""
+    """What makes a line boilerplate, and what a task may hold (bytes)."""
 
     model_config = ConfigDict(frozen=True)
     line_documents: int
     line_share: float
     partitions: int
+    budget: int
 
 
 class SiteLineStage(Stage[LineParameters]):
@@ -72,7 +79,7 @@ class SiteLineStage(Stage[LineParameters]):
         """Write the lines of the kept documents."""
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), LINE_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions)
+            keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget)
             for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["site", "text"]):
                 found = line_keys(documents["text"], documents["site"])
                 keys.add(found.sites, found.keys, codes[found.rows], found.lines)
@@ -102,14 +109,33 @@ class BoilerplateStage(Stage[BoilerplateParameters]):
         return write_marks(self, task, self._boilerplate(task))
 
     def _boilerplate(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        exchange = key_exchange(self, task, "site", self.parameters.partitions)
+        budget, per_row = self.parameters.budget, 2 * KEY_BYTES  # a row is a line, and may be its site's first
+        for window in exchange.windows(budget, per_row):
+            passes = math.ceil(exchange.cost(window.first, window.last, per_row) / budget) if window.hot else 1
+            for number in range(passes):
+                yield from self._marked(exchange, window, number, passes)
+        exchange.close()
+
+    def _marked(
+        self, exchange: Exchange, window: Window, number: int, passes: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The boilerplate of a window of sites, group by group; of its lines, one part of so many."""
         sites, lines = Tally(), Tally()
-        for place, rows in read_range(self, task, self.parameters.partitions):
-            documents = documents_of(place, rows["document"].to_numpy())
-            sites.add(rows["site"].to_numpy(), documents)
-            lines.add(rows["key"].to_numpy(), documents)
-        for place, rows in read_range(self, task, self.parameters.partitions):
-            documents = documents_of(place, rows["document"].to_numpy())
-            have, first = lines.of(rows["key"].to_numpy())
-            least = self.parameters.line_share * sites.of(rows["site"].to_numpy())[0]
-            chosen = (have >= self.parameters.line_documents) & (have >= least) & (documents != first)
-            yield documents[chosen], rows["line"].to_numpy()[chosen]
+        for place, tables in by_group(exchange, window):
+            for rows in tables:
+                documents, keys = documents_of(place, rows["document"].to_numpy()), rows["key"].to_numpy()
+                mine = keys % np.uint64(passes) == number
+                sites.add(rows["site"].to_numpy(), documents)
+                lines.add(keys[mine], documents[mine])
+        for place, tables in by_group(exchange, window):
+            found = []
+            for rows in tables:
+                rows = rows.filter(pa.array(rows["key"].to_numpy() % np.uint64(passes) == number))
+                documents = documents_of(place, rows["document"].to_numpy())
+                have, first = lines.of(rows["key"].to_numpy())
+                least = self.parameters.line_share * sites.of(rows["site"].to_numpy())[0]
+                chosen = (have >= self.parameters.line_documents) & (have >= least) & (documents != first)
+                found.append((documents[chosen], rows["line"].to_numpy()[chosen]))
+            documents, places = (np.concatenate(parts) for parts in zip(*found))
+            yield documents, places

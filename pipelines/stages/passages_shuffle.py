@@ -1,17 +1,18 @@
 """How keys of passages travel: by range of keys from groups of shards to a task a range, and back as marks.
 
-A group of neighbouring shards writes its keys in row groups that each hold one range of keys, so that a task that
-handles a range reads just that of every group. It takes the groups in the order of the corpus, so that what it sees
-first is first, and holds what it knows by distinct key, never a row an occurrence: a notice that is on a hundred
-million pages costs it no memory. What it finds goes back as *marks*, sorted by document, of which each group reads its
-own. Groups keep the number of files that meet low: 300,000 shards and 4,000 ranges are too many pairs.
+A group of neighbouring shards writes its keys sorted, in row groups that each hold keys of one range; of equal keys the
+order stays that of the corpus. A task that handles a range reads just that of every group (`corpus.dedup.exchange`), in
+windows of keys that fit its memory. Inside a window it takes the groups in the order of the corpus, so that what it
+sees first is first, and holds what it knows by distinct key, never a row an occurrence: a notice that is on a hundred
+million pages costs it no memory. What it finds goes back as *marks*, of which each group reads its own. Groups keep the
+number of files that meet low: 300,000 shards and 4,000 ranges are too many pairs.
 
 Inside these stages a document is known by its group's place in the plan (upper 32 bits) and by its code in the group:
 its shard's number in the group (8 bits) and its row (24 bits).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus import table
+from corpus.dedup.bands import sort_keys
+from corpus.dedup.exchange import Exchange, Window
 from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
 from pipelines.engine.stage import Counts, Source, Stage, Task
@@ -28,8 +31,9 @@ from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
 
 _ROW_BITS = 24
-_ROWS_HELD = 1 << 22  # keys that are sorted by range together
-_ROWS_A_GROUP = 1 << 16  # of marks
+KEY_BYTES = 140  # a distinct key that is counted, at most: tables and columns while they are doubled
+SORTED_BYTES = 24  # a row of a run while it is sorted, beside the row itself, of which there are two
+_ROWS_A_GROUP = 1 << 16  # of keys of a range, and of marks
 MARK_SCHEMA = pa.schema(
     [pa.field("document", pa.uint64(), nullable=False), pa.field("place", pa.uint32(), nullable=False)]
 )
@@ -95,12 +99,14 @@ def key_range(partition: int, partitions: int) -> tuple[int, int]:
 
 
 class KeyWriter:
-    """Writes rows whose first column is a key, in row groups of one range each, in their order inside a range."""
+    """Writes rows whose first column is a key, in sorted runs as large as `budget` bytes allow; the row groups of a run
+    hold one range of keys each, and of equal keys the first that was added comes first."""
 
-    def __init__(self, writer: table.ShardWriter, partitions: int) -> None:
+    def __init__(self, writer: table.ShardWriter, partitions: int, budget: int) -> None:
         self.writer = writer
         self.rows = 0
-        self._starts = np.array([key_range(part, partitions)[0] for part in range(partitions)], np.uint64)
+        self._starts = [key_range(part, partitions)[0] for part in range(partitions)]
+        self._most = max(1, budget // (SORTED_BYTES + 2 * sum(type.bit_width // 8 for type in writer.schema.types)))
         self._held: list[Sequence[npt.NDArray[Any]]] = []
         self._count = 0
 
@@ -108,7 +114,7 @@ class KeyWriter:
         """Add rows, the columns in the order of the schema."""
         self._held.append(columns)
         self._count += len(columns[0])
-        if self._count >= _ROWS_HELD:
+        if self._count >= self._most:
             self.flush()
 
     def flush(self) -> None:
@@ -116,24 +122,27 @@ class KeyWriter:
         if not self._count:
             return
         columns = [np.concatenate(parts) for parts in zip(*self._held)]
-        part = np.searchsorted(self._starts, columns[0], "right") - 1
-        order = np.argsort(part, kind="stable")
-        bounds = np.searchsorted(part[order], np.arange(len(self._starts) + 1))
-        for first, last in pairwise(bounds):
-            chosen = order[first:last]
-            self.writer.write(pa.table([pa.array(column[chosen]) for column in columns], self.writer.schema))
+        self._held = []
+        keys, order = sort_keys(columns[0], np.arange(self._count, dtype=np.uint32))
+        bounds = [*np.searchsorted(keys, np.array(self._starts, np.uint64)).tolist(), self._count]
+        for start, end in pairwise(bounds):
+            for at in range(start, end, _ROWS_A_GROUP):
+                chosen = order[at : min(at + _ROWS_A_GROUP, end)]
+                self.writer.write(pa.table([pa.array(column[chosen]) for column in columns], self.writer.schema))
         self.rows += self._count
-        self._held, self._count = [], 0
+        self._count = 0
 
 
-def read_range(stage: Stage, task: Task, partitions: int) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of the task's range of keys of every group that has any, with the group's place, in order."""
-    first, last = key_range(task.arguments["partition"], partitions)
-    for place, path in enumerate(task.inputs):
-        schema = table.open_shard(stage.path(path)).schema_arrow
-        rows = table.read_between(stage.path(path), schema.names[0], first, last)
-        if len(rows):
-            yield place, rows
+def key_exchange(stage: Stage, task: Task, column: str, partitions: int) -> Exchange:
+    """The rows of the task's range of keys of every group; the place of a file is the group's."""
+    paths = [stage.path(path) for path in task.inputs]
+    return Exchange(paths, column, *key_range(task.arguments["partition"], partitions))
+
+
+def by_group(exchange: Exchange, window: Window) -> Iterator[tuple[int, Iterator[pa.Table]]]:
+    """The rows of a window, a few at a time, of each group that has any, with the group's place, in order."""
+    for place, parts in groupby(exchange.read(window), lambda found: found[0]):
+        yield place, (rows for _, rows in parts)
 
 
 def documents_of(place: int, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
@@ -170,18 +179,13 @@ def whole(done: Mapping[str, Sequence[Task]], name: str, partitions: int) -> Sou
     return gathered(tasks, tasks[0].output.rsplit("/", 1)[0])
 
 
-def read_back(stage: Stage, folder: str, column: str, first: int, last: int, partitions: int) -> pa.Table:
-    """The rows with `first <= column <= last` of all ranges in a folder."""
-    paths = (stage.path(f"{folder}/{part:05d}.parquet") for part in range(partitions))
-    return pa.concat_tables([table.read_between(path, column, first, last) for path in paths])
-
-
 def write_marks(stage: Stage, task: Task, marks: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Counts:
-    """Write (document, place) of all groups, which come in order, as the task's output."""
+    """Write (document, place), some of one group at a time, as the task's output; what comes together is sorted."""
     with table.ShardWriter(stage.path(task.output), MARK_SCHEMA, dictionary=False) as writer:
         found = SortedWriter(writer)
         for documents, places in marks:
-            found.add(documents, places)
+            order = np.argsort(documents, kind="stable")
+            found.add(documents[order], places[order])
         found.flush()
         counts: Counts = {"documents": 0, "bytes": 0, "marks": found.rows}
         writer.metadata = task.stamp(counts)

@@ -2,9 +2,12 @@
 
 Each pair is a pass over the text, group by group, and a count, range by range. The first pair finds the anchors that
 occur more than once, a tenth of the text's bytes; the second, among the windows that have such an anchor, those that an
-earlier document has, or the same one before. corpus/dedup/windows.py says why that finds all.
+earlier document has, or the same one before. corpus/dedup/windows.py says why that finds all. Where the anchors that
+a group shares do not fit in memory, its texts are read in several passes, each with some of the anchors: equal windows
+have equal anchors, so they are found in the same pass.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -15,20 +18,24 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import table
 from corpus.dedup.counting import FirstPlaces, Tally
+from corpus.dedup.exchange import Exchange, Window
 from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
+    KEY_BYTES,
     KeyWriter,
     SortedWriter,
+    by_group,
     documents_of,
     groups_of,
     kept_documents,
-    read_back,
-    read_range,
+    key_exchange,
     whole,
     write_marks,
 )
+
+ANCHOR_BYTES = 60  # an anchor that a group shares, while they are put into a table
 
 ANCHOR_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
 SHARED_SCHEMA = pa.schema(
@@ -44,13 +51,14 @@ WINDOW_SCHEMA = pa.schema(
 
 
 class WindowParameters(BaseModel):
-    """What decides what repeats."""
+    """What decides what repeats, and what a task may hold (bytes)."""
 
     model_config = ConfigDict(frozen=True)
     words: int
     exclude: tuple[str, ...]
     shards_per_group: int
     partitions: int
+    budget: int
 
 
 class AnchorStage(Stage[WindowParameters]):
@@ -72,7 +80,7 @@ class AnchorStage(Stage[WindowParameters]):
         """Write the anchors of the kept documents."""
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), ANCHOR_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions)
+            keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget)
             for _, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
                 keys.add(anchor_keys(documents["text"], self.parameters.words))
                 counts["documents"] += len(documents)
@@ -98,18 +106,23 @@ class SharedAnchorStage(Stage[WindowParameters]):
 
     def run(self, task: Task) -> Counts:
         """Count the keys of the range, then tell each group which of its own are shared."""
-        tally = Tally()
-        for _, rows in read_range(self, task, self.parameters.partitions):
-            tally.add(rows["key"].to_numpy())
+        exchange = key_exchange(self, task, "key", self.parameters.partitions)
+        counts: Counts = {"documents": 0, "bytes": 0, "keys": 0}
         with table.ShardWriter(self.path(task.output), SHARED_SCHEMA, dictionary=False) as writer:
             shared = SortedWriter(writer)
-            for place, rows in read_range(self, task, self.parameters.partitions):
-                keys = rows["key"].to_numpy()
-                keys = np.unique(keys[tally.of(keys)[0] > 1])
-                shared.add(np.full(len(keys), place, np.uint32), keys)
-            shared.flush()
-            counts: Counts = {"documents": 0, "bytes": 0, "keys": len(tally.numbering), "shared": shared.rows}
+            for window in exchange.windows(self.parameters.budget, KEY_BYTES):
+                tally = Tally()
+                for _, rows in exchange.read(window):
+                    tally.add(rows["key"].to_numpy())
+                for place, tables in by_group(exchange, window):
+                    found = [keys[tally.of(keys)[0] > 1] for keys in (rows["key"].to_numpy() for rows in tables)]
+                    keys = np.unique(np.concatenate(found))
+                    shared.add(np.full(len(keys), place, np.uint32), keys)
+                shared.flush()
+                counts["keys"] += len(tally.numbering)
+            counts["shared"] = shared.rows
             writer.metadata = task.stamp(counts)
+        exchange.close()
         return counts
 
 
@@ -134,21 +147,33 @@ class WindowStage(Stage[WindowParameters]):
         ]
 
     def run(self, task: Task) -> Counts:
-        """Write the windows whose anchors are shared."""
-        place = task.arguments["place"]
-        rows = read_back(self, task.inputs[-1], "group", place, place, self.parameters.partitions)
-        shared = anchor_set(rows["key"].to_numpy())
+        """Write the windows whose anchors are shared; a quarter of the memory is for what is written."""
+        budget = self.parameters.budget
         counts: Counts = {"documents": 0, "bytes": 0}
         with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions)
-            for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-                found = window_keys(documents["text"], self.parameters.words, shared)
-                keys.add(found.keys, codes[found.rows], found.words)
-                counts["documents"] += len(documents)
-                counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+            keys = KeyWriter(writer, self.parameters.partitions, budget // 4)
+            for number, shared in enumerate(self._shared(task, budget - budget // 4)):
+                for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
+                    found = window_keys(documents["text"], self.parameters.words, shared)
+                    keys.add(found.keys, codes[found.rows], found.words)
+                    if number == 0:
+                        counts["documents"] += len(documents)
+                        counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
             keys.flush()
             writer.metadata = task.stamp(counts | {"keys": keys.rows})
         return counts | {"keys": keys.rows}
+
+    def _shared(self, task: Task, budget: int) -> Iterator[np.ndarray]:
+        """The tables of the anchors that the group shares, in as many parts as do not fit at once."""
+        place = task.arguments["place"]
+        paths = [self.path(f"{task.inputs[-1]}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
+        exchange = Exchange(paths, "group", place, place)
+        passes = max(1, math.ceil(exchange.cost(place, place, ANCHOR_BYTES) / budget))
+        for number in range(passes):
+            found = (rows["key"].to_numpy() for _, rows in exchange.read(Window(place, place, False), ["key"]))
+            mine = [keys[keys % np.uint64(passes) == number] for keys in found]
+            yield anchor_set(np.concatenate([np.zeros(0, np.uint64), *mine]))
+        exchange.close()
 
 
 class RepeatStage(Stage[WindowParameters]):
@@ -170,8 +195,15 @@ class RepeatStage(Stage[WindowParameters]):
         return write_marks(self, task, self._repeats(task))
 
     def _repeats(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        first = FirstPlaces(self.parameters.words)
-        for place, rows in read_range(self, task, self.parameters.partitions):
-            documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()
-            again = first.repeated(rows["key"].to_numpy(), documents, words)
-            yield documents[again], words[again]
+        exchange = key_exchange(self, task, "key", self.parameters.partitions)
+        for window in exchange.windows(self.parameters.budget, KEY_BYTES):
+            first = FirstPlaces(self.parameters.words)
+            for place, tables in by_group(exchange, window):
+                found = []
+                for rows in tables:
+                    documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()
+                    again = first.repeated(rows["key"].to_numpy(), documents, words)
+                    found.append((documents[again], words[again]))
+                documents, words = (np.concatenate(parts) for parts in zip(*found))
+                yield documents, words
+        exchange.close()

@@ -2,6 +2,7 @@
 where needed."""
 
 import random
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from corpus.dedup.passages import repeated_passages
 from corpus.document import SCHEMA
 from corpus.errors import CorruptShard
 from corpus.segment import words_of
-from pipelines.engine import pipeline
+from pipelines.engine import cluster, pipeline, work
 from pipelines.engine.pipeline import StageResult
-from pipelines.engine.stage import NotPlanned, Task
+from pipelines.engine.stage import NotPlanned, Stage, Task
 from pipelines.sections.passages import PassageParameters
 from pipelines.stages import passages, passages_shuffle
 from pipelines.stages.passages import passage_stages
@@ -30,11 +31,16 @@ Dumps = dict[str, list[list[Row]]]
 
 @pytest.fixture(autouse=True)
 def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So small that keys of a shard are written in several goes, and ranges begin and end inside files."""
-    monkeypatch.setattr(passages_shuffle, "_ROWS_HELD", 300)
+    """So small that ranges begin and end inside files, and with so little memory that keys of a shard are written in
+    several goes, and counted in several windows."""
     monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 32)
     monkeypatch.setattr(passages, "_ROWS_A_GROUP", 8)
-    monkeypatch.setattr(passages, "_MARKS_HELD", 20)
+    budget_of(monkeypatch, 12_000)
+
+
+def budget_of(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """A task holds so many bytes."""
+    monkeypatch.setattr(passages, "PROCESS_BYTES", PassageParameters().memory_bytes - size)
 
 
 def corpus(seed: int, documents: int = 60) -> list[Row]:
@@ -145,16 +151,52 @@ def test_equal_to_the_answer_in_memory(tmp_path: Path, seed: int) -> None:
     assert cuts["documents"] == sum(map(bool, wanted.values()))
 
 
-def test_the_same_spans_for_any_partitions_and_groups(tmp_path: Path) -> None:
+def test_the_same_spans_for_any_partitions_groups_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dumps = cut_up(corpus(5), [13, 17, 8, 12, 0, 10])
     answers = []
-    for number, (partitions, shards) in enumerate(((1, 64), (2, 1), (7, 2))):
+    for number, (partitions, shards, budget) in enumerate(
+        ((1, 64, 1 << 30), (2, 1, 1 << 30), (7, 2, 9000), (1, 64, 2500))
+    ):
         root = tmp_path / str(number)
+        budget_of(monkeypatch, budget)
         run(root, dumps, partitions=partitions, shards_per_group=shards, line_documents=4)
         answers.append({str(path.relative_to(root)): table.read_table(str(path)) for path in root.glob("passages/*/*")})
-        assert any(found(root, dumps).values())
-    assert answers[0] == answers[1] == answers[2]
+        assert {kind for spans in found(root, dumps).values() for _, _, kind in spans} == {"passage", "line"}
+    assert answers[0] == answers[1] == answers[2] == answers[3]
     assert len(answers[0]) == 6
+
+
+COUNTING = ("shared_anchors", "repeats", "boilerplate")  # the stages that know something of every key
+
+
+def test_memory_follows_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the counting of keys takes at most is the budget, and what a row group of them takes."""
+    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 2048)
+    chance = random.Random(3)
+    shared = [" ".join(str(chance.randrange(10**6)) for _ in range(40)) for _ in range(200)]
+    own = [[" ".join(str(chance.randrange(10**6)) for _ in range(30)) for _ in range(3)] for _ in range(700)]
+    rows = [_row(n, "\n".join([*lines, shared[n % 200]]), f"site{n % 2}.org") for n, lines in enumerate(own)]
+    dumps = cut_up(rows, [300, 400])
+    peaks: dict[int, Counter[str]] = {}
+
+    def traced(stage: Stage[Any], task: Task) -> work.Outcome:
+        tracemalloc.start()
+        outcome = work.execute(stage, task)
+        peaks[budget][stage.name] = max(peaks[budget][stage.name], tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        return outcome
+
+    monkeypatch.setattr(cluster, "execute", traced)
+    answers = []
+    for budget in (1 << 30, 100_000):
+        peaks[budget] = Counter()
+        budget_of(monkeypatch, budget)
+        run(tmp_path / str(budget), dumps, line_documents=4, line_share=0.001)
+        answers.append(found(tmp_path / str(budget), dumps))
+    assert answers[0] == answers[1]
+    assert sum(map(len, answers[0].values())) == 500
+    assert max(peaks[100_000][name] for name in COUNTING) < 100_000 + 300_000
+    assert max(peaks[1 << 30][name] for name in COUNTING) > 1_000_000
 
 
 def test_boilerplate_is_counted_by_site(tmp_path: Path) -> None:
