@@ -17,6 +17,8 @@ def summary(recipe: Recipe) -> list[str]:
         points = [point for point in curve["curve"] if point["dump"] not in plain]
         lines.append("removed as duplicates, by number of dumps (the paper's Table 1 in brackets):")
         lines += ["  " + "  ".join(_point(point) for point in points[at : at + 6]) for at in range(0, len(points), 6)]
+        unused = [rule for rule, documents in curve.get("takedown", {}).items() if not documents]
+        lines += [f"dedup.takedown: no document is named by {rule}; see how the documents spell it" for rule in unused]
     if plan := read_if_there(root, "mixture/tokens.json"):
         parts = [f"{d['domain']} {d['tokens']:,} ({d['weight']:.1%})" for d in plan["domains"]]
         lines.append(f"tokens by domain (weight in training): {', '.join(parts)}")

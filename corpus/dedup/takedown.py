@@ -26,16 +26,32 @@ def taken_down(rows: pa.Table, source: str, rules: Rules) -> npt.NDArray[np.bool
     """Which rows of a table with columns `id`, `site` and `url`, of the dump or source named, are taken down."""
     if source in rules.sources:
         return np.ones(len(rows), bool)
-    masks = [
-        pc.is_in(rows[column], pa.array(values, pa.string()))
-        for column, values in (("id", rules.ids), ("site", rules.sites))
-        if values
-    ]
-    masks += [pc.match_substring_regex(rows["url"], _expression(pattern)) for pattern in rules.urls]
+    masks = [pc.is_in(rows[column], pa.array(values, pa.string())) for column, values in _lists(rules)]
+    masks += [_matching(rows, pattern) for pattern in rules.urls]
     gone = np.zeros(len(rows), bool)
     for mask in masks:
         gone |= pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return gone
+
+
+def named_by(rows: pa.Table, source: str, rules: Rules) -> dict[str, int]:
+    """How many of the rows each rule names, for the rules that name any."""
+    found = {f"sources: {name}": len(rows) for name in rules.sources if name == source}
+    for column, values in _lists(rules):
+        places = pc.drop_null(pc.index_in(rows[column], pa.array(values, pa.string()))).to_numpy()
+        counts = np.bincount(places, minlength=len(values)).tolist()
+        found |= {f"{column}s: {value}": count for value, count in zip(values, counts)}
+    found |= {f"urls: {pattern}": pc.sum(_matching(rows, pattern)).as_py() or 0 for pattern in rules.urls}
+    return {rule: count for rule, count in found.items() if count}
+
+
+def _lists(rules: Rules) -> list[tuple[str, tuple[str, ...]]]:
+    """The columns that are looked up, and the values that are taken down."""
+    return [(column, values) for column, values in (("id", rules.ids), ("site", rules.sites)) if values]
+
+
+def _matching(rows: pa.Table, pattern: str) -> pa.ChunkedArray:
+    return pc.match_substring_regex(rows["url"], _expression(pattern))
 
 
 def _expression(pattern: str) -> str:

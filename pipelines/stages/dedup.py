@@ -27,7 +27,7 @@ from pipelines.sections.dedup import DedupParameters
 from pipelines.stages.dedup_candidates import CandidateParameters, CandidateStage, CopyStage
 from pipelines.stages.dedup_clusters import ClusterParameters, ClusterStage
 from pipelines.stages.dedup_components import ComponentStage, ForestStage
-from pipelines.stages.dedup_duplicates import CurveStage, DuplicateParameters, DuplicateStage
+from pipelines.stages.dedup_duplicates import CurveParameters, CurveStage, DuplicateParameters, DuplicateStage
 from pipelines.stages.dedup_fates import FateParameters, FateStage
 from pipelines.stages.dedup_layout import LayoutParameters, LayoutStage
 from pipelines.stages.dedup_members import MemberParameters, MemberStage
@@ -64,5 +64,5 @@ def dedup_stages(root: str, section: DedupParameters) -> list[Stage]:
         ClusterStage(root, having(ClusterParameters)),
         FateStage(root, having(FateParameters)),
         DuplicateStage(root, having(DuplicateParameters)),
-        CurveStage(root, NoParameters()),
+        CurveStage(root, having(CurveParameters)),
     ]

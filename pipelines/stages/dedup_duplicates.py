@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from corpus import storage, table
 from corpus.dedup.keep import LEVELS, TAKEDOWN
 from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
-from corpus.dedup.takedown import Rules, taken_down
+from corpus.dedup.takedown import Rules, named_by, taken_down
 from corpus.errors import CorruptShard
-from pipelines.engine.stage import Counts, NoParameters, Stage, Task
+from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import dump_positions, group_name, planned_layout, whole
 
 SITES_SHOWN = 200
@@ -86,7 +86,7 @@ class DuplicateStage(Stage[DuplicateParameters]):
     """dedup/fates/dump=D/GGGGG.parquet + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     folder: ClassVar[str] = "duplicates"
     group: ClassVar[str] = "dedup"
 
@@ -118,6 +118,7 @@ class DuplicateStage(Stage[DuplicateParameters]):
         gone = taken_down(signed, source, self.parameters.takedown)
         result = duplicates_table(ids, rows, fates, gone)
         counts = self._counts(task, result, fates, rows, signed["length"].to_numpy())
+        counts["takedown"] = named_by(signed, source, self.parameters.takedown)
         with table.ShardWriter(self.path(task.output), DUPLICATES_SCHEMA) as writer:
             writer.write(result)
             writer.metadata = task.stamp(counts)
@@ -144,11 +145,18 @@ class DuplicateStage(Stage[DuplicateParameters]):
         }
 
 
-class CurveStage(Stage[NoParameters]):
+class CurveParameters(BaseModel):
+    """The rules of takedowns: what they name is counted."""
+
+    model_config = ConfigDict(frozen=True)
+    takedown: Rules = Rules()
+
+
+class CurveStage(Stage[CurveParameters]):
     """duplicates/** -> dedup/curve.json, and dedup/sites.parquet beside it"""
 
     name: ClassVar[str] = "curve"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     group: ClassVar[str] = "dedup"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -181,9 +189,16 @@ class CurveStage(Stage[NoParameters]):
             "clusters_by_size": _summed(every, "clusters_by_size"),
             "sites": sites.slice(0, SITES_SHOWN).to_pylist(),
             "suspicious_sites": _suspicious(sites).to_pylist(),
+            "takedown": self._takedown(every),
         }
         storage.write_json(self.path(task.output), task.stamp(counts) | value)
         return counts
+
+    def _takedown(self, every: Sequence[Counts]) -> dict[str, int]:
+        """How many documents each rule names: none, where it is misspelled or its documents are not in the corpus."""
+        rules = self.parameters.takedown._asdict()
+        none = {f"{kind}: {value}": 0 for kind, values in rules.items() for value in values}
+        return none | _summed(every, "takedown")
 
     def _sites(self, shards: Sequence[str]) -> pa.Table:
         """(site, documents, removed), most removed first; memory is bounded by the number of sites."""

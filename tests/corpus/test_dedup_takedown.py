@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.dedup.takedown import Rules, taken_down
+from corpus.dedup.takedown import Rules, named_by, taken_down
 
 URL = st.text("ab/%_\\.?[(+$é中\n", max_size=8)
 
@@ -28,3 +28,10 @@ def test_any_rule_is_enough_and_a_document_without_site_or_url_is_named_by_neith
     assert taken_down(rows, "D", Rules(ids=("b",))).tolist() == [False, True, False]
     assert taken_down(rows, "D", Rules(sources=("D",))).all()
     assert not taken_down(rows, "E", Rules(sources=("D",))).any()
+
+
+def test_each_rule_counts_what_it_names() -> None:
+    rows = pa.table({"id": ["a", "b", "c"], "site": pa.array(["s", None, "s"]), "url": pa.array(["u1", None, "u2"])})
+    rules = Rules(("D", "E"), sites=("t", "s"), urls=("u*", "x*"), ids=("b", "d"))
+    assert named_by(rows, "D", rules) == {"sources: D": 3, "sites: s": 2, "urls: u*": 2, "ids: b": 1}
+    assert named_by(rows.slice(0, 0), "F", rules) == {}

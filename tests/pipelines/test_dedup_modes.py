@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_dedup_stage import cut, fates, near_copies, run
 
-from corpus import table
+from corpus import storage, table
+from pipelines.recipe import validate
+from pipelines.summary import summary
 
 Dumps = dict[str, list[list[dict[str, Any]]]]
 
@@ -172,6 +174,8 @@ def test_a_takedown_elects_keepers_among_the_rest(tmp_path: Path, takedown: dict
         return private or any(listed[i] in takedown.get(k, []) for i, k in enumerate(("sources", "sites", "ids")))
 
     gone = {r["id"] for dump, shards in dumps.items() for shard in shards for r in shard if named(dump, r)}
+    [rule] = [f"{kind}: {value}" for kind, values in takedown.items() for value in values]
+    assert storage.read_json(str(tmp_path / "taken/dedup/curve.json"))["takedown"] == {rule: len(gone)}
     assert gone
     assert len(gone) < len(after)
     for name in gone:
@@ -183,6 +187,19 @@ def test_a_takedown_elects_keepers_among_the_rest(tmp_path: Path, takedown: dict
     if "ids" not in takedown:
         bereaved = [row for name, row in before.items() if name not in gone and row["duplicate_of"] in gone]
         assert any(rest[row["id"]]["keep"] for row in bereaved)
+
+
+def test_a_rule_that_names_no_document_is_said_at_the_end(tmp_path: Path) -> None:
+    dumps = cut(near_copies(11, 20), [5, 5, 5, 5])
+    run(tmp_path, dumps, takedown={"sites": ["s1", "exmaple.org"], "sources": ["D7"], "urls": ["*nowhere*"]})
+    inputs = [{"files": ["unused"], "name": "D0"}]
+    recipe = validate({"name": "x", "root": str(tmp_path), "inputs": inputs}, "here")
+    lines = [line for line in summary(recipe) if "takedown" in line]
+    assert [line.split(";")[0].split("named by ")[1] for line in lines] == [
+        "sites: exmaple.org",
+        "sources: D7",
+        "urls: *nowhere*",
+    ]
 
 
 def test_without_a_dump_keepers_are_elected_among_the_rest(tmp_path: Path) -> None:
