@@ -88,6 +88,28 @@ def newline_mask(typingctx: Any, data: Any, index: Any) -> Any:
 
 
 @intrinsic
+def range_mask(typingctx: Any, data: Any, index: Any, first: Any, count: Any) -> Any:
+    """`range_mask(data, index, first, count)`: bit i is set where byte i of the 64 bytes at `data[index:]` is one of
+    the `count` values from `first` on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), 64)
+
+        def all_lanes(value: Any) -> Any:
+            lane = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), builder.trunc(value, ir.IntType(8)), ir.Constant(ir.IntType(32), 0)
+            )
+            return builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
+
+        at = context.cast(builder, args[1], signature.args[1], types.intp)
+        byte = _load(context, builder, signature.args[0], args[0], at, vector)
+        inside = builder.icmp_unsigned("<", builder.sub(byte, all_lanes(args[2])), all_lanes(args[3]))
+        return builder.bitcast(inside, ir.IntType(64))
+
+    return types.uint64(data, index, types.int64, types.int64), codegen
+
+
+@intrinsic
 def trailing_zeros(typingctx: Any, value: Any) -> Any:
     """`trailing_zeros(value)`: the index of the lowest set bit of a uint64 (64 if there is none)."""
 

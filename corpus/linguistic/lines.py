@@ -10,10 +10,9 @@ Sources: Gopher (arXiv 2112.11446 A1.1; datatrove gopher_quality_filter.py, goph
 """
 
 import numpy as np
-from numba import njit
 
-from corpus.kernels import MIX_A, mix64, rotate_left
-from corpus.linguistic.repetition import begin_round, slot_of
+from corpus.kernels import MIX_A, kernel, mix64, rotate_left
+from corpus.linguistic.repetition import begin_round, insert
 from corpus.linguistic.scan import BULLET, ELLIPSIS, FINISHED, OPENING
 
 NAMES = (
@@ -34,7 +33,7 @@ SHORT = 30  # characters of a short line, at most: FineWeb's short_line_length
 _ROTATION = np.uint64(23)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure_lines(lines, totals, table, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`; all are 0 where the document has no line."""
     row[:] = 0.0
@@ -65,21 +64,19 @@ def measure_lines(lines, totals, table, row):  # type: ignore[no-untyped-def]
     row[10] = characters / totals.characters
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
     """(lines that were seen before, their characters)."""
     mask = begin_round(table, count)
     repeated = characters = 0
     for i in range(count):
-        slot = slot_of(table, mask, lines.hashes[i])
-        if table.counts[slot]:
+        if table.slots[insert(table, mask, lines.hashes[i])].count > 1:
             repeated += 1
             characters += lines.lengths[i]
-        table.counts[slot] = 1
     return repeated, characters
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
     """(paragraphs, those that were seen before, their characters with the line feeds inside them)."""
     mask = begin_round(table, count)
@@ -93,11 +90,9 @@ def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
             key = mix64(rotate_left(key * MIX_A, _ROTATION) ^ lines.hashes[last])
             length += 1 + lines.lengths[last]
             last += 1
-        slot = slot_of(table, mask, key)
-        if table.counts[slot]:
+        if table.slots[insert(table, mask, key)].count > 1:
             repeated += 1
             characters += length
-        table.counts[slot] = 1
         paragraphs += 1
         first = last
     return paragraphs, repeated, characters

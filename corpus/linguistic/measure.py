@@ -8,12 +8,13 @@ inside and int32 outside, all else is float32. Where a ratio has nothing to divi
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from corpus.buffers import utf8_buffers
+from corpus.kernels import kernel
 from corpus.linguistic import chinese, lines, quality, repetition, web_lines
 from corpus.linguistic.characters import character_classes
-from corpus.linguistic.chinese_words import cut, fill_tokens, lexicon, room
+from corpus.linguistic.chinese_words import cut, fill_tokens, room
+from corpus.linguistic.lexicon import lexicon
 from corpus.linguistic.scan import scan, scratch, with_tokens
 
 SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES + web_lines.NAMES
@@ -46,30 +47,46 @@ def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
         repetition.new_work(longest // 2 + 8),
         lexicon(),
         room(longest),
+        np.zeros(len(quality.STOP_WORDS), np.int64),
         values,
     )
     columns = [pa.array(values[:, i].astype(field.type.to_pandas_dtype())) for i, field in enumerate(SCHEMA)]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-@njit(nogil=True, cache=True)
-def measure_documents(data, offsets, classes, stop_words, tokens, line_scratch, table, work, words, space, values):  # type: ignore[no-untyped-def]
+@kernel
+def measure_documents(  # type: ignore[no-untyped-def]
+    data, offsets, classes, stop_words, tokens, line_scratch, table, work, words, space, found, values
+):
     """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals]).
 
-    `words` is the segmenter's `lexicon()` and `space` its `room`.
+    `words` is the segmenter's `lexicon()` and `space` its `room`; `found` is int64[lists of stop words], scratch.
     """
-    found = np.zeros(stop_words.shape[0], np.int64)
     for i in range(len(offsets) - 1):
         row = values[i]
         start, end = offsets[i], offsets[i + 1]
-        totals = scan(data, start, end, classes, tokens, line_scratch)
+        guess = _looks_chinese(data, start, end)
+        totals = scan(data, start, end, classes, not guess, tokens, line_scratch)
+        segmented = False
         if totals.han and totals.han >= CHINESE * totals.content:
-            count = cut(data, start, end, classes, words, space)
-            if count <= (end - start) // 2:  # else nearly all of it is punctuation, and there is no room for so many
-                fill_tokens(space, count, classes, tokens)
-                totals = with_tokens(totals, count)
+            count = cut(data, start, end, words, space)
+            segmented = count <= (end - start) // 2  # else nearly all of it is punctuation, more than there is room for
+        if segmented:
+            fill_tokens(data, start, space, count, classes, tokens)
+            totals = with_tokens(totals, count)
+        elif guess:
+            totals = scan(data, start, end, classes, True, tokens, line_scratch)
         repetition.measure_repetition(tokens, totals, stop_words, table, work, row[_REPETITION:_CHINESE], found)
         quality.measure_quality(tokens, totals, found, row[:_LINES])
         lines.measure_lines(line_scratch, totals, table, row[_LINES:_REPETITION])
         chinese.measure_characters(totals, row[_CHINESE:_WEB])
         web_lines.measure_web_lines(data, start, end, classes, row[_WEB:])
+
+
+@kernel
+def _looks_chinese(data, start, end):  # type: ignore[no-untyped-def]
+    """Whether the words will probably be a segmenter's, so that the scan may leave them: by every 16th byte."""
+    leads = 0
+    for at in range(start, end, 16):
+        leads += 16 * (0xE4 <= data[at] <= 0xE9)
+    return leads > CHINESE * (end - start - 2 * leads)

@@ -8,11 +8,10 @@ Stop words are matched as written, in lower case, against whole tokens.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from corpus.kernels import MIX_A, mix64
+from corpus.buffers import PADDING
+from corpus.kernels import NO_FOLD, hash_bytes, kernel
 from corpus.linguistic.characters import ALPHABETIC, CONTENT
-from corpus.linguistic.scan import SEED
 
 # Gopher's, and those of FineWeb-2's configs/cmn_Hani.yml; the rule wants two of either.
 STOP_WORDS = {
@@ -35,20 +34,22 @@ def stop_word_hashes() -> npt.NDArray[np.uint64]:
     table = np.zeros((len(STOP_WORDS), max(map(len, STOP_WORDS.values()))), np.uint64)
     for index, words in enumerate(STOP_WORDS.values()):
         for column, word in enumerate(words):
-            table[index, column] = _hash(np.array([ord(character) for character in word], np.uint64))
+            text = word.encode()
+            data = np.frombuffer(bytearray(text.ljust(PADDING, b"\0")), np.uint8)
+            table[index, column] = hash_bytes(data, np.uint64(0), np.uint64(len(text)), NO_FOLD)
     return table
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure_quality(tokens, totals, found, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`; all are 0 where the document has no token."""
     row[:] = 0.0
     words = length = alphabetic = 0
     for i in range(totals.tokens):
         bits = np.int64(tokens.bits[i])
-        if bits & CONTENT:
-            words += 1
-            length += tokens.ends[i + 1] - tokens.ends[i]
+        word = (bits & CONTENT) != 0
+        words += word
+        length += word * (tokens.ends[i + 1] - tokens.ends[i])
         alphabetic += (bits & ALPHABETIC) != 0
     if totals.tokens == 0:
         return
@@ -60,11 +61,3 @@ def measure_quality(tokens, totals, found, row):  # type: ignore[no-untyped-def]
     row[4] = alphabetic / totals.tokens
     row[5] = found[0]
     row[6] = found[1]
-
-
-@njit(nogil=True, cache=True)
-def _hash(points):  # type: ignore[no-untyped-def]
-    value = SEED
-    for point in points:
-        value = (value ^ point) * MIX_A
-    return mix64(value)

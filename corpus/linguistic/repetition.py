@@ -14,13 +14,14 @@ An n-gram can repeat only if the shorter ones inside it do, so each length looks
 documents end after three or four lengths instead of nine. N-grams are compared by 64-bit hashes of their sequence.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, mix64, rotate_left
+from corpus.kernels import MIX_A, kernel, rotate_left
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -33,45 +34,49 @@ NAMES = (
 _ROTATION = np.uint64(23)
 
 
+SLOT = np.dtype([("key", "<u8"), ("stamp", "<i4"), ("count", "<i4")])
+LOGARITHMS = np.array([math.log(max(count, 1)) for count in range(1 << 12)])
+
+
 class Table(NamedTuple):
     """A hash table that is emptied by raising its round: a slot counts only if its stamp is the current round."""
 
-    keys: npt.NDArray[np.uint64]
-    counts: npt.NDArray[np.int64]
-    stamps: npt.NDArray[np.int64]
-    round: npt.NDArray[np.int64]  # of length 1
+    slots: npt.NDArray[np.void]  # SLOT
+    round: npt.NDArray[np.int32]  # of length 1
 
 
 class Work(NamedTuple):
-    """Scratch of one document's n-grams: their running hashes, the positions still in play, and their slots."""
+    """Scratch of one document's n-grams still in play: their hashes, their positions, and their slots."""
 
     grams: npt.NDArray[np.uint64]
     positions: npt.NDArray[np.int64]
-    slots: npt.NDArray[np.int64]
+    slots: npt.NDArray[np.uint64]
 
 
 def new_table(entries: int) -> Table:
     """A table for up to `entries` keys at once, at most half full."""
-    size = 1 << max(4, (2 * entries - 1).bit_length())
-    return Table(np.empty(size, np.uint64), np.empty(size, np.int64), np.zeros(size, np.int64), np.zeros(1, np.int64))
+    return Table(np.zeros(1 << max(4, (2 * entries - 1).bit_length()), SLOT), np.zeros(1, np.int32))
 
 
 def new_work(tokens: int) -> Work:
     """Scratch for documents of up to `tokens` tokens."""
-    return Work(np.empty(tokens, np.uint64), np.empty(tokens, np.int64), np.empty(tokens, np.int64))
+    return Work(np.empty(tokens, np.uint64), np.empty(tokens, np.int64), np.empty(tokens, np.uint64))
 
 
 @njit(inline="always")
-def slot_of(table, mask, key):  # type: ignore[no-untyped-def]
-    """The slot of a key in the table's current round; a new key gets an empty slot with count 0."""
-    slot = np.int64(key & mask)
-    while table.stamps[slot] == table.round[0]:
-        if table.keys[slot] == key:
-            return slot
-        slot = np.int64((np.uint64(slot) + np.uint64(1)) & mask)
-    table.stamps[slot] = table.round[0]
-    table.keys[slot] = key
-    table.counts[slot] = 0
+def insert(table, mask, key):  # type: ignore[no-untyped-def]
+    """Count a key in the table's current round; its slot.
+
+    Whether a key is new cannot be foretold, so a new one takes the same path: the only branch is for two keys that want
+    one slot.
+    """
+    slots, now = table.slots, table.round[0]
+    slot = key & mask
+    while (slots[slot].stamp == now) & (slots[slot].key != key):
+        slot = (slot + np.uint64(1)) & mask
+    slots[slot].count = 1 + (slots[slot].count if slots[slot].stamp == now else 0)
+    slots[slot].key = key
+    slots[slot].stamp = now
     return slot
 
 
@@ -91,72 +96,88 @@ def begin_round(table, entries):  # type: ignore[no-untyped-def]
     return mask_for(entries)
 
 
-@njit(nogil=True, cache=True)
-def count_grams(table, work, alive):  # type: ignore[no-untyped-def]
-    """Count `work.grams` at the first `alive` positions; return (highest count, its first position, distinct n-grams).
+@kernel
+def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
+    """Count the tokens and keep the positions of those that occur again: (how many, distinct tokens, entropy in nats).
 
-    With no position repeated the first position of the document stands for the highest count, 1.
+    The entropy is the sum over tokens, each a share 1/n, of log n - log count.
     """
-    mask = begin_round(table, alive)
+    mask = begin_round(table, n_tokens)
     distinct = 0
-    for i in range(alive):
-        slot = slot_of(table, mask, work.grams[work.positions[i]])
-        distinct += table.counts[slot] == 0
-        table.counts[slot] += 1
+    for i in range(n_tokens):
+        slot = insert(table, mask, tokens.hashes[i])
+        distinct += table.slots[slot].count == 1
         work.slots[i] = slot
-    best, at = 1, 0
-    for i in range(alive):
-        count = table.counts[work.slots[i]]
-        if count > best:
-            best, at = count, work.positions[i]
-    return best, at, distinct
-
-
-@njit(nogil=True, cache=True)
-def keep_repeated(table, work, alive):  # type: ignore[no-untyped-def]
-    """Drop the positions whose n-gram occurs once; return how many are left."""
     left = 0
-    for i in range(alive):
-        if table.counts[work.slots[i]] > 1:
-            work.positions[left] = work.positions[i]
-            work.slots[left] = work.slots[i]
-            left += 1
-    return left
+    total = 0.0
+    for i in range(n_tokens):
+        slot = work.slots[i]
+        count = table.slots[slot].count
+        work.positions[left] = i
+        work.grams[left] = tokens.hashes[i]
+        left += count > 1
+        total += LOGARITHMS[count] if count < len(LOGARITHMS) else np.log(count)
+    return left, distinct, total
 
 
-@njit(nogil=True, cache=True)
-def grow(work, tokens, n_tokens, n, alive):  # type: ignore[no-untyped-def]
-    """Turn n-grams into (n+1)-grams where the next position's n-gram is repeated too; return how many are left."""
+@kernel
+def count_grams(table, work, tokens, n_tokens, n, alive):  # type: ignore[no-untyped-def]
+    """Turn the (n-1)-grams in play into n-grams, where the next is in play too, and count them; how many are left."""
+    mask = begin_round(table, alive)
     left = 0
     for i in range(alive - 1):
         at = work.positions[i]
-        if work.positions[i + 1] == at + 1 and at + n < n_tokens:
-            work.grams[at] = mix64(rotate_left(work.grams[at] * MIX_A, _ROTATION) ^ tokens.hashes[at + n])
+        if work.positions[i + 1] == at + 1 and at + n <= n_tokens:
+            gram = rotate_left(work.grams[i] * MIX_A, _ROTATION) ^ tokens.hashes[at + n - 1]
+            work.grams[left] = gram
             work.positions[left] = at
+            work.slots[left] = insert(table, mask, gram)
             left += 1
     return left
 
 
-@njit(nogil=True, cache=True)
+@kernel
+def keep_repeated(table, work, alive):  # type: ignore[no-untyped-def]
+    """Drop the n-grams that occur once; (how many are left, the highest count, its first position).
+
+    With none repeated the first position of the document stands for the highest count, 1.
+    """
+    left = 0
+    best, first = 1, 0
+    for i in range(alive):
+        slot = work.slots[i]
+        count = table.slots[slot].count
+        at = work.positions[i]
+        if count > best:
+            best, first = count, at
+        work.positions[left] = at
+        work.grams[left] = work.grams[i]
+        work.slots[left] = slot
+        left += count > 1
+    return left, best, first
+
+
+@kernel
 def duplicate_characters(table, work, tokens, n, alive):  # type: ignore[no-untyped-def]
     """Characters of the n-grams met before on the walk; `positions` are those of n-grams that occur more than once."""
+    slots = table.slots
     for i in range(alive):
-        table.counts[work.slots[i]] = 0  # from here on: whether the walk has met it
+        slots[work.slots[i]].count = 0  # from here on: whether the walk has met it
     characters = 0
     free = 0  # where the walk goes on after a jump
     for i in range(alive):
         at = work.positions[i]
         if at < free:
             continue
-        if table.counts[work.slots[i]]:
+        if slots[work.slots[i]].count:
             characters += tokens.ends[at + n] - tokens.ends[at]
             free = at + n
         else:
-            table.counts[work.slots[i]] = 1
+            slots[work.slots[i]].count = 1
     return characters
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`, and to `found` how many of each list of stop words occur.
 
@@ -164,24 +185,19 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
     """
     n_tokens = totals.tokens
     row[:] = 0.0
-    for i in range(n_tokens):
-        work.positions[i] = i
-        work.grams[i] = tokens.hashes[i]
-    _, _, distinct = count_grams(table, work, n_tokens)
+    alive, distinct, logarithms = count_tokens(table, work, tokens, n_tokens)
     if n_tokens:
         row[0] = distinct / n_tokens
-        row[1] = _entropy(table, work, n_tokens)
+        row[1] = np.log(n_tokens) - logarithms / n_tokens
     _find(table, n_tokens, stop_words, found)
-    alive = keep_repeated(table, work, n_tokens)
     column = 2
     for n in range(2, DUPLICATE[-1] + 1):
         if n_tokens < n:
             return
-        alive = grow(work, tokens, n_tokens, n - 1, alive)
+        alive = count_grams(table, work, tokens, n_tokens, n, alive)
         if alive == 0 and n > 4:
             return
-        best, at, _ = count_grams(table, work, alive)
-        alive = keep_repeated(table, work, alive)
+        alive, best, at = keep_repeated(table, work, alive)
         if n <= 4:
             length = tokens.ends[at + n] - tokens.ends[at] + tokens.gaps[at + n - 1] - tokens.gaps[at]
             row[column] = best * length / totals.characters
@@ -191,29 +207,20 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
             column += 1
 
 
-@njit(nogil=True, cache=True)
-def _entropy(table, work, n_tokens):  # type: ignore[no-untyped-def]
-    """Shannon entropy of the tokens in nats: the sum over tokens, each a share 1/n, of log n - log count."""
-    total = 0.0
-    for i in range(n_tokens):
-        count = table.counts[work.slots[i]]
-        if count > 1:
-            total += np.log(count)
-    return np.log(n_tokens) - total / n_tokens
-
-
-@njit(nogil=True, cache=True)
+@kernel
 def _find(table, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
     """How many distinct stop words of each list are among the keys of the current round."""
+    slots, now = table.slots, table.round[0]
     mask = mask_for(n_tokens)
     for index in range(stop_words.shape[0]):
         found[index] = 0
-        for word in stop_words[index]:
+        for column in range(stop_words.shape[1]):
+            word = stop_words[index, column]
             if word == np.uint64(0):
                 continue
-            slot = np.int64(word & mask)
-            while table.stamps[slot] == table.round[0]:
-                if table.keys[slot] == word:
+            slot = word & mask
+            while slots[slot].stamp == now:
+                if slots[slot].key == word:
                     found[index] += 1
                     break
-                slot = np.int64((np.uint64(slot) + np.uint64(1)) & mask)
+                slot = (slot + np.uint64(1)) & mask

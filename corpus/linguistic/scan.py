@@ -6,8 +6,9 @@ RedPajama count, and Chinese has its characters. A line is what lies between lin
 ends; a line of white space alone is blank, and no rule counts it. A paragraph is a run of lines with no blank line
 between.
 
-Everything later reads these arrays and totals and never the text again. Lengths are in code points, as Python's `len`
-and the published definitions have them.
+Runs of ASCII letters, and of Han where the words will be a segmenter's, are found 64 bytes at a time and counted as a
+whole; every other character is looked up in a table. Lengths are in code points, as Python's `len` and the published
+definitions have them.
 """
 
 from typing import NamedTuple
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, mix64
+from corpus.kernels import NO_FOLD, hash_bytes, kernel, range_mask, trailing_zeros
 from corpus.linguistic.characters import (
+    ALPHABETIC,
     CONTENT,
     DIGIT,
     HAN,
@@ -32,7 +34,8 @@ ELLIPSIS = 2  # ends with ... or …
 FINISHED = 4  # ends with a sentence terminal
 OPENING = 8  # the first of its paragraph
 
-SEED = np.uint64(0xCBF29CE484222325)  # FNV-1a's offset basis
+
+_THIRDS = np.uint64(0x9249249249249249)  # every third bit, from the first
 
 
 class Tokens(NamedTuple):
@@ -96,31 +99,83 @@ def decode(data, at):  # type: ignore[no-untyped-def]
     return point | (np.int64(data[at + 2]) & 0x3F) << 6 | np.int64(data[at + 3]) & 0x3F, 4
 
 
-@njit(nogil=True, cache=True)
-def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-def]
-    """Fill `tokens` and `lines` from `data[start:end]` (valid UTF-8) and return its Totals.
+@njit(inline="always")
+def _letters(data, at, end, split):  # type: ignore[no-untyped-def]
+    """How many characters from `at` on are ASCII letters, or else, if `not split`, Han of the basic block; and bytes.
 
-    `classes` is `character_classes()`; the scratch must come from `scratch(n)` with n >= end - start.
+    64 bytes are looked at at once; of a longer run the rest is found next.
+    """
+    byte = np.int64(data[at])
+    if at < end and 0x61 <= byte | 0x20 <= 0x7A:
+        others = ~(range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26))
+        run = min(np.int64(trailing_zeros(others)), end - at)
+        return run, run
+    if at < end and not split and 0xE4 <= byte <= 0xE9:
+        older = range_mask(data, at, 0xE4, 1) & range_mask(data, at + 1, 0x80, 0x38)  # extension A ends with E4 B7 BF
+        others = ~(range_mask(data, at, 0xE4, 6) & ~older) & _THIRDS
+        run = min(np.int64(trailing_zeros(others)), end - at) // 3
+        return run, 3 * run
+    return 0, 0
+
+
+@njit(inline="always")
+def _add(tokens, count, data, start, end, length, gap, bits):  # type: ignore[no-untyped-def]
+    """Add a token, `data[start:end]`, of `length` code points; how many there are now."""
+    tokens.hashes[count] = hash_bytes(data, np.uint64(start), np.uint64(end), NO_FOLD)
+    tokens.ends[count + 1] = tokens.ends[count] + length
+    tokens.gaps[count] = (tokens.gaps[count - 1] if count else 0) + gap
+    tokens.bits[count] = bits
+    return count + 1
+
+
+@kernel
+def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-untyped-def]
+    """Fill `lines` and, if `split`, `tokens` from `data[start:end]` (valid UTF-8) and return its Totals.
+
+    Without `split` there are no tokens: a segmenter's words will take their place. `classes` is `character_classes()`;
+    the scratch must come from `scratch(n)` with n >= end - start.
     """
     n_tokens = n_lines = characters = feeds = content = han = digits = signs = ellipses = sentences = bracketed = 0
     dots = 0  # the run of "." that ends here
     terminal_run = False
     bracket = -1  # where the open 【 of this line stands
     in_token = False
-    token_hash = SEED
-    token_length = 0
+    token_start = start  # bytes
+    token_from = 0  # code points
     token_bits = np.int64(0)
     gap = 0  # white space since the last token
     line_start = -1  # code point where the line's text begins; -1: blank so far
-    line_hash = SEED
-    text_hash = SEED  # the line's hash up to its last character that is no space
-    text_end = 0
+    line_byte = start
+    text_end = 0  # where its last character that is no space ends
+    text_byte = start
     line_bits = 0
     last = 0  # the last character that is no space, and how many dots ended there
     last_dots = 0
     blank_before = True
     at = start
     while at <= end:
+        run, size = _letters(data, at, end, split)
+        if run:
+            if line_start < 0:
+                line_start = characters
+                line_byte = at
+                line_bits = 0
+            if split and not in_token:
+                in_token = True
+                token_start = at
+                token_from = characters
+                token_bits = np.int64(0)
+            token_bits |= ALPHABETIC | CONTENT
+            at += size
+            characters += run
+            content += run
+            han += run if size > run else 0
+            text_end = characters
+            text_byte = at
+            last = 0x61
+            last_dots = dots = 0
+            terminal_run = False
+            continue
         if at < end:
             point, size = decode(data, at)
             size = min(size, end - at)
@@ -129,11 +184,7 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
             point, size, kind = np.int64(10), 1, np.int64(SPACE)  # the end of the text ends its last line
         if kind & SPACE:
             if in_token:
-                tokens.hashes[n_tokens] = mix64(token_hash)
-                tokens.ends[n_tokens + 1] = tokens.ends[n_tokens] + token_length
-                tokens.gaps[n_tokens] = (tokens.gaps[n_tokens - 1] if n_tokens else 0) + gap
-                tokens.bits[n_tokens] = token_bits
-                n_tokens += 1
+                n_tokens = _add(tokens, n_tokens, data, token_start, at, characters - token_from, gap, token_bits)
                 in_token = False
             gap = 1 if n_tokens else 0
             dots = 0
@@ -146,7 +197,7 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
                         line_bits |= FINISHED
                     if blank_before:
                         line_bits |= OPENING
-                    lines.hashes[n_lines] = mix64(text_hash)
+                    lines.hashes[n_lines] = hash_bytes(data, np.uint64(line_byte), np.uint64(text_byte), NO_FOLD)
                     lines.lengths[n_lines] = text_end - line_start
                     lines.bits[n_lines] = line_bits
                     n_lines += 1
@@ -154,44 +205,34 @@ def scan(data, start, end, classes, tokens, lines):  # type: ignore[no-untyped-d
                 else:
                     blank_before = True
                 line_start = -1
-                line_hash = SEED
                 bracket = -1
                 if at < end:
                     feeds += 1
-            elif line_start >= 0:
-                line_hash = (line_hash ^ np.uint64(point)) * MIX_A
         else:
             if line_start < 0:
                 line_start = characters
+                line_byte = at
                 line_bits = BULLET if point == 0x2022 or point == 0x2D else 0
-            line_hash = (line_hash ^ np.uint64(point)) * MIX_A
-            text_hash = line_hash
             text_end = characters + 1
+            text_byte = at + size
             last = point
-            if kind & IDEOGRAPHIC:
-                if in_token:
-                    tokens.hashes[n_tokens] = mix64(token_hash)
-                    tokens.ends[n_tokens + 1] = tokens.ends[n_tokens] + token_length
-                    tokens.gaps[n_tokens] = (tokens.gaps[n_tokens - 1] if n_tokens else 0) + gap
-                    tokens.bits[n_tokens] = token_bits
-                    n_tokens += 1
-                    in_token = False
+            if split:
+                if kind & IDEOGRAPHIC:
+                    if in_token:
+                        n_tokens = _add(
+                            tokens, n_tokens, data, token_start, at, characters - token_from, gap, token_bits
+                        )
+                        in_token = False
+                        gap = 0
+                    n_tokens = _add(tokens, n_tokens, data, at, at + size, 1, gap, kind)
                     gap = 0
-                tokens.hashes[n_tokens] = mix64((SEED ^ np.uint64(point)) * MIX_A)
-                tokens.ends[n_tokens + 1] = tokens.ends[n_tokens] + 1
-                tokens.gaps[n_tokens] = (tokens.gaps[n_tokens - 1] if n_tokens else 0) + gap
-                tokens.bits[n_tokens] = kind
-                n_tokens += 1
-                gap = 0
-            elif in_token:
-                token_hash = (token_hash ^ np.uint64(point)) * MIX_A
-                token_length += 1
-                token_bits |= kind
-            else:
-                in_token = True
-                token_hash = (SEED ^ np.uint64(point)) * MIX_A
-                token_length = 1
-                token_bits = kind
+                elif in_token:
+                    token_bits |= kind
+                else:
+                    in_token = True
+                    token_start = at
+                    token_from = characters
+                    token_bits = kind
             if kind & CONTENT:
                 content += 1
                 if kind & HAN:

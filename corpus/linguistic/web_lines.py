@@ -13,13 +13,15 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
 - `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences; its own count is
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
-Matching ignores the case of ASCII letters. Wikipedia's "[12]" and "[edit]" at the end of a line, which C4 cuts out
-before it looks for the end mark, are skipped.
+Lines are read 64 bytes at a time, and only what may matter is looked at: white space, brackets, and pairs of letters
+that few words but these phrases hold. Matching ignores the case of ASCII letters. Wikipedia's "[12]" and "[edit]" at
+the end of a line, which C4 cuts out before it looks for the end mark, are skipped.
 """
 
 import numpy as np
 from numba import njit
 
+from corpus.kernels import kernel, range_mask, trailing_zeros
 from corpus.linguistic.characters import SPACE
 from corpus.linguistic.scan import decode
 
@@ -44,66 +46,68 @@ _PHRASES = (
     b"use of cookies",
     b"use cookies",
 )
-_RARE = b"jmmvkkkk"  # of each phrase a letter that few words hold, at which the phrase is looked for
+_PAIRS = (b"ja", b"m ", b"ms", b"va", b"ok", b"ok", b"ok", b"ok")  # a rare pair of each: where it is looked for
 _LONGEST = max(map(len, _PHRASES))
 _TEXT = np.array([list(phrase.ljust(_LONGEST, b"\0")) for phrase in _PHRASES], np.uint8)
 _LENGTHS = np.array([len(phrase) for phrase in _PHRASES])
-_PLACES = np.array([phrase.index(_RARE[i : i + 1]) for i, phrase in enumerate(_PHRASES)])
+_PLACES = np.array([phrase.index(pair) for phrase, pair in zip(_PHRASES, _PAIRS)])
 _SOUGHT = np.array(
-    [sum(1 << i for i, rare in enumerate(_RARE) if rare == byte | 0x20) for byte in range(256)], np.uint8
+    [sum(1 << i for i, pair in enumerate(_PAIRS) if pair[0] == byte | 0x20) for byte in range(256)], np.uint8
 )
 _CITATIONS = (np.frombuffer(b"edit", np.uint8), np.frombuffer(b"citation needed", np.uint8))
-_JAVASCRIPT, _LOREM = 1, 2  # bits of the first two phrases; the others are policies
+_JAVASCRIPT, _LOREM, _POLICY, _CURLY, _LONG = 1, 2, 0xFC, 0x100, 0x200
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` for `data[start:end]` (valid UTF-8) to `row`; all are 0 where it has no line."""
     row[:] = 0.0
-    lines = 0
-    words = length = longest = sentences = 0  # of the line; `length` is of the word that is being read
-    found = 0  # phrases of the line, and whether it holds a curly bracket
-    first = last = -1  # where the line's text begins, and ends
-    at = start
-    while at <= end:
-        byte = data[at] if at < end else np.uint8(0x0A)
-        size = 1
-        space = byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F
-        if byte >= 0x80:
-            point, size = decode(data, at)
-            size = min(size, end - at)
-            space = classes[point] & SPACE != 0
-        if not space:
-            if first < 0:
-                first = at
-            length += 1
-            last = at + size
-            if _SOUGHT[byte]:
-                found |= _phrases_at(data, first, end, at, _SOUGHT[byte])
-            elif byte == 0x7B:
-                found |= 0x100
-            at += size
-            continue
-        if length:
-            words += 1
-            longest = max(longest, length)
-            length = 0
-            sentences += _ends_sentence(data, first, last)
-        if byte == 0x0A and first >= 0:
-            lines += 1
-            row[0] += found & _JAVASCRIPT != 0
-            row[1] += found & 0xFF & ~(_JAVASCRIPT | _LOREM) != 0
-            row[2] += found & _LOREM != 0
-            row[3] += found & 0x100 != 0
-            row[4] += words < FEW_WORDS
-            row[5] = max(row[5], longest)
-            kept = words >= FEW_WORDS and longest <= LONG_WORD and not found & 0xFF & ~_LOREM
-            if kept and _finished(data, first, last):
-                row[6] += 1
-                row[7] += sentences
-            words = longest = sentences = found = 0
-            first = last = -1
-        at += size
+    lines = longest = 0
+    words = sentences = 0  # of the line
+    found = 0  # phrases of the line, and whether it holds a curly bracket or too long a word
+    first = last = begin = start  # where the line's text begins, where its last word ends, and where the next may begin
+    block = start
+    while block <= end:
+        spaces, marks = _masks(data, block) if block < end else (np.uint64(0), np.uint64(0))
+        if end - block < 64:
+            inside = (np.uint64(1) << np.uint64(end - block)) - np.uint64(1)
+            spaces, marks = spaces & inside | inside + np.uint64(1), marks & inside  # the end of the text ends a line
+        events = spaces | marks
+        while events:
+            at = block + np.int64(trailing_zeros(events))
+            events &= events - np.uint64(1)
+            byte = data[at] if at < end else np.uint8(0x0A)
+            size = 1
+            if byte >= 0x80:
+                point, size = decode(data, at)
+                if not classes[point] & SPACE:
+                    continue
+            elif byte > 0x20:
+                found |= _CURLY if byte == 0x7B else _phrases_at(data, start, end, at, _SOUGHT[byte])
+                continue
+            if at > begin:
+                first = first if words else begin
+                last = at
+                words += 1
+                sentences += _ends_sentence(data, first, last)
+                if at - begin > min(longest, LONG_WORD):
+                    length = _characters(data, begin, at)
+                    longest = max(longest, length)
+                    found |= _LONG if length > LONG_WORD else 0
+            begin = at + size
+            if byte == 0x0A and words:
+                lines += 1
+                row[0] += found & _JAVASCRIPT != 0
+                row[1] += found & _POLICY != 0
+                row[2] += found & _LOREM != 0
+                row[3] += found & _CURLY != 0
+                row[4] += words < FEW_WORDS
+                if words >= FEW_WORDS and not found & (_JAVASCRIPT | _POLICY | _LONG) and _finished(data, first, last):
+                    row[6] += 1
+                    row[7] += sentences
+                words = sentences = found = 0
+        block += 64
+    row[5] = longest
     if lines:
         row[0] /= lines
         row[1] /= lines
@@ -111,9 +115,36 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
         row[6] /= lines
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always")
+def _masks(data, at):  # type: ignore[no-untyped-def]
+    """Which of the 64 bytes at `data[at:]` are ASCII white space, and which may begin something else that counts: white
+    space beyond ASCII, a curly bracket, the rare pair of a phrase."""
+    spaces = range_mask(data, at, 0x20, 1) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 4)
+    marks = range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 3) | range_mask(data, at, 0x7B, 1)
+    a = _letter(data, at + 1, 0x61)
+    marks |= (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
+    marks |= _letter(data, at, 0x6D) & (_letter(data, at + 1, 0x73) | range_mask(data, at + 1, 0x20, 1))
+    return spaces, marks | _letter(data, at, 0x6F) & _letter(data, at + 1, 0x6B)
+
+
+@njit(inline="always")
+def _letter(data, at, lower):  # type: ignore[no-untyped-def]
+    """Which of 64 bytes are this letter, in either case."""
+    return range_mask(data, at, lower, 1) | range_mask(data, at, lower - 0x20, 1)
+
+
+@kernel
+def _characters(data, start, end):  # type: ignore[no-untyped-def]
+    """Code points of `data[start:end]`."""
+    count = 0
+    for at in range(start, end):
+        count += data[at] & 0xC0 != 0x80
+    return count
+
+
+@kernel
 def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
-    """The bits of the phrases whose rare letter is the byte at `at`."""
+    """The bits of the phrases, of those in `sought`, whose rare pair begins at `at`."""
     found = 0
     for phrase in range(len(_LENGTHS)):
         begin = at - _PLACES[phrase]
@@ -136,7 +167,7 @@ def _is_end(byte):  # type: ignore[no-untyped-def]
     return byte == 0x2E or byte == 0x3F or byte == 0x21  # . ? !
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _ends_sentence(data, first, last):  # type: ignore[no-untyped-def]
     """Whether the word that ends at `last` ends a sentence: its last character but quotes and brackets is . ? or !"""
     at = last - 1
@@ -145,7 +176,7 @@ def _ends_sentence(data, first, last):  # type: ignore[no-untyped-def]
     return _is_end(data[at])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _finished(data, first, last):  # type: ignore[no-untyped-def]
     """Whether a line ends as C4 wants: an end mark or quote, no ellipsis; citations behind it are not seen."""
     last = _before_citations(data, first, last)
@@ -163,7 +194,7 @@ def _finished(data, first, last):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
     """The end of `data[first:last]` without the citations at its end."""
     while last > first and data[last - 1] == 0x5D:
@@ -176,7 +207,7 @@ def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
     return last
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _is_citation(data, first, last):  # type: ignore[no-untyped-def]
     """Whether the text in brackets is digits alone, "edit" or "citation needed" (c4_utils.py's pattern)."""
     size = last - first

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_linguistic_measure import real_texts
 
 from corpus.buffers import utf8_buffers
-from corpus.linguistic.characters import character_classes
-from corpus.linguistic.chinese_words import cut, lexicon, room
+from corpus.linguistic.chinese_words import cut, room
+from corpus.linguistic.lexicon import lexicon
 
 jieba.setLogLevel("ERROR")
 COMMON = "的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会"
@@ -25,7 +25,7 @@ def words_of(texts: list[str]) -> list[list[str]]:
     space = room(int(np.diff(offsets).max(initial=0)))
     found = []
     for row, text in enumerate(texts):
-        count = cut(data, offsets[row], offsets[row + 1], character_classes(), lexicon(), space)
+        count = cut(data, offsets[row], offsets[row + 1], lexicon(), space)
         found.append([text[space.starts[i] : space.ends[i]] for i in range(count)])
     return found
 

@@ -1,0 +1,186 @@
+"""What Chinese words are cut by: jieba's dictionary as a double-array trie, its hidden Markov model as small tables.
+
+Both come from the installed package `jieba` and are laid out for the cache. Characters are renumbered, the most
+frequent first, so that the few thousand that make up nearly all text share cache lines in every table. The trie is one
+array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number, and
+is the node's own if it bears that character (no two nodes have one base), so a step is an addition, a load and a
+comparison, found or not. Weights (logarithms of frequency) are few, 5,087, and have a table of their own. The whole
+takes 6 MB and is built in about a second.
+"""
+
+import functools
+import importlib.util
+import math
+import runpy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from pyarrow import csv
+
+from corpus.errors import HeadwaterError
+from corpus.kernels import trailing_zeros
+from corpus.linguistic.characters import SPACE, character_classes
+
+HAN_FIRST, HAN_LAST = 0x4E00, 0x9FD5
+JOINING = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+#&._%-"  # in blocks, besides Han
+BLANK, SIGN = 0, 1  # the numbers of white space, and of any other character that is in no block
+IMPOSSIBLE = -3.14e100  # jieba's logarithm of 0
+STATES = "BEMS"  # begin, end, middle, single: in the order in which jieba prefers the later of equals
+CELL = np.dtype([("character", "<u2"), ("weight", "<u2"), ("base", "<u4")])  # weight 0: no word ends here
+_MOST_CELLS = 1 << 20
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class Lexicon(NamedTuple):
+    """What the kernels look up. The node of a word's first character is the character's number."""
+
+    numbers: npt.NDArray[np.uint16]  # of the characters of the basic plane
+    cells: npt.NDArray[np.void]  # CELL; cell 0 is no node: nothing follows it
+    weights: npt.NDArray[np.float64]  # log of a word's share; [0] is -inf
+    unknown: float  # the weight of a character that begins no word
+    start: npt.NDArray[np.float64]  # of the hidden states
+    move: npt.NDArray[np.float64]  # [from, to]
+    emit: npt.NDArray[np.float64]  # [number, state]
+
+
+@functools.cache
+def lexicon() -> Lexicon:
+    """Dictionary and tables of the installed jieba."""
+    spec = importlib.util.find_spec("jieba")  # located, not imported: only its data is used
+    if spec is None or not spec.submodule_search_locations:
+        raise HeadwaterError("Chinese words need the dictionary of the package jieba: pip install jieba==0.42.1")
+    folder = Path(spec.submodule_search_locations[0])
+    words, frequencies, total = _dictionary(folder / "dict.txt")
+    logarithm = math.log(total)
+    lengths = np.array([len(word) for word in words])
+    points = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
+    numbers = _renumber(np.bincount(points, np.repeat(frequencies.astype(np.float64), lengths), 1 << 16))
+    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # a word a row, and a 0 behind it
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = numbers[points]
+    usable = (frequencies > 0) & ~(matrix == SIGN).any(axis=1)
+    different, weights = np.unique(frequencies[usable], return_inverse=True)
+    matrix = matrix[usable]
+    order = np.lexsort(matrix.T[::-1])
+    cells = np.zeros(_MOST_CELLS, CELL)
+    roots = int(numbers.max()) + 1
+    used = _lay_out(matrix[order], (weights[order] + 1).astype(np.uint16), roots, cells)
+    return Lexicon(
+        numbers,
+        cells[: used + roots].copy(),  # so that a step from the last base stays inside
+        np.array([-np.inf, *(math.log(frequency) - logarithm for frequency in different.tolist())]),
+        -logarithm,
+        *_hidden_markov(folder / "finalseg", numbers),
+    )
+
+
+def _dictionary(path: Path) -> tuple[list[str], npt.NDArray[np.int64], int]:
+    """Words, how often each occurs, and the sum over all lines; of a word with two lines the last counts."""
+    table = csv.read_csv(
+        path,
+        csv.ReadOptions(column_names=["word", "frequency", "tag"]),
+        csv.ParseOptions(delimiter=" ", quote_char=False),
+        csv.ConvertOptions(column_types={"word": pa.string(), "frequency": pa.int64()}, strings_can_be_null=False),
+    )
+    frequencies = dict(zip(table["word"].to_pylist(), table["frequency"].to_pylist()))
+    return list(frequencies), np.array(list(frequencies.values())), pc.sum(table["frequency"]).as_py()
+
+
+def _renumber(uses: Any) -> npt.NDArray[np.uint16]:
+    """The number of each character of the basic plane: what joins blocks from 2 on, the most used first."""
+    joining = np.array([*range(HAN_FIRST, HAN_LAST + 1), *map(ord, JOINING)])
+    numbers = np.full(1 << 16, SIGN, np.uint16)
+    numbers[character_classes()[: 1 << 16] & SPACE != 0] = BLANK
+    numbers[joining[np.argsort(-uses[joining], kind="stable")]] = np.arange(len(joining)) + SIGN + 1
+    return numbers
+
+
+def _hidden_markov(folder: Path, numbers: npt.NDArray[np.uint16]) -> Any:
+    names = ("prob_start", "prob_trans", "prob_emit")
+    tables = {name: runpy.run_path(str(folder / f"{name}.py"))["P"] for name in names}
+    start = np.array([tables["prob_start"][state] for state in STATES])
+    move = np.array([[tables["prob_trans"][a].get(b, IMPOSSIBLE) for b in STATES] for a in STATES])
+    emit = np.full((int(numbers.max()) + 1, 4), IMPOSSIBLE)
+    for column, state in enumerate(STATES):
+        for character, value in tables["prob_emit"][state].items():
+            if HAN_FIRST <= ord(character) <= HAN_LAST:
+                emit[numbers[ord(character)], column] = value
+    return start, move, emit
+
+
+@njit(nogil=True, cache=True)
+def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
+    """Fill `cells` with the trie of sorted `words`, breadth first; return how many cells it takes.
+
+    A node's base is the first, used by no other node, at which all of its children fall on free cells.
+    """
+    taken = np.zeros(len(cells) // 64 + 1, np.uint64)  # bits: cells, and bases
+    bases = np.zeros(len(cells) // 64 + 1, np.uint64)
+    for cell in range(roots):
+        _set(taken, cell)
+    queue = np.zeros((len(cells), 4), np.int64)  # nodes to lay out: first word, end of words, depth, cell
+    queue[0, 1] = len(words)
+    children = np.empty(roots, np.int64)
+    full = 0  # all cells before 64 times this are taken
+    used = head = 0
+    tail = 1
+    while head < tail:
+        first, end, depth, node = queue[head]
+        head += 1
+        if depth and words[first, depth] == 0:
+            cells[node].weight = weights[first]
+            first += 1
+        queued = tail
+        for word in range(first, end):
+            if word == first or words[word, depth] != words[word - 1, depth]:
+                queue[tail, 0] = word
+                children[tail - queued] = words[word, depth]
+                tail += 1
+            queue[tail - 1, 1] = word + 1
+        if tail == queued:
+            continue
+        base = 0
+        if depth:
+            while taken[full] == _ALL:
+                full += 1
+            base = _fit(taken, bases, children[: tail - queued], max(64 * full - children[0], 1))
+            _set(bases, base)
+            cells[node].base = base
+        for i in range(queued, tail):
+            cell = base + children[i - queued]
+            queue[i, 2], queue[i, 3] = depth + 1, cell
+            if depth:
+                _set(taken, cell)
+                cells[cell].character = children[i - queued]
+            used = max(used, cell + 1)
+    return used
+
+
+@njit(nogil=True, cache=True)
+def _fit(taken, bases, children, base):  # type: ignore[no-untyped-def]
+    """The first free base from `base` on; 64 are tried at once, a bit each."""
+    while True:
+        busy = _bits(bases, base)
+        for child in children:
+            busy |= _bits(taken, base + child)
+            if busy == _ALL:
+                break
+        if busy != _ALL:
+            return base + np.int64(trailing_zeros(~busy))
+        base += 64
+
+
+@njit(inline="always")
+def _set(bits, at):  # type: ignore[no-untyped-def]
+    bits[at >> 6] |= np.uint64(1) << np.uint64(at & 63)
+
+
+@njit(inline="always")
+def _bits(bits, at):  # type: ignore[no-untyped-def]
+    """The 64 bits from `at` on."""
+    shift = np.uint64(at & 63)
+    return bits[at >> 6] >> shift | bits[(at >> 6) + 1] << np.uint64(1) << (np.uint64(63) - shift)
