@@ -89,10 +89,9 @@ def column_chart(
     label: str,
     x_title: str,
     tone: str = "tone-1",
-    y_format: Callable[[float], str] = lambda value: f"{value:,.0f}",
     size: tuple[int, int] = HALF,
 ) -> Markup:
-    """Vertical bars, one for each named value."""
+    """Vertical bars, one for each named count."""
     if not items:
         return Markup("")
     ticks = nice_ticks(0.0, max(value for _, value in items))
@@ -100,20 +99,28 @@ def column_chart(
     def draw(width: int, height: int) -> str:
         step = (width - LEFT - RIGHT) / len(items)
         floor, room = height - BOTTOM, height - TOP - BOTTOM
-        parts = [_grid(width, height, [(floor - room * tick / (ticks[-1] or 1), y_format(tick)) for tick in ticks])]
+        parts = [_grid(width, height, [(floor - room * tick / (ticks[-1] or 1), compact(tick)) for tick in ticks])]
         for index, (name, value) in enumerate(items):
             tall = room * value / (ticks[-1] or 1)
             thick = min(step * 0.76, 56.0)
             parts.append(
                 f'<rect class="fill {tone}" x="{LEFT + step * (index + 0.5) - thick / 2:.1f}" y="{floor - tall:.1f}" '
                 f'rx="2" width="{thick:.1f}" height="{max(tall, 1.0 if value else 0.0):.1f}"><title>{escape(name)}: '
-                f"{escape(y_format(value))}</title></rect>"
+                f"{value:,.0f}</title></rect>"
             )
         names = [(LEFT + step * (index + 0.5), name) for index, (name, _) in enumerate(items)]
         parts.append(_x_axis(width, height, names, x_title))
         return _svg(width, height, label, parts)
 
     return both(draw, size)
+
+
+def compact(count: float) -> str:
+    """`1234567` -> `1.23M`; whole up to a hundred thousand."""
+    for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
+        if count >= max(10**power, 100_000):
+            return f"{count / 10**power:.3g}{unit}"
+    return f"{count:,.0f}"
 
 
 def legend(lines: Sequence[Line]) -> Markup:

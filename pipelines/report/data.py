@@ -19,6 +19,7 @@ LANGUAGES = 4  # shown by name at most; the rest are "other"
 SMALL_LANGUAGE = 0.01  # of all bytes; smaller ones are not shown by name
 SITES = 150  # the largest sites shown
 FLAGGED_SITES = 100  # further sites shown because most of them is removed
+WATERFALL = 12  # rules that have a step of their own
 SMALL_SITE = 10  # documents; smaller sites are not flagged
 STEPS = [
     ("extracted", "Extracted"),
@@ -111,7 +112,10 @@ def extraction(tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
 
 
 def filtering(tally: Tally) -> dict[str, Any] | None:
-    """Documents by the reasons for which they were dropped; one document may have several."""
+    """Documents by the reasons for which they were dropped; one document may have several.
+
+    In `waterfall` each document counts once, for the first of them; `left` is what remains of all.
+    """
     if not tally.shards["verdicts"] or tally.sums is None:
         return None
     totals: Counter[str] = Counter()
@@ -129,7 +133,13 @@ def filtering(tally: Tally) -> dict[str, Any] | None:
         for reason, count in _ranked(totals).items()
     ]
     sums = {name: sum(tally.sums[name].to_pylist()) for name in ("extracted", "filtered")}
-    return {"documents": sums["extracted"], "dropped": sums["filtered"], "reasons": reasons}
+    waterfall, left = [], sums["extracted"]
+    ranked = list(_ranked(tally.first_reasons).items())
+    for reason, count in [*ranked[:WATERFALL], ("all other rules", sum(count for _, count in ranked[WATERFALL:]))]:
+        left -= count
+        waterfall += [{"reason": reason, "documents": count, "left": left}] if count else []
+    totals_of = {"documents": sums["extracted"], "dropped": sums["filtered"]}
+    return totals_of | {"reasons": reasons, "waterfall": waterfall}
 
 
 def deduplication(recipe: Recipe, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """How each signal is distributed over the documents of a language, with the bounds that are drawn through it.
 
-At most `SHARDS` shards are read, evenly spaced over the run, so that the page costs the same behind a hundred thousand
-documents and behind a billion; the page says how many documents it saw.
+At most `SHARDS` shards are read, evenly spaced over the run, and at most `ROWS` documents of each, evenly spaced too,
+so that the page costs the same behind a hundred thousand documents and behind a billion; it says how many it saw.
 """
 
 from html import escape
@@ -14,40 +14,48 @@ from markupsafe import Markup
 from corpus import signals, storage, table
 from corpus.errors import CorruptShard
 from corpus.linguistic.thresholds import ALWAYS, Bounds, table_for
+from corpus.semantic.perplexity import HEAD, MIDDLE
 from pipelines.recipe import Recipe
 from pipelines.report.scan import Shards
 from pipelines.stages.filter import verdict_parameters
 
-SHARDS = 48
+SHARDS, ROWS = 48, 4096
 BINS = 32
 _TAIL = 0.005  # of the documents on either side that are put into the first and the last bin
 _WIDTH, _HEIGHT, _FLOOR = 220, 92, 72
 
 
 def distributions(recipe: Recipe, shards: Shards) -> dict[str, Any] | None:
-    """By language, a histogram of every signal that has a bound; None where nothing was measured."""
+    """By language, a histogram of every signal, those that have a bound first; None where nothing was measured.
+
+    `buckets` has for each language with a perplexity the shares of CCNet's head, middle and tail.
+    """
     places = [f"dump={dump}/{name}" for dump, names in shards.items() for name in sorted(names)]
-    spaced = sorted({int(place) for place in np.linspace(0, len(places) - 1, SHARDS)}) if places else []
-    chosen = [places[index] for index in spaced]
+    chosen = [places[index] for index in _spaced(len(places), SHARDS)]
     values: dict[tuple[str, str], list[npt.NDArray[np.float64]]] = {}
-    documents = 0
-    for place in chosen:
-        documents += _read(recipe.root, place, recipe.filter.languages, values)
+    documents = sum(_read(recipe.root, place, recipe.filter.languages, values) for place in chosen)
     if not values:
         return None
     parameters = verdict_parameters(recipe.filter)
     tables = {name: {s: Bounds(*b) for s, b in rules.items()} for name, rules in parameters.tables.items()}
     found: dict[str, list[dict[str, Any]]] = {}
+    buckets = {}
     for language in recipe.filter.languages:
         bounds = {**table_for(language, tables), **tables.get(ALWAYS, {})}
-        rows = [
-            _histogram(signal, np.concatenate(values[language, signal]), bounds[signal])
-            for signal in signals.REGISTRY
-            if signal in bounds and (language, signal) in values
-        ]
+        own = {name: np.concatenate(values[language, name]) for name in signals.REGISTRY if (language, name) in values}
+        rows = [_histogram(name, column, bounds.get(name, Bounds())) for name, column in own.items()]
         if rows:
-            found[language] = rows
-    return {"documents": documents, "shards": len(chosen), "all_shards": len(places), "languages": found}
+            found[language] = sorted(rows, key=lambda row: row["min"] is None and row["max"] is None)
+        if "perplexity_rank" in own:
+            low, high = (float((own["perplexity_rank"] < cut).mean()) for cut in (HEAD, MIDDLE))
+            buckets[language] = {"head": low, "middle": high - low, "tail": 1 - high}
+    seen = {"documents": documents, "shards": len(chosen), "all_shards": len(places)}
+    return seen | {"languages": found, "buckets": buckets}
+
+
+def _spaced(count: int, most: int) -> list[int]:
+    """At most `most` numbers below `count`, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
 
 
 def _read(root: str, place: str, languages: tuple[str, ...], values: dict[tuple[str, str], list[Any]]) -> int:
@@ -56,7 +64,8 @@ def _read(root: str, place: str, languages: tuple[str, ...], values: dict[tuple[
         documents = table.read_table(storage.join(root, "documents", place), ["id", "language"])
     except (OSError, CorruptShard):
         return 0
-    of = documents["language"].to_numpy(zero_copy_only=False)
+    rows = _spaced(len(documents), ROWS)
+    of = documents["language"].take(rows).to_numpy(zero_copy_only=False)
     for name in signals.TABLES:
         columns = [signal.name for signal in signals.REGISTRY.values() if signal.table == name]
         try:
@@ -66,18 +75,18 @@ def _read(root: str, place: str, languages: tuple[str, ...], values: dict[tuple[
         if len(found) != len(documents) or not found["id"].equals(documents["id"]):
             continue
         for signal in set(columns) & set(found.column_names):
-            column = found[signal].to_numpy(zero_copy_only=False).astype(np.float64)
+            column = found[signal].take(rows).to_numpy(zero_copy_only=False).astype(np.float64)
             for language in languages:
                 own = column[(of == language) & np.isfinite(column)]
                 if len(own):
                     values.setdefault((language, signal), []).append(own)
-    return len(documents)
+    return len(rows)
 
 
 def _histogram(signal: str, values: npt.NDArray[np.float64], bounds: Bounds) -> dict[str, Any]:
     limits = [bound for bound in bounds if bound is not None]
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
-    low, high = min(low, *limits), max(high, *limits)
+    low, high = min([low, *limits]), max([high, *limits])
     if high <= low:
         high = low + 1
     counts, _ = np.histogram(np.clip(values, low, high), BINS, (low, high))
@@ -99,30 +108,36 @@ def _histogram(signal: str, values: npt.NDArray[np.float64], bounds: Bounds) -> 
 
 
 def drawing(row: dict[str, Any]) -> Markup:
-    """A histogram as inline SVG: what fails in the colour of warnings, a dashed line at each bound."""
+    """A histogram as inline SVG: what fails in the colour of warnings, a dashed line at each bound.
+
+    The bins of a colour are one path, so that a page of a hundred histograms stays light.
+    """
     most, width = max(row["counts"]) or 1, _WIDTH / len(row["counts"])
     low, high = row["low"], row["high"]
-    parts = []
+    bins = {"tone-1": "", "tone-2": ""}
     for index, count in enumerate(row["counts"]):
         middle = low + (index + 0.5) / len(row["counts"]) * (high - low)
         below = row["min"] is not None and middle < row["min"] and index + 1 < len(row["counts"])
         above = row["max"] is not None and middle > row["max"] and index > 0  # the first bin holds the bound itself
-        tall = max((_FLOOR - 4) * np.sqrt(count / most), 1.0 if count else 0.0)
-        tone = "tone-2" if below or above else "tone-1"
-        parts.append(
-            f'<rect class="fill {tone}" x="{index * width:.1f}" y="{_FLOOR - tall:.1f}" '
-            f'width="{width - 1:.1f}" height="{tall:.1f}"><title>about {middle:.3g}: {count:,}</title></rect>'
-        )
+        if count:
+            tall = max((_FLOOR - 4) * np.sqrt(count / most), 1.0)
+            start = f"M{index * width:.1f} {_FLOOR}"
+            bins["tone-2" if below or above else "tone-1"] += f"{start}v{-tall:.1f}h{width - 1:.1f}v{tall:.1f}z"
+    parts = [f'<path class="fill {tone}" d="{path}"/>' for tone, path in bins.items() if path]
     for bound in (row["min"], row["max"]):
         if bound is not None:
             x = min(_WIDTH - 1.0, max(1.0, (bound - low) / (high - low) * _WIDTH))
             parts.append(f'<path class="stroke tone-2" stroke-dasharray="3 3" d="M{x:.1f} 0V{_FLOOR}"/>')
     ends = ((0, "start", low), (_WIDTH, "end", high))
     parts += [
-        f'<text class="tick" x="{x}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{value:.3g}</text>'
+        f'<text class="tick" x="{x}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{_figure(value)}</text>'
         for x, anchor, value in ends
     ]
     label = escape(f"{row['signal']}: {row['failed']:.1%} of documents outside its bounds")
     return Markup(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

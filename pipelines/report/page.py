@@ -16,7 +16,7 @@ from corpus import storage
 from pipelines.engine.progress import human_bytes
 from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
-from pipelines.report.charts import WIDE, Line, column_chart, line_chart
+from pipelines.report.charts import WIDE, Line, column_chart, compact, line_chart
 from pipelines.report.distributions import distributions, drawing
 from pipelines.report.judges import judge_charts, judges
 from pipelines.report.mixture import mixture
@@ -25,12 +25,12 @@ from pipelines.report.removal import removal
 from pipelines.report.safety import safety
 from pipelines.report.samples import samples
 from pipelines.report.scan import ANNOTATIONS, Tally, scan
-from pipelines.report.site_view import site_view
+from pipelines.report.site_view import site_view, spark
 
 HERE = Path(__file__).parent
 TONES = ("tone-1", "tone-2", "tone-3", "tone-4")
 LANGUAGES = {"en": "English", "zh": "Chinese", "und": "undetermined", "other": "other languages"}
-SIZE_EDGES = (1, 2, 3, 4, 5, 6, 8, 11, 21, 51, 101, 1001)  # first sizes of the bins of the cluster histogram
+SIZE_EDGES = (2, 3, 4, 5, 6, 8, 11, 21, 51, 101, 1001)  # first sizes of the bins of the cluster histogram
 
 
 def draw_report(recipe: Recipe) -> str:
@@ -87,10 +87,12 @@ def render(report: dict[str, Any]) -> str:
     )
     environment.filters |= {
         "bytes": human_bytes,
+        "epochs": lambda value: f"{value:.2f}" if value >= 0.1 or not value else f"{value:.1g}",
         "number": lambda value: f"{value:,.0f}",
         "drawing": drawing,
-        "percent": lambda value: f"{100 * value:.1f}%",
+        "percent": lambda value: f"{value:.1%}",
         "language": lambda name: LANGUAGES.get(name, name),
+        "spark": spark,
         "rows": lambda counts: [(name, count, f"{count:,}") for name, count in counts.items()],
     }
     script = (HERE / "page.js").read_text()
@@ -116,10 +118,10 @@ def _tiles(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The headline: (figure, what it is, a detail)."""
     if extraction := report["extraction"]:
         records = sum(row["records"] for row in extraction["dumps"])
-        yield _compact(records), "records read", f"{len(extraction['dumps'])} dumps and sources"
+        yield compact(records), "records read", f"{len(extraction['dumps'])} dumps and sources"
     steps = {step["step"]: step for step in (report["waterfall"] or {"steps": []})["steps"]}
     if "extracted" in steps:
-        yield _compact(steps["extracted"]["documents"]), "documents extracted", human_bytes(steps["extracted"]["bytes"])
+        yield compact(steps["extracted"]["documents"]), "documents extracted", human_bytes(steps["extracted"]["bytes"])
     if (filtering := report["filtering"]) and filtering["documents"]:
         share = 1 - filtering["dropped"] / filtering["documents"]
         yield f"{share:.1%}", "pass the filters", f"{filtering['dropped']:,} fail"
@@ -127,20 +129,12 @@ def _tiles(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         removed, total = (sum(row[key] for row in dedup["dumps"]) for key in ("duplicates", "documents"))
         yield f"{removed / (total or 1):.1%}", "are duplicates", f"over {len(dedup['dumps'])} dumps and sources"
     if "kept" in steps:
-        yield _compact(steps["kept"]["documents"]), "documents kept", human_bytes(steps["kept"]["bytes"])
+        yield compact(steps["kept"]["documents"]), "documents kept", human_bytes(steps["kept"]["bytes"])
     tokens = [domain["tokens"] for domain in (report["mixture"] or {"domains": []})["domains"] if "tokens" in domain]
     if tokens:
-        yield _compact(sum(tokens)), "tokens", f"in {len(tokens)} domains"
+        yield compact(sum(tokens)), "tokens", f"in {len(tokens)} domains"
     if (training := report["training"]) and training["final"]:
         yield f"{_all(training['final']):.3f}", "bits per byte", f"after {training['steps']:,} steps"
-
-
-def _compact(count: int) -> str:
-    """`1234567` -> `1.23M`; whole up to a hundred thousand."""
-    for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
-        if count >= max(10**power, 100_000):
-            return f"{count / 10**power:.3g}{unit}"
-    return f"{count:,}"
 
 
 def _deduplication(dedup: dict[str, Any] | None) -> dict[str, Any]:
@@ -170,11 +164,12 @@ def _deduplication(dedup: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "curve_rows": rows,
         "curve_chart": chart,
+        "alone": next((row["clusters"] for row in dedup["cluster_sizes"] if row["size"] == 1), 0),
         "size_chart": column_chart(
             _binned(dedup["cluster_sizes"]), label="Clusters by size", x_title="documents in the cluster"
         ),
         "span_chart": column_chart(
-            [(str(size), spans.get(size, 0.0)) for size in range(1, max(spans, default=0) + 1)],
+            [(str(size), spans.get(size, 0.0)) for size in range(2, max(spans, default=0) + 1)],
             label="Clusters by the number of dumps they span",
             x_title="dumps",
             tone="tone-3",

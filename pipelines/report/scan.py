@@ -49,6 +49,7 @@ class Tally:
     shards: Counter[str] = field(default_factory=Counter)  # documents, and each annotation that matches them
     rejects: dict[str, Counter[str]] = field(default_factory=dict)  # by dump: reason -> records
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)  # (language, reason) -> documents
+    first_reasons: Counter[str] = field(default_factory=Counter)  # documents by the first rule they failed
     sole_reasons: Counter[str] = field(default_factory=Counter)  # documents that failed nothing else
     levels: dict[str, Counter[str]] = field(default_factory=dict)  # by dump: duplicates by level
     cluster_sizes: Counter[int] = field(default_factory=Counter)  # size -> clusters
@@ -186,6 +187,7 @@ def _pick_reasons(
     tally: Tally,
 ) -> None:
     first = np.asarray([rule_of((reasons or [""])[0]) for reasons in verdicts["reasons"].to_pylist()], object)
+    tally.first_reasons.update(first[dropped].tolist())
     for reason in sorted(set(first[dropped])):
         _pick(("filter", reason), SAMPLES["filter"], dropped & (first == reason), hashes, dump, name, tally)
 

@@ -3,13 +3,25 @@
 from typing import Any
 
 import pyarrow.compute as pc
+from markupsafe import Markup
 
 from corpus import storage, table
 from corpus.sites import SIGNALS
 
 SHOWN = 100  # dropped sites and, apart from them, the largest of the kept
 _REASONS = 3  # of a site's documents, the most frequent
-_COLUMNS = ["site", "keep", "reasons_of_site", "documents", "bytes", "kept", *SIGNALS, "languages", "reasons"]
+_COLUMNS = [
+    "site",
+    "keep",
+    "reasons_of_site",
+    "documents",
+    "bytes",
+    "kept",
+    *SIGNALS,
+    "languages",
+    "reasons",
+    "quality",
+]
 
 
 def site_view(root: str) -> dict[str, Any] | None:
@@ -43,6 +55,19 @@ def _largest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def spark(counts: list[int]) -> Markup:
+    """Documents by tenth of their quality score as ten small columns; nothing where none was scored."""
+    if not any(counts):
+        return Markup("")
+    tall = [round(16 * count / max(counts), 1) for count in counts]
+    path = "".join(f"M{6 * index} 16v{-height}h5v{height}z" for index, height in enumerate(tall) if height)
+    shown = ", ".join(f"{count:,}" for count in counts)
+    return Markup(
+        f'<svg class="spark" viewBox="0 0 60 16" role="img" aria-label="documents by tenth of quality: {shown}">'
+        f'<title>{shown}</title><path class="fill tone-3" d="{path}"/></svg>'
+    )
 
 
 def _most(counts: list[tuple[str, int]], documents: int) -> list[tuple[str, float]]:

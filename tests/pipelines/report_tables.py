@@ -37,9 +37,9 @@ def recipe_at(root: Path) -> Recipe:
     return validate({"name": "test", "root": str(root), "inputs": inputs}, "test")
 
 
-def write_run(root: Path, pages: int = 30) -> list[dict[str, Any]]:
-    """Write every table of a run; return the documents with all that was decided about each."""
-    rows = [row for dump in [*DUMPS, "code"] for row in _documents(dump, pages)]
+def write_run(root: Path, pages: int = 30, sites: int = 1) -> list[dict[str, Any]]:
+    """Write every table of a run, with `sites` in each language; return the documents with what was decided of each."""
+    rows = [row for dump in [*DUMPS, "code"] for row in _documents(dump, pages, sites)]
     _decide(rows)
     for dump in [*DUMPS, "code"]:
         mine = [row for row in rows if row["dump"] == dump]
@@ -49,7 +49,7 @@ def write_run(root: Path, pages: int = 30) -> list[dict[str, Any]]:
     return rows
 
 
-def _documents(dump: str, pages: int) -> list[dict[str, Any]]:
+def _documents(dump: str, pages: int, sites: int) -> list[dict[str, Any]]:
     rows = []
     for index in range(pages):
         language = "python" if dump == "code" else "zh" if index % 3 == 2 else "en"
@@ -60,7 +60,8 @@ def _documents(dump: str, pages: int) -> list[dict[str, Any]]:
         if index == 1:
             lines = [HOSTILE] * 3
         text = "\n".join(lines)
-        url = f"https://{'spam.example.com' if index % 10 == 9 else f'{language}.example.org'}/{index}.html"
+        host = language if index % sites == 0 else f"{language}{index % sites}"
+        url = f"https://{'spam.example.com' if index % 10 == 9 else f'{host}.example.org'}/{index}.html"
         url += HOSTILE if index == 1 else ""
         date = datetime(2019, 10, 14 + DUMPS.index(dump) if dump in DUMPS else 1, tzinfo=UTC)
         rows.append(

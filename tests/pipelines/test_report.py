@@ -15,6 +15,7 @@ from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 
 from corpus import table
 from corpus.errors import CorruptShard
+from corpus.sites import Bound, judge, sums
 from pipelines.report.charts import Line, line_chart, nice_ticks
 from pipelines.report.data import shards_in_order
 from pipelines.report.page import collect, draw_report, render
@@ -69,6 +70,10 @@ def test_filtering_and_deduplication_figures(finished: Any) -> None:
     failed = sum(bool(row["reasons"]) for row in rows)
     assert report["filtering"]["dropped"] == failed
     assert {row["reason"]: row["documents"] for row in report["filtering"]["reasons"]}["words < 50"] == failed
+    steps = report["filtering"]["waterfall"]
+    assert [(step["reason"], step["documents"], step["left"]) for step in steps] == [
+        ("words < 50", failed, len(rows) - failed)
+    ]
     dedup = report["deduplication"]
     assert dedup["levels"] == dict(Counter(row["level"] for row in rows if row["level"]).most_common())
     sizes = Counter(row["cluster_size"] for row in rows if row["id"] == row["cluster"])
@@ -196,6 +201,30 @@ def test_the_tokenizer_stands_beside_others(finished: Any) -> None:
     assert report["tokenizer"]["evaluation"]["unused"]["count"] == 20
     for text in ("another", " international", "20 tokens, 1.0%"):
         assert text in page
+
+
+def test_the_page_does_not_grow_with_the_documents(tmp_path: Path) -> None:
+    """Four times the documents, sites and verdicts on sites: as many rows, samples and bins."""
+    sizes = []
+    for name, pages in (("small", 200), ("large", 800)):
+        root = tmp_path / name
+        rows = write_run(root, pages=pages, sites=pages)
+        columns = ("site", "length", "language", "reasons", "cluster_size", "cluster_dumps")
+        documents = [
+            {key: row[key] for key in columns}
+            | {"failed": bool(row["reasons"]), "duplicate": row["duplicate_of"] is not None}
+            for row in rows
+        ]
+        found = judge(sums(pa.Table.from_pylist(documents)), [Bound("failed_share", 0.5)], 1)
+        assert len(found) > 0.9 * pages
+        with table.ShardWriter(str(root / "sites/00000.parquet"), found.schema) as writer:
+            writer.write(found)
+        page = Path(draw_report(recipe_at(root))).read_text()
+        seen = _Tags()
+        seen.feed(page)
+        sizes.append((len(page), sum(seen.tags.values())))
+    assert sizes[1][0] < 1.05 * sizes[0][0] < 1_000_000
+    assert sizes[1][1] < 1.05 * sizes[0][1] < 15_000
 
 
 def test_report_is_the_same_every_time(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pipelines.cli import main
 from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import Task
 from pipelines.recipe import Recipe, validate
+from pipelines.report.distributions import distributions
 from pipelines.report.page import collect, draw_report
 from pipelines.stages.filter import filter_stages
 
@@ -115,6 +116,14 @@ def test_scores_are_columns_and_verdicts_bound_them(tmp_path: Path, models: Path
     assert reasons[0] == []
     assert [reason.split(" ")[0] for reason in reasons[3]] == ["quality_score", "perplexity_rank"]
     assert reasons[7] == ["language de not in en,zh"]
+    shown = distributions(first, {"CC-MAIN-2019-43": ["00000.parquet"]})
+    assert shown is not None
+    ranks = [value for value in column(tmp_path, "perplexity", "perplexity_rank") if value is not None]
+    shares = {"head": sum(v < 0.3 for v in ranks) / 6, "tail": sum(v >= 0.6 for v in ranks) / 6}
+    assert shown["buckets"]["en"] == pytest.approx(shares | {"middle": 1 - sum(shares.values())})
+    bounds = [row["min"] is not None or row["max"] is not None for row in shown["languages"]["en"]]
+    assert bounds == sorted(bounds, reverse=True), "those with a bound first"
+    assert {"quality_score", "topic_score", "perplexity"} <= {row["signal"] for row in shown["languages"]["en"]}
 
 
 def test_a_changed_model_recomputes_its_scores_alone(tmp_path: Path, models: Path, documents: list[Task]) -> None:
