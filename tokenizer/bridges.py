@@ -1,42 +1,69 @@
 """Where a long piece of Chinese falls into parts that no token reaches across.
 
 The pre-tokenizer leaves a clause of ideographs whole, and a whole clause hardly ever comes twice: to remember its ids
-is of no use. But most neighbouring characters stand side by side in no token at all. `first_symbols` lets the encoding
-start from characters; a merge that joins the last symbol of one part with the first of the next would have to be a
-merge (X, Y) in which X ends with the one character and Y begins with the other. Where there is none, the parts are
-encoded each on its own, to the same ids, and parts of a few characters come again and again.
+is of no use. But most neighbouring characters stand side by side in no token at all. A merge that joins the last symbol
+of one part with the first of the next would have to be a merge (X, Y) in which X ends with the end of the one character
+and Y begins with the beginning of the other: with all three bytes of it or, where encoding starts from bytes
+(`first_symbols`), with one or two. Where there is none, the parts are encoded each on its own, to the same ids, and
+parts of a few characters come again and again.
 
 The pairs of characters for which there is such a merge are kept as bits in a table that is indexed by a hash: two
 pairs that share a bit only mean that some part is longer than it need be."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-FIRST, LAST = (
-    0xE4,
-    0xE8,
-)  # first bytes of U+4000 to U+8FFF, which all are of the class CJK_ONLY (tokenizer.pretokenizer)
-_BITS = 21  # a quarter of a megabyte; the paper's 100,000 tokens set about 3 bits in 100
+# First bytes of U+4000 to U+8FFF, which all are of the class CJK_ONLY (tokenizer.pretokenizer).
+FIRST, LAST = 0xE4, 0xE8
+_BITS = 21  # a quarter of a megabyte; the paper's 100,000 tokens set about 2 bits in 100
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: the usual multiplicative hash constant
 
 
-def find_bridges(tokens: tuple[bytes, ...], pairs: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """The table of bits (uint8[2^_BITS / 8]) for a vocabulary's tokens and merges (int32[merges, 2])."""
-    ends = np.array([_ideograph(token[-3:]) for token in tokens], np.int64)[pairs[:, 0]]
-    begins = np.array([_ideograph(token[:3]) for token in tokens], np.int64)[pairs[:, 1]]
+def find_bridges(
+    tokens: tuple[bytes, ...], pairs: npt.NDArray[np.int32], characters: npt.NDArray[np.int32]
+) -> npt.NDArray[np.uint8]:
+    """The table of bits (uint8[2^_BITS / 8]) for a vocabulary's tokens, merges (int32[merges, 2]) and what
+    `first_symbols` returns for them."""
+    first, last = _code(bytes((FIRST, 0x80, 0x80))), _code(bytes((LAST, 0xBF, 0xBF)))
+    from_bytes = first + np.flatnonzero(characters[first : last + 1] < 0)
+    ends = {at: _ends(token[-3:], from_bytes) for at, token in enumerate(tokens) if _continues(token[-1])}
+    beginnings = {at: _begins(token[:3], from_bytes) for at, token in enumerate(tokens) if FIRST <= token[0] <= LAST}
+    joints = [(ends[x], beginnings[y]) for x, y in pairs.tolist() if x in ends and y in beginnings]
     bridges = np.zeros(1 << _BITS >> 3, np.uint8)
-    _set_bits(ends, begins, bridges)
+    _set_bits(np.array([pair for joint in joints for pair in product(*joint)], np.int64).reshape(-1, 2), bridges)
     return bridges
 
 
-def _ideograph(raw: bytes) -> int:
-    """The code point of three bytes that are a character of the range, else -1."""
-    if len(raw) != 3 or not FIRST <= raw[0] <= LAST or raw[1] & 0xC0 != 0x80 or raw[2] & 0xC0 != 0x80:
-        return -1
-    return (raw[0] & 15) << 12 | (raw[1] & 63) << 6 | raw[2] & 63
+def _ends(part: bytes, from_bytes: npt.NDArray[np.int64]) -> list[int]:
+    """The characters of the range that end with the end of a token: three bytes, or all there are. Of characters that
+    encoding starts from whole there is no shorter end."""
+    if len(part) == 3:
+        return [_code(part)] if FIRST <= part[0] <= LAST and _continues(part[1]) else []
+    return from_bytes[from_bytes % (1 << 6 * len(part)) == _code(part)].tolist() if _continues(part[0]) else []
+
+
+def _begins(part: bytes, from_bytes: npt.NDArray[np.int64]) -> list[int]:
+    """The characters of the range that begin with the beginning of a token, as `_ends`."""
+    if not all(_continues(byte) for byte in part[1:]):
+        return []
+    return [_code(part)] if len(part) == 3 else from_bytes[from_bytes >> 6 * (3 - len(part)) == _code(part)].tolist()
+
+
+def _continues(byte: int) -> bool:
+    """Whether a byte is one of a character, but not its first."""
+    return byte & 0xC0 == 0x80
+
+
+def _code(part: bytes) -> int:
+    """The bits of the code point that bytes of a character of three bytes carry."""
+    code = 0
+    for byte in part:
+        code = code << 6 | byte & (63 if _continues(byte) else 15)
+    return code
 
 
 @njit(nogil=True, cache=True)
@@ -45,11 +72,10 @@ def _bit(left: int, right: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _set_bits(ends: npt.NDArray[np.int64], begins: npt.NDArray[np.int64], bridges: npt.NDArray[np.uint8]) -> None:
-    for merge in range(ends.size):
-        if ends[merge] >= 0 and begins[merge] >= 0:
-            bit = _bit(ends[merge], begins[merge])
-            bridges[np.int64(bit >> np.uint64(3))] |= np.uint8(1 << np.int64(bit & np.uint64(7)))
+def _set_bits(found: npt.NDArray[np.int64], bridges: npt.NDArray[np.uint8]) -> None:
+    for row in range(len(found)):
+        bit = _bit(found[row, 0], found[row, 1])
+        bridges[np.int64(bit >> np.uint64(3))] |= np.uint8(1 << np.int64(bit & np.uint64(7)))
 
 
 @njit(nogil=True, cache=True)
@@ -57,7 +83,6 @@ def cut_clauses(
     data: npt.NDArray[np.uint8],
     at: int,
     ends: npt.NDArray[np.int64],
-    characters: npt.NDArray[np.int32],
     bridges: npt.NDArray[np.uint8],
     cuts: npt.NDArray[np.int64],
 ) -> int:
@@ -74,9 +99,7 @@ def cut_clauses(
                 at += 1
                 continue
             code = np.int64(data[at] & 15) << 12 | np.int64(data[at + 1] & 63) << 6 | np.int64(data[at + 2] & 63)
-            if characters[code] < 0:
-                code = np.int64(-1)
-            elif before >= 0:
+            if before >= 0:
                 bit = _bit(before, code)
                 if not bridges[np.int64(bit >> np.uint64(3))] >> np.uint8(bit & np.uint64(7)) & 1:
                     if count == cuts.size:

@@ -18,14 +18,19 @@ from tokenizer.bridges import cut_clauses, find_bridges
 from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_bytes, new_table, prefetch
 from tokenizer.characters import class_table
 from tokenizer.first_symbols import first_symbols
-from tokenizer.join import SHORT, join, rank_table
+from tokenizer.join import SHORT, join
 from tokenizer.pretokenizer import new_memo, scan
+from tokenizer.ranks import rank_table
 from tokenizer.vocabulary import Vocabulary
 
 _CHUNK = 1024  # pieces a scan
 _BLOCK = 1 << 20  # ids that one output block holds
 _SLOTS = 1 << 20
+_ID_BITS, _ID = 28, (1 << 28) - 1  # of an id in a slot
 _CACHED = 128  # bytes of the longest piece that is remembered, at most 255; longer ones hardly repeat
+
+# The value of a slot: how many ids the piece has, in the lowest 8 bits; above them up to two ids, or where more than
+# two begin in the array of ids.
 
 # What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are (its slots,
 # bytes and ids), and whether it is inside a document.
@@ -40,18 +45,22 @@ class Encoder:
         self.vocabulary = vocabulary
         self._before = vocabulary.bos if bos else -1
         self._after = vocabulary.eos if eos else -1
-        self._ranks = rank_table(vocabulary.pairs, vocabulary.made)
+        self._ranks = rank_table(vocabulary.pairs)
+        self._made = np.column_stack([vocabulary.pairs, vocabulary.made]).ravel()  # left, right, what they make
         self._byte_ids = vocabulary.byte_ids
         self._characters = first_symbols(vocabulary.tokens, self._byte_ids, vocabulary.pairs, vocabulary.made)
         self._slots, self._arena = new_table(_SLOTS, _SLOTS // 2 * _CACHED)
         self._ids = np.empty(_SLOTS // 2 * _CACHED, np.int32)
         special = vocabulary.size - len(vocabulary.tokens)
         self._sizes = np.array([len(token) for token in vocabulary.tokens] + [1] * special, np.int32)
-        self._bridges = find_bridges(vocabulary.tokens, vocabulary.pairs)
+        self._bridges = find_bridges(vocabulary.tokens, vocabulary.pairs, self._characters)
         self._ends = np.empty(_CHUNK, np.int64)
         self._cuts = np.empty(2 * _CHUNK, np.int64)
         self._hashes = np.empty(2 * _CHUNK, np.uint64)
         self._state = np.zeros(7, np.int64)
+        self.encode_column(
+            pa.array(vocabulary.tokens, pa.large_binary())
+        )  # most pieces are a token, so begin with these
 
     def encode_column(self, column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Encode a string column: `(tokens, lengths)`, the ids of all documents end to end (int32) and how many each
@@ -73,9 +82,9 @@ class Encoder:
             block = np.empty(max(_BLOCK, need + 2), np.int32)
             state[_WRITTEN] = 0
             need = _encode(
-                data, offsets, classes, self._ranks, self._byte_ids, self._characters, self._sizes, self._before,
-                self._after, self._slots, self._arena, self._ids, self._bridges, self._ends, self._cuts, self._hashes,
-                memo, state, block, lengths,
+                data, offsets, classes, self._made, self._ranks, self._byte_ids, self._characters, self._sizes,
+                self._before, self._after, self._slots, self._arena, self._ids, self._bridges, self._ends, self._cuts,
+                self._hashes, memo, state, block, lengths,
             )  # fmt: skip
             blocks.append(block[: state[_WRITTEN]])
         return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), lengths
@@ -94,7 +103,8 @@ def _encode(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     classes: npt.NDArray[np.uint8],
-    ranks: npt.NDArray[np.int64],
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
     byte_ids: npt.NDArray[np.int32],
     characters: npt.NDArray[np.int32],
     sizes: npt.NDArray[np.int32],
@@ -140,7 +150,7 @@ def _encode(
             state[_STARTED] = 0
             continue
         count, _ = scan(data, at, last, classes, ends, memo)
-        count = cut_clauses(data, at, ends[:count], characters, bridges, cuts)
+        count = cut_clauses(data, at, ends[:count], bridges, cuts)
         size = cuts[count - 1] - at
         if written + size + 2 > output.size:
             need = size
@@ -156,26 +166,38 @@ def _encode(
         for part in range(count):
             end = cuts[part]
             if end - at > _CACHED:
-                written = join(data, at, end, byte_ids, characters, sizes, ranks, output, written, merges)
+                written = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
                 at = end
                 continue
             slot = find(slots, arena, hashes[part], data, at, end)
             if slots[slot + LENGTH]:
                 value = slots[slot + VALUE]
-                from_, length = value >> 8, value & 0xFF
-                for index in range(length):
-                    output[written + index] = ids[from_ + index]
+                length = value & 0xFF
+                if length <= 2:
+                    output[written] = value >> 8 & _ID
+                    output[written + 1] = value >> 8 + _ID_BITS
+                else:
+                    from_ = value >> 8
+                    for index in range(length):
+                        output[written + index] = ids[from_ + index]
                 written += length
             else:
-                joined = join(data, at, end, byte_ids, characters, sizes, ranks, output, written, merges)
+                joined = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
                 if 2 * (used + 1) * FIELDS > slots.size:
                     slots[:] = 0
                     used, arena_used, ids_used = 0, 0, 0
                     slot = find(slots, arena, hashes[part], data, at, end)
-                for index in range(joined - written):
-                    ids[ids_used + index] = output[written + index]
-                slots[slot + VALUE] = (ids_used << 8) | (joined - written)
-                ids_used += joined - written
+                length = joined - written
+                if length <= 2:
+                    value = np.int64(output[written]) << 8
+                    if length == 2:
+                        value |= np.int64(output[written + 1]) << 8 + _ID_BITS
+                else:
+                    value = ids_used << 8
+                    for index in range(length):
+                        ids[ids_used + index] = output[written + index]
+                    ids_used += length
+                slots[slot + VALUE] = value | length
                 arena_used = add(slots, arena, slot, hashes[part], data, at, end, arena_used)
                 used += 1
                 written = joined

@@ -1,7 +1,7 @@
 """Joining the bytes of one piece into tokens by the ranks of merges.
 
 The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
-rank. Pieces of up to SHORT symbols find it by going through the merges of all pairs, which lie side by side; longer
+rank. Pieces of up to SHORT symbols find it by going through the ranks of all pairs, which lie side by side; longer
 ones keep a heap, because a run of a million characters without a cut would take hours otherwise.
 
 A piece longer than WINDOW is joined window by window, so that memory does not grow with it. That is exact by a property
@@ -11,71 +11,58 @@ and the other way round.) So a window may begin at a border q of the window befo
 before q stays, if the first token behind q is the same in both: then every two neighbours stand side by side in one of
 the windows. If it is another token, the window before is made twice as long."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tokenizer.pair_table import pair_key, pair_slot
+from tokenizer.ranks import NEVER, candidate
 
 SHORT = 128  # symbols; about where a heap begins to pay
 WINDOW = 1 << 16  # bytes; the scratch space of one, 40 bytes a byte, stays in a core's cache
-_NEVER = np.int64(2**63 - 1)  # no merge: a rank beyond all others
-
-
-def rank_table(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """A table (`pair_table`) from pairs of ids (int32[merges, 2], in order of rank) to the rank and the id that is made
-    (`rank << 32 | made`)."""
-    table = np.zeros(2 << max(4, int(2 * len(made)).bit_length()), np.int64)
-    _fill(np.ascontiguousarray(pairs), made, table)
-    return table
 
 
 @njit(nogil=True, cache=True)
-def _fill(pairs: npt.NDArray[np.int32], made: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> None:
-    for rank in range(made.size):
-        key = pair_key(pairs[rank, 0], pairs[rank, 1])
-        at = pair_slot(table, key)
-        table[at] = key
-        table[at + 1] = (np.int64(rank) << 32) | np.int64(made[rank])
-
-
-@njit(nogil=True, cache=True)
-def _merge_of(table: npt.NDArray[np.int64], left: int, right: int) -> Any:
-    """`rank << 32 | made` of a pair, or _NEVER."""
-    key = pair_key(left, right)
-    at = pair_slot(table, key)
-    return table[at + 1] if table[at] == key else _NEVER
-
-
-@njit(nogil=True, cache=True)
-def _join_short(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64], merges: npt.NDArray[np.int64]) -> int:
-    """Join in place; return how many symbols are left. `merges` (int64[SHORT]) is scratch: that of each pair."""
-    size = symbols.size
+def _join_short(
+    symbols: npt.NDArray[np.int32],
+    first: int,
+    size: int,
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
+    merges: npt.NDArray[np.int64],
+) -> int:
+    """Join `symbols[first:first + size]` in place; return how many are left. `merges` (int64[SHORT]) is scratch: the
+    rank of each pair, as far as `candidate` can say."""
     for at in range(size - 1):
-        merges[at] = _merge_of(table, symbols[at], symbols[at + 1])
+        merges[at] = candidate(ranks, symbols[first + at], symbols[first + at + 1])
     while True:
-        lowest, place = _NEVER, 0
+        lowest, place = NEVER, 0
         for at in range(size - 1):
             if merges[at] < lowest:
                 lowest, place = merges[at], at
-        if lowest == _NEVER:
+        if lowest == NEVER:
             return size
+        here = first + place
+        if symbols[here] != made[3 * lowest] or symbols[here + 1] != made[3 * lowest + 1]:
+            merges[place] = NEVER
+            continue
         size -= 1
-        symbols[place] = np.int32(lowest & 0xFFFFFFFF)
-        for at in range(place + 1, size):
+        symbols[here] = made[3 * lowest + 2]
+        for at in range(here + 1, first + size):
             symbols[at] = symbols[at + 1]
         for at in range(place + 1, size - 1):
             merges[at] = merges[at + 1]
         if place > 0:
-            merges[place - 1] = _merge_of(table, symbols[place - 1], symbols[place])
+            merges[place - 1] = candidate(ranks, symbols[here - 1], symbols[here])
         if place < size - 1:
-            merges[place] = _merge_of(table, symbols[place], symbols[place + 1])
+            merges[place] = candidate(ranks, symbols[here], symbols[here + 1])
 
 
 @njit(nogil=True, cache=True)
-def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> int:
+def _join_long(
+    symbols: npt.NDArray[np.int32],
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
+) -> int:
     """As `_join_short`, in O(size log size): a heap of `rank << 32 | place` in which outdated entries are skipped."""
     size = symbols.size
     after = np.arange(1, size + 1)
@@ -83,25 +70,21 @@ def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> 
     heap = np.empty(3 * size, np.int64)  # size - 1 entries, and each of at most size - 1 joins adds two
     entries = 0
     for at in range(size - 1):
-        entries = _propose(heap, entries, table, symbols, at, at + 1)
+        entries = _propose(heap, entries, ranks, symbols, at, at + 1)
     while entries > 0:
-        top = heap[0]
+        rank, at = heap[0] >> 32, heap[0] & 0xFFFFFFFF
         entries = _pop(heap, entries)
-        at = top & 0xFFFFFFFF
         right = after[at]
-        if symbols[at] < 0 or right >= size:
+        if right >= size or symbols[at] != made[3 * rank] or symbols[right] != made[3 * rank + 1]:
             continue
-        merge = _merge_of(table, symbols[at], symbols[right])
-        if merge >> 32 != top >> 32:
-            continue
-        symbols[at] = np.int32(merge & 0xFFFFFFFF)
+        symbols[at] = made[3 * rank + 2]
         symbols[right] = -1
         after[at] = after[right]
         if after[at] < size:
             before[after[at]] = at
-            entries = _propose(heap, entries, table, symbols, at, after[at])
+            entries = _propose(heap, entries, ranks, symbols, at, after[at])
         if before[at] >= 0:
-            entries = _propose(heap, entries, table, symbols, before[at], at)
+            entries = _propose(heap, entries, ranks, symbols, before[at], at)
     left = 0
     for at in range(size):
         if symbols[at] >= 0:
@@ -114,16 +97,16 @@ def _join_long(symbols: npt.NDArray[np.int32], table: npt.NDArray[np.int64]) -> 
 def _propose(
     heap: npt.NDArray[np.int64],
     size: int,
-    table: npt.NDArray[np.int64],
+    ranks: npt.NDArray[np.int32],
     symbols: npt.NDArray[np.int32],
     left: int,
     right: int,
 ) -> int:
-    """Put the merge of the symbols at two places, if there is one, on the heap; return the heap's size."""
-    merge = _merge_of(table, symbols[left], symbols[right])
-    if merge == _NEVER:
+    """Put the rank of the symbols at two places, if they may have one, on the heap; return the heap's size."""
+    rank = candidate(ranks, symbols[left], symbols[right])
+    if rank == NEVER:
         return size
-    value = (merge >> 32) << 32 | left
+    value = rank << 32 | left
     at = size
     while at > 0 and heap[(at - 1) >> 1] > value:
         heap[at] = heap[(at - 1) >> 1]
@@ -193,15 +176,43 @@ def join(
     byte_ids: npt.NDArray[np.int32],
     characters: npt.NDArray[np.int32],
     sizes: npt.NDArray[np.int32],
-    table: npt.NDArray[np.int64],
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
     output: npt.NDArray[np.int32],
     written: int,
     merges: npt.NDArray[np.int64],
 ) -> int:
     """Encode the piece `data[first:last]` into `output` from `written` on, where there is room for an id a byte; return
-    the new `written`. `sizes` are the bytes of each token; `merges` is scratch space, int64[SHORT]."""
+    the new `written`.
+
+    `sizes` are the bytes of each token; `made` (int32[3 * merges]) are left, right and joined id of each merge, and
+    `ranks` their `rank_table`; `merges` is scratch space, int64[SHORT]."""
+    if last - first <= WINDOW:
+        written += _join_window(data, first, last, byte_ids, characters, made, ranks, output, written, merges)
+    else:
+        written = _join_windows(data, first, last, byte_ids, characters, sizes, made, ranks, output, written, merges)
+    return written
+
+
+@njit(nogil=True, cache=True)
+def _join_windows(
+    data: npt.NDArray[np.uint8],
+    first: int,
+    last: int,
+    byte_ids: npt.NDArray[np.int32],
+    characters: npt.NDArray[np.int32],
+    sizes: npt.NDArray[np.int32],
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
+    output: npt.NDArray[np.int32],
+    written: int,
+    merges: npt.NDArray[np.int64],
+) -> int:
+    """As `join`, for a piece that is longer than a window."""
     window = WINDOW
-    count = _join_window(data, first, min(last, first + window), byte_ids, characters, table, output, written, merges)
+    count = _join_window(
+        data, first, min(last, first + window), byte_ids, characters, made, ranks, output, written, merges
+    )
     while first + window < last:
         kept = count * 3 // 4
         border = first
@@ -209,14 +220,14 @@ def join(
             border += sizes[output[written + at]]
         expected = output[written + kept]
         stop = min(last, border + window)
-        count = _join_window(data, border, stop, byte_ids, characters, table, output, written + kept, merges)
+        count = _join_window(data, border, stop, byte_ids, characters, made, ranks, output, written + kept, merges)
         if kept > 0 and output[written + kept] == expected:
             written += kept
             first = border
         else:
             window *= 2
             stop = min(last, first + window)
-            count = _join_window(data, first, stop, byte_ids, characters, table, output, written, merges)
+            count = _join_window(data, first, stop, byte_ids, characters, made, ranks, output, written, merges)
     return written + count
 
 
@@ -227,13 +238,14 @@ def _join_window(
     last: int,
     byte_ids: npt.NDArray[np.int32],
     characters: npt.NDArray[np.int32],
-    table: npt.NDArray[np.int64],
+    made: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
     output: npt.NDArray[np.int32],
     written: int,
     merges: npt.NDArray[np.int64],
 ) -> int:
     """Encode `data[first:last]` at once; return how many ids there are."""
-    symbols = output[written : _start(data, first, last, byte_ids, characters, output, written)]
-    if symbols.size <= SHORT:
-        return _join_short(symbols, table, merges)
-    return _join_long(symbols, table)
+    size = _start(data, first, last, byte_ids, characters, output, written) - written
+    if size <= SHORT:
+        return _join_short(output, written, size, made, ranks, merges)
+    return _join_long(output[written : written + size], made, ranks)

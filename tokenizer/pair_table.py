@@ -1,4 +1,4 @@
-"""A hash table from a pair of token ids to one int64, for kernels: how often a pair occurs, which rank it has.
+"""A hash table from a pair of token ids to one int64, for kernels: how often a pair occurs.
 
 Open addressing with linear probing in one int64 array: key and value side by side, key 0 for an empty slot. The key of
 a pair is one number that is ordered as pairs are, which is what breaks ties in training. Nothing is ever taken out."""

@@ -172,6 +172,8 @@ def _parse(value: dict[str, Any], path: str) -> Vocabulary:
     if by_id[: len(start)] != start:
         raise HeadwaterError(f"{path}: its vocabulary does not begin with the {len(start)} bytes of UTF-8")
     merges = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]
+    if len(set(map(tuple, merges))) < len(merges):
+        raise HeadwaterError(f"{path}: some merge is listed twice")
     pairs = np.array([[ids[left], ids[right]] for left, right in merges], np.int32).reshape(-1, 2)
     made = np.array([ids[left + right] for left, right in merges], np.int32)
     if len(made) and max(pairs.max(), made.max()) >= count:

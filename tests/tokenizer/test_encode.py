@@ -160,9 +160,9 @@ def test_clauses_are_cut_where_no_token_reaches_across() -> None:
     raw = "人民中国人".encode()
     data, cuts = np.frombuffer(raw + bytes(64), np.uint8), np.empty(8, np.int64)
     ends = np.array([len(raw)])
-    count = cut_clauses(data, 0, ends, encoder._characters, encoder._bridges, cuts)
+    count = cut_clauses(data, 0, ends, encoder._bridges, cuts)
     assert [raw[a:b].decode() for a, b in pairwise([0, *cuts[:count]])] == ["人民", "中国人"]
-    assert cut_clauses(data, 0, ends, encoder._characters, encoder._bridges, cuts[:1]) == 1
+    assert cut_clauses(data, 0, ends, encoder._bridges, cuts[:1]) == 1
 
 
 @settings(max_examples=150, deadline=None)
@@ -264,6 +264,8 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
         value["model"]["merges"][0] = ["ø", "a"]
         value["model"]["vocab"]["øa"] = value["model"]["vocab"].pop(to_symbols(VOCABULARY.tokens[599]))
         value["model"]["merges"] = value["model"]["merges"][:1]
+    elif what == "twice":
+        value["model"]["merges"].append(value["model"]["merges"][0])
     elif what == "shape":
         del value["model"]["vocab"]
 
@@ -278,6 +280,7 @@ def _change(value: dict, what: str) -> None:  # type: ignore[type-arg]
         ("added", "added tokens should be"),
         ("order", "does not begin with the 243 bytes"),
         ("merge", "joins or makes a special token"),
+        ("twice", "some merge is listed twice"),
         ("shape", "not a byte-level BPE tokenizer.json"),
     ],
 )
