@@ -4,7 +4,7 @@ usage: HEADWATER_DATA=... python benchmarks/filters.py [--peers PYTHON] [--sampl
 Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
 the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality, C4,
 FineWeb; FineWeb-2's three for Chinese) are run on N documents of each set by benchmarks/peer_filters.py, and the same
-documents are judged by both.
+documents are judged by both. C4's columns are compared with the counts of datatrove's C4QualityFilter, value by value.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import subprocess
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,28 @@ def peer(python: str, sets: dict[str, list[str]], language: str) -> dict[str, An
         return json.loads(out.read_text())
 
 
+def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
+    """Print for each of C4's columns on how many documents it equals what datatrove's filter counts."""
+    columns = measure(pa.array(texts, pa.large_string())).to_pydict()
+    plain = [text.splitlines() == text.removesuffix("\n").split("\n") or not text for text in texts]
+    print(f"    C4, {len(texts)} documents, {len(texts) - sum(plain)} with other line ends than a line feed, left out")
+    for name in theirs[0]:
+        pairs = []
+        for row, values in enumerate(theirs):
+            if not plain[row]:
+                continue
+            if name == "page":
+                clean = not columns["lorem_ipsum"][row] and not columns["curly_brackets"][row]
+                pairs.append((clean and columns["c4_sentences"][row] >= 5, values[name]))
+            elif name in ("lorem_ipsum", "curly_brackets"):
+                pairs.append((columns[name][row] > 0, values[name]))
+            else:
+                share = columns["lines"][row] if name.endswith("_lines") else 1
+                pairs.append((round(columns[name][row] * share), values[name]))
+        differ = [(ours, peer) for ours, peer in pairs if ours != peer]
+        print(f"        {name:16} {len(pairs) - len(differ)} equal, {len(differ)} not  (ours, theirs) {differ[:4]}")
+
+
 def main() -> None:
     """Print a table a language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +119,7 @@ def main() -> None:
         theirs = peer(arguments.peers, sample, language) if arguments.peers else None
         if theirs:
             print(f"    datatrove {theirs['speed']:.2f} MB/s on {sum(map(len, sample.values()))} of them")
+            compare_c4([*chain(*sample.values())], [*chain(*theirs["c4"].values())])
         for name, texts in sets.items():
             line = f"    {name:28} {len(texts):6} documents  kept {np.mean(kept(texts, language)):6.1%}"
             if theirs:

@@ -1,11 +1,14 @@
 """datatrove's filters over sets of texts; run by benchmarks/filters.py in datatrove's own environment.
 
 usage: python peer_filters.py SETS.json en|zh OUT.json
+Writes for each set which documents all filters keep, and for each document what C4QualityFilter counts, one rule of it
+switched on at a time.
 """
 
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from datatrove.data import Document
@@ -14,6 +17,7 @@ from datatrove.pipeline.filters import (
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
+    c4_filters,
 )
 
 
@@ -45,6 +49,85 @@ def chain(language: str) -> list:
     return [repetition, fineweb, quality]
 
 
+C4_OFF = {
+    "filter_no_terminal_punct": False,
+    "min_num_sentences": -1,
+    "min_words_per_line": -1,
+    "max_word_length": -1,
+    "filter_lorem_ipsum": False,
+    "filter_javascript": False,
+    "filter_curly_bracket": False,
+    "filter_policy": False,
+}
+
+
+class C4:
+    """C4QualityFilter as a measurement: what it says of lines, with one rule at a time."""
+
+    def __init__(self) -> None:
+        self.counts: Counter = Counter()
+        self.javascript = self.step(filter_javascript=True)
+        self.policy = self.step(filter_policy=True)
+        self.few = self.step(min_words_per_line=3)
+        self.lorem = self.step(filter_lorem_ipsum=True)
+        self.curly = self.step(filter_curly_bracket=True)
+        self.long = self.step()
+        pages = {"filter_lorem_ipsum": False, "filter_curly_bracket": False}  # what drops a page, not a line
+        self.lines = C4QualityFilter(**pages)
+        self.lines.stat_update = self.count
+        self.page = C4QualityFilter()
+        split = c4_filters.split_into_sentences
+
+        def counted(line: str, language: str) -> list:
+            sentences = split(line, language)
+            self.counts["sentences"] += len(sentences)
+            return sentences
+
+        c4_filters.split_into_sentences = counted
+
+    def step(self, **rule: object) -> C4QualityFilter:
+        step = C4QualityFilter(**{**C4_OFF, **rule})
+        step.stat_update = self.count
+        return step
+
+    def count(self, label: str, **_: object) -> None:
+        self.counts[label] += 1
+
+    def run(self, step: C4QualityFilter, text: str) -> tuple[bool, Counter]:
+        """Whether the page is kept, and what was counted of its lines."""
+        self.counts = Counter()
+        return step.filter(Document(text=text, id="")) is True, self.counts
+
+    def longest_word(self, text: str) -> int:
+        """The least `max_word_length` that drops no line."""
+        low, high = 0, len(text)
+        while low < high:
+            self.long.max_word_length = (low + high) // 2
+            if self.run(self.long, text)[1]["line-filter-too_long_word"]:
+                low = (low + high) // 2 + 1
+            else:
+                high = (low + high) // 2
+        return low
+
+    def values(self, text: str) -> dict[str, int]:
+        """By the names of our columns, as counts of lines; blank lines are not counted."""
+        lines = text.splitlines()
+        blank = sum(not line.strip() for line in lines)
+        kept = self.run(self.lines, text)[1]
+        return {
+            "lines": len(lines) - blank,
+            "javascript_lines": self.run(self.javascript, text)[1]["line-filter-javascript"],
+            "policy_lines": self.run(self.policy, text)[1]["line-filter-policy"],
+            "lorem_ipsum": not self.run(self.lorem, text)[0],
+            "curly_brackets": not self.run(self.curly, text)[0],
+            "few_word_lines": self.run(self.few, text)[1]["line-filter-too_few_words"] - blank,
+            "longest_word": self.longest_word(text),
+            "c4_lines": kept["line-kept"],
+            "c4_sentences": kept["sentences"],
+            "page": self.run(self.page, text)[0],
+        }
+
+
 def main() -> None:
     """Every filter sees every document, as a measurement does; a document is kept if all keep it."""
     source, language, out = sys.argv[1:]
@@ -60,7 +143,9 @@ def main() -> None:
             verdicts = [step.filter(Document(text=text, id="")) is True for step in filters]
             kept[name].append(all(verdicts))
     speed = size / 1e6 / (time.process_time() - start)
-    Path(out).write_text(json.dumps({"kept": kept, "speed": speed}))
+    c4 = C4()
+    values = {name: [c4.values(text) for text in texts] for name, texts in sets.items()}
+    Path(out).write_text(json.dumps({"kept": kept, "speed": speed, "c4": values}))
 
 
 if __name__ == "__main__":
