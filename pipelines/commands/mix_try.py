@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from corpus.mixture import METHODS
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import pipeline
@@ -36,7 +36,7 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "mix try",
         help="several mixtures side by side",
-        description="Compute several mixtures of the domains of a run and print weights and epochs side by side.",
+        description="Compute several mixtures of a run and print the weights and epochs of domains and languages.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,17 +46,28 @@ def register(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a row a domain and a row a language, with two columns a plan."""
+    """Print a row a domain and a row a language, with a column a plan."""
     recipe = recipe_from(arguments)
     counted = _counted(recipe)
     own = recipe.remix.model_copy(update={"budget": recipe.budget})
     sections = {"recipe": own, **{text: _section(own, text) for text in arguments.plans}}
+    known = {*own.weights, *(name.split(".seen")[0] for name in counted)}
+    for text, section in sections.items():
+        for name in section.weights:
+            if name not in known:
+                raise UsageError(
+                    f"plan `{text}`: no document has the domain {name}; {nearest(name, known, 'there are')}"
+                )
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
+    table = _table(plans)
     console = Console(soft_wrap=True)
-    console.print(_table(plans))
-    for text, plan in plans.items():
+    whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, whole)  # a figure that is cut is none
+    console.print(table)
+    for number, (text, plan) in enumerate(plans.items(), 1):
         met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"
-        console.print(f"{text}: {human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}{met}", highlight=False)
+        planned = f"{human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}"
+        console.print(f"{number} {text}: {planned}{met}", highlight=False, markup=False)
     return 0
 
 
@@ -96,22 +107,20 @@ def _section(own: RemixParameters, text: str) -> RemixParameters:
 def _table(plans: dict[str, Any]) -> Table:
     """A row a domain, and below them a row a language: what there is, and for each plan what is read of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("domain", no_wrap=True)
-    table.add_column("text", justify="right")
-    table.add_column("natural", justify="right")
-    for text in plans:
-        table.add_column(f"{text}\nweight", justify="right")
-        table.add_column("\nepochs", justify="right")
+    for heading in ("domain", "text", "natural", *map(str, range(1, len(plans) + 1))):
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "domain" else "right")
     for kind in ("domain", "language"):
         by_name = [{row[kind]: row for row in plan[f"{kind}s"]} for plan in plans.values()]
         for name in sorted({name for rows in by_name for name in rows}):
             first = next(rows[name] for rows in by_name if name in rows)
-            cells = [name, human_bytes(first["bytes"]), f"{first['natural']:.1%}"]
-            for rows in by_name:
-                row = rows.get(name)
-                capped = "*" if row and row.get("capped") else ""
-                cells += [f"{row['weight']:.1%}", f"{row['epochs']:.2f}{capped}"] if row else ["", ""]
-            table.add_row(*cells)
+            cells = (_cell(rows[name]) if name in rows else "" for rows in by_name)
+            table.add_row(name, human_bytes(first["bytes"]), f"{first['natural']:.1%}", *cells)
         table.add_section()
-    table.caption = "* held at the epoch cap"
+    table.caption = "weight × epochs; * held at the epoch cap"
     return table
+
+
+def _cell(row: dict[str, Any]) -> str:
+    epochs = row["epochs"]
+    shown = f"{epochs:.2f}" if epochs >= 0.1 or not epochs else f"{epochs:.1g}"
+    return f"{row['weight']:.1%} ×{shown}{'*' if row.get('capped') else ''}"

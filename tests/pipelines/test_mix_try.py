@@ -57,6 +57,11 @@ def test_tries_mixtures(recipe: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert all(plan in shown for plan in plans)
     assert "web-zh.seen3" in shown
     assert "short of it by" in shown
+    assert "…" not in shown, "no figure is cut, however many plans"
+    rows = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
+    assert {"web-en", "web-zh", "en", "zh"} <= set(rows)
+    own = rows["en"][4]
+    assert own == f"{sum(float(rows[name][4].rstrip('%')) for name in rows if name.startswith('web-en')):.1f}%"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,7 @@ def test_tries_mixtures(recipe: Path, capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("unimix", "begin with a method: natural, given, temperature, unimax"),
         ("unimax cap=2", "cap=2 is no setting; write KEY=VALUE, with weights, temperature, epoch_cap"),
+        ("given weights.web-zhh=0.5", "no document has the domain web-zhh; did you mean `web-zh`?"),
         ("unimax weights.a=1", "weights have no effect with method: unimax"),
         ("natural epoch_cap=0", "epoch_cap Input should be greater than 0"),
     ],
