@@ -34,7 +34,7 @@ def judges(recipe: Recipe) -> list[dict[str, Any]] | None:
 
 def judge_charts() -> dict[str, Any]:
     """What the section's template draws a quality judge's curves with."""
-    return {"roc_chart": _roc, "precision_chart": _precision}
+    return {"roc_chart": _roc, "precision_chart": _precision, "calibration_chart": _calibration}
 
 
 def _roc(held_out: dict[str, Any]) -> Markup:
@@ -46,6 +46,12 @@ def _roc(held_out: dict[str, Any]) -> Markup:
 def _precision(held_out: dict[str, Any]) -> Markup:
     points = sorted((recall, precision) for recall, precision in held_out["precision_recall"])
     return _unit([Line("judge", points, "tone-2", markers=False)], "Precision by recall", "recall")
+
+
+def _calibration(held_out: dict[str, Any]) -> Markup:
+    points = [(part["mean"], part["positive"]) for part in held_out["reliability"]]
+    ideal = Line("as it should be", [(0.0, 0.0), (1.0, 1.0)], "tone-4", dashed=True, markers=False)
+    return _unit([ideal, Line("judge", points, "tone-3")], "Calibration", "score")
 
 
 def _unit(lines: list[Line], label: str, x_title: str) -> Markup:

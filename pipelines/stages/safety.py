@@ -57,6 +57,7 @@ class PersonalStage(Stage[PersonalParameters]):
     """documents/dump=D/N.parquet -> personal/dump=D/N.parquet: id and spans"""
 
     name: ClassVar[str] = "personal"
+    version: ClassVar[int] = 2
     folder: ClassVar[str] = "personal"
     group: ClassVar[str] = "safety"
 

@@ -181,6 +181,7 @@ def test_the_report_shows_the_judges(tmp_path: Path, models: Path) -> None:
     }
     page = Path(draw_report(recipe(tmp_path, judges))).read_text()
     assert "ROC: area 1.000 on" in page
+    assert "Calibration: share of positives by score" in page
     assert "lie below a perplexity of" in page
     assert "Learned judges" not in Path(draw_report(recipe(tmp_path, {}))).read_text()
     figures = collect(recipe(tmp_path, judges))["judges"]
