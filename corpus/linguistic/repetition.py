@@ -12,6 +12,8 @@ gopher_repetition_filter.py computes them, over the tokens of the scan, or a Chi
 
 An n-gram can repeat only if the shorter ones inside it do, so each length looks at the survivors of the last: most
 documents end after three or four lengths instead of nine. N-grams are compared by 64-bit hashes of their sequence.
+Making the n-grams and counting them are loops of their own, neither with a branch that text decides, so that the
+processor has many look-ups under way at once.
 """
 
 import math
@@ -32,10 +34,8 @@ NAMES = (
     *(f"duplicate_{n}_gram" for n in DUPLICATE),
 )
 _ROTATION = np.uint64(23)
-
-
-SLOT = np.dtype([("key", "<u8"), ("stamp", "<i4"), ("count", "<i4")])
-LOGARITHMS = np.array([math.log(max(count, 1)) for count in range(1 << 12)])
+_LOGARITHMS = np.array([math.log(max(count, 1)) for count in range(1 << 12)])
+SLOT = np.dtype([("key", "<u8"), ("stamp", "<i4"), ("count", "<i4")])  # in one cache line
 
 
 class Table(NamedTuple):
@@ -116,24 +116,28 @@ def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
         work.positions[left] = i
         work.grams[left] = tokens.hashes[i]
         left += count > 1
-        total += LOGARITHMS[count] if count < len(LOGARITHMS) else np.log(count)
+        total += _LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count)
     return left, distinct, total
 
 
 @kernel
-def count_grams(table, work, tokens, n_tokens, n, alive):  # type: ignore[no-untyped-def]
-    """Turn the (n-1)-grams in play into n-grams, where the next is in play too, and count them; how many are left."""
-    mask = begin_round(table, alive)
+def grow(work, tokens, n, alive):  # type: ignore[no-untyped-def]
+    """Turn the (n-1)-grams in play into n-grams, where the next is in play too; how many are left."""
     left = 0
     for i in range(alive - 1):
         at = work.positions[i]
-        if work.positions[i + 1] == at + 1 and at + n <= n_tokens:
-            gram = rotate_left(work.grams[i] * MIX_A, _ROTATION) ^ tokens.hashes[at + n - 1]
-            work.grams[left] = gram
-            work.positions[left] = at
-            work.slots[left] = insert(table, mask, gram)
-            left += 1
+        work.grams[left] = rotate_left(work.grams[i] * MIX_A, _ROTATION) ^ tokens.hashes[at + n - 1]
+        work.positions[left] = at
+        left += work.positions[i + 1] == at + 1
     return left
+
+
+@kernel
+def count_grams(table, work, alive):  # type: ignore[no-untyped-def]
+    """Count the n-grams in play."""
+    mask = begin_round(table, alive)
+    for i in range(alive):
+        work.slots[i] = insert(table, mask, work.grams[i])
 
 
 @kernel
@@ -194,9 +198,10 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
     for n in range(2, DUPLICATE[-1] + 1):
         if n_tokens < n:
             return
-        alive = count_grams(table, work, tokens, n_tokens, n, alive)
+        alive = grow(work, tokens, n, alive)
         if alive == 0 and n > 4:
             return
+        count_grams(table, work, alive)
         alive, best, at = keep_repeated(table, work, alive)
         if n <= 4:
             length = tokens.ends[at + n] - tokens.ends[at] + tokens.gaps[at + n - 1] - tokens.gaps[at]

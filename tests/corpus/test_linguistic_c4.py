@@ -1,7 +1,7 @@
 """C4's columns equal what datatrove's C4QualityFilter counts on real documents, summed over a set.
 
-The sums were made by benchmarks/peer_filters.py, which runs datatrove (0.10.1) itself, one rule at a time; blank lines are
-left out.
+The sums were made by benchmarks/peer_filters.py, which runs datatrove itself (0.10.1), one rule at a time; blank lines
+are left out.
 """
 
 from pathlib import Path
