@@ -10,7 +10,6 @@ parts of a few characters come again and again.
 The pairs of characters for which there is such a merge are kept as bits in a table that is indexed by a hash: two
 pairs that share a bit only mean that some part is longer than it need be."""
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,25 +31,28 @@ def find_bridges(
     from_bytes = first + np.flatnonzero(characters[first : last + 1] < 0)
     ends = {at: _ends(token[-3:], from_bytes) for at, token in enumerate(tokens) if _continues(token[-1])}
     beginnings = {at: _begins(token[:3], from_bytes) for at, token in enumerate(tokens) if FIRST <= token[0] <= LAST}
-    joints = [(ends[x], beginnings[y]) for x, y in pairs.tolist() if x in ends and y in beginnings]
     bridges = np.zeros(1 << _BITS >> 3, np.uint8)
-    _set_bits(np.array([pair for joint in joints for pair in product(*joint)], np.int64).reshape(-1, 2), bridges)
+    for left, right in pairs.tolist():
+        if left in ends and right in beginnings:
+            _set_bits(ends[left], beginnings[right], bridges)
     return bridges
 
 
-def _ends(part: bytes, from_bytes: npt.NDArray[np.int64]) -> list[int]:
+def _ends(part: bytes, from_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The characters of the range that end with the end of a token: three bytes, or all there are. Of characters that
     encoding starts from whole there is no shorter end."""
     if len(part) == 3:
-        return [_code(part)] if FIRST <= part[0] <= LAST and _continues(part[1]) else []
-    return from_bytes[from_bytes % (1 << 6 * len(part)) == _code(part)].tolist() if _continues(part[0]) else []
+        return np.array([_code(part)] if FIRST <= part[0] <= LAST and _continues(part[1]) else [], np.int64)
+    return from_bytes[from_bytes % (1 << 6 * len(part)) == _code(part)] if _continues(part[0]) else from_bytes[:0]
 
 
-def _begins(part: bytes, from_bytes: npt.NDArray[np.int64]) -> list[int]:
+def _begins(part: bytes, from_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The characters of the range that begin with the beginning of a token, as `_ends`."""
     if not all(_continues(byte) for byte in part[1:]):
-        return []
-    return [_code(part)] if len(part) == 3 else from_bytes[from_bytes >> 6 * (3 - len(part)) == _code(part)].tolist()
+        return from_bytes[:0]
+    if len(part) == 3:
+        return np.array([_code(part)], np.int64)
+    return from_bytes[from_bytes >> 6 * (3 - len(part)) == _code(part)]
 
 
 def _continues(byte: int) -> bool:
@@ -72,10 +74,11 @@ def _bit(left: int, right: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _set_bits(found: npt.NDArray[np.int64], bridges: npt.NDArray[np.uint8]) -> None:
-    for row in range(len(found)):
-        bit = _bit(found[row, 0], found[row, 1])
-        bridges[np.int64(bit >> np.uint64(3))] |= np.uint8(1 << np.int64(bit & np.uint64(7)))
+def _set_bits(ends: npt.NDArray[np.int64], beginnings: npt.NDArray[np.int64], bridges: npt.NDArray[np.uint8]) -> None:
+    for left in ends:
+        for right in beginnings:
+            bit = _bit(left, right)
+            bridges[np.int64(bit >> np.uint64(3))] |= np.uint8(1 << np.int64(bit & np.uint64(7)))
 
 
 @njit(nogil=True, cache=True)

@@ -35,6 +35,22 @@ PROVENANCE_SCHEMA = pa.schema(
 )
 
 
+def cut_shards(sizes: npt.NDArray[np.int64], limit: int, filled: int) -> tuple[npt.NDArray[np.int64], int]:
+    """Where shards begin, so that none is larger than `limit` unless it is a single document that is.
+
+    `sizes` (int64[documents], at least 1 each) come after what fills the open shard already; `filled = limit` begins a
+    shard with the first. Returns the documents that begin a shard, ascending, and how full the last one is."""
+    ends = np.cumsum(sizes)
+    starts: list[int] = []
+    before = -filled  # where the open shard begins
+    row = int(np.searchsorted(ends, before + limit, "right"))
+    while row < len(sizes):
+        starts.append(row)
+        before = int(ends[row] - sizes[row])
+        row = max(row + 1, int(np.searchsorted(ends, before + limit, "right")))
+    return np.array(starts, np.int64), (int(ends[-1]) if len(ends) else 0) - before
+
+
 class TokenShardWriter:
     """Write one shard, `<folder>/<name>.bin`, `.idx` and `.blocks`, which appear when the `with` block ends well."""
 

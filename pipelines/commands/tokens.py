@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,14 +16,18 @@ from corpus import storage, table
 from corpus.errors import UsageError
 from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
 from tokenizer.encode import Encoder
+from tokenizer.shard_format import ITEM_BYTES
 from tokenizer.shard_writer import (
     PROVENANCE_SCHEMA,
     TokenShardWriter,
     begin_folder,
     build_manifest,
+    cut_shards,
     write_manifest,
 )
 from tokenizer.vocabulary import load_vocabulary
+
+Tokens = npt.NDArray[np.int32]
 
 EXAMPLE = """\
 example:
@@ -52,7 +57,7 @@ def register(subparsers: Any) -> None:
         type=int,
         default=1 << 30,
         metavar="N",
-        help="text after which a new shard begins (default: 1 GiB)",
+        help="a shard's tokens take no more, at four bytes each, unless it is one longer document (default: 1 GiB)",
     )
     parser.set_defaults(run=run)
 
@@ -65,10 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     encoder = Encoder(vocabulary, bos=arguments.bos)
     inputs = inputs_from(arguments)
     begin_folder(arguments.out)
-    shards = groupby(_parts(inputs, arguments.shard_bytes), key=itemgetter(0))
-    entries = [
-        _write(arguments.out, number, (part for _, part in parts), encoder) for number, (_, parts) in enumerate(shards)
-    ]
+    shards = groupby(_parts(inputs, encoder, arguments.shard_bytes), key=itemgetter(0))
+    entries = [_write(arguments.out, number, (part[1:] for part in parts)) for number, parts in shards]
     manifest = build_manifest(vocabulary, entries, domain="", split="train")
     write_manifest(arguments.out, manifest)
     tokens, size = manifest["tokens"], manifest["bytes"]
@@ -79,29 +82,28 @@ def run(arguments: argparse.Namespace) -> int:
     return inputs.report()
 
 
-def _parts(inputs: Inputs, shard_bytes: int) -> Iterator[tuple[int, pa.Table]]:
-    """Runs of documents, each with a number that is the same for all of one shard: how many times `shard_bytes` of text
-    come before. A shard is so by at most one document longer than `shard_bytes`."""
-    total = 0
+def _parts(inputs: Inputs, encoder: Encoder, shard_bytes: int) -> Iterator[tuple[int, pa.Table, Tokens, Tokens]]:
+    """Runs of documents, each with the number of its shard, its tokens end to end and the tokens of each document."""
+    number, filled = -1, shard_bytes
     for batch in inputs.batches():
-        lengths = pc.binary_length(batch["text"]).to_numpy()
-        numbers = (total + np.cumsum(lengths) - lengths) // shard_bytes
-        total += int(lengths.sum())
-        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(batch)]
-        for first, last in pairwise(bounds):
+        tokens, lengths = encoder.encode_column(batch["text"])
+        ends = np.cumsum(lengths, dtype=np.int64)
+        starts, filled = cut_shards(lengths.astype(np.int64) * ITEM_BYTES, shard_bytes, filled)
+        for part, (first, last) in enumerate(pairwise([0, *starts.tolist(), len(batch)])):
+            number += part > 0
             if first < last:
-                yield int(numbers[first]), batch.slice(first, last - first)
+                run = slice(ends[first] - lengths[first], ends[last - 1])
+                yield number, batch.slice(first, last - first), tokens[run], lengths[first:last]
 
 
-def _write(folder: str, number: int, batches: Iterator[pa.Table], encoder: Encoder) -> dict[str, Any]:
+def _write(folder: str, number: int, parts: Iterator[tuple[pa.Table, Tokens, Tokens]]) -> dict[str, Any]:
     """Write one shard and its provenance; return its entry of the manifest."""
     name = f"{number:05d}"
     with ExitStack() as stack:
         provenance = stack.enter_context(table.ShardWriter(storage.join(folder, f"{name}.parquet"), PROVENANCE_SCHEMA))
         writer = stack.enter_context(TokenShardWriter(folder, name))
         at = 0
-        for batch in batches:
-            tokens, lengths = encoder.encode_column(batch["text"])
+        for batch, tokens, lengths in parts:
             writer.write(tokens, lengths, pc.sum(pc.binary_length(batch["text"])).as_py() or 0)
             offsets = at + np.cumsum(lengths, dtype=np.int64) - lengths
             at += len(tokens)

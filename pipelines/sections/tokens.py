@@ -22,6 +22,6 @@ class TokenizerParameters(Section):
 class TokensParameters(Section):
     """Token shards: every kept document, in an order that is shuffled over the whole corpus."""
 
-    shard_bytes: int = Field(default=1 << 30, ge=1)  # UTF-8 text a shard, about: a domain has ceil(bytes / this) shards
+    shard_bytes: int = Field(default=1 << 30, ge=1)  # of a .bin (4 a token): no shard exceeds it but a single document
     bos: bool = False  # begin-of-sentence before each document; end-of-sentence behind it is always there
     seed: int = Field(default=1, ge=0, lt=2**32)  # of the order

@@ -1,6 +1,7 @@
-"""Token shards as stages. `encoded` and `token_shards` (pipelines.stages.tokens_shards) make the shards; the three here
-bind them: `manifests` completes each folder, so that it can be opened; `fertility` reports bytes per token of the whole
-corpus by language and domain; `tokens` weighs the mixture anew with real token counts, which is what training reads.
+"""Token shards as stages. `encoded`, `layouts` and `token_shards` (pipelines.stages.tokens_shards) make the shards; the
+three here bind them: `manifests` completes each folder, so that it can be opened; `fertility` reports bytes per token
+of the whole corpus by language and domain; `tokens` weighs the mixture anew with real token counts, which is what
+training reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from pipelines.stages.tokens_shards import (
     FOLDERS,
     EncodeParameters,
     EncodeStage,
+    LayoutStage,
     ShardParameters,
     ShardStage,
 )
@@ -42,7 +44,8 @@ def tokens_stages(root: str, recipe: Recipe) -> list[Stage]:
         EncodeStage(
             root, EncodeParameters(bos=section.bos, seed=section.seed, replacements=recipe.safety.replacements)
         ),
-        ShardStage(root, ShardParameters(shard_bytes=section.shard_bytes)),
+        LayoutStage(root, ShardParameters(shard_bytes=section.shard_bytes)),
+        ShardStage(root, NoParameters()),
         ManifestStage(root, NoParameters()),
         FertilityStage(root, NoParameters()),
         TokensStage(root, BudgetParameters(budget=recipe.budget)),

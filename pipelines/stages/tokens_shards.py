@@ -1,8 +1,9 @@
-"""From documents to token shards: `encoded` by document shard, `token_shards` by output shard.
+"""From documents to token shards: `encoded` by document shard, `layouts` by domain, `token_shards` by output shard.
 
 `encoded` tokenizes the kept documents of one document shard and sorts them by split, domain and place in the corpus (a
 seeded hash of the id). It does not know how many shards there will be, so a new dump leaves the encoded shards of the
-others as they are. `token_shards` gathers one output shard, a range of places of one domain, from all of them.
+others as they are. `layouts` cuts the places of a domain into ranges, by the tokens of each document, so that a shard
+is as large as it may be and no larger. `token_shards` gathers one output shard, a range of places, from all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +18,15 @@ from pydantic import BaseModel, ConfigDict
 from corpus import storage, table
 from corpus.buffers import utf8_buffers
 from corpus.errors import CorruptShard
-from pipelines.engine.outputs import add_counts
-from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
+from pipelines.engine.outputs import add_counts, read_stamp
+from pipelines.engine.stage import Counts, NoParameters, NotPlanned, Stage, Task
 from pipelines.stages.remix import PLAN
 from pipelines.stages.tokenizer import shards_to_tokenize, texts_to_tokenize
 from tokenizer.encode import Encoder
 from tokenizer.evaluate import sum_by
 from tokenizer.order import document_hashes
-from tokenizer.shard_writer import PROVENANCE_SCHEMA, TokenShardWriter
+from tokenizer.shard_format import ITEM_BYTES
+from tokenizer.shard_writer import PROVENANCE_SCHEMA, TokenShardWriter, cut_shards
 from tokenizer.vocabulary import load_vocabulary
 
 FOLDERS = {"train": "tokens", "validation": "validation"}
@@ -36,9 +38,12 @@ _ENCODED_SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("url", pa.string()),
         pa.field("bytes", pa.int64(), nullable=False),  # UTF-8 bytes of the text that is left
+        pa.field("length", pa.int32(), nullable=False),  # tokens
         pa.field("tokens", pa.large_binary(), nullable=False),  # little-endian int32
     ]
 )
+_PLACES = 1 << 64
+_AT_ONCE = 1 << 23  # documents whose places are sorted in memory, about: half a gigabyte
 _GROUP_BYTES = 16 << 20  # of tokens in a row group, about: what a shard reads of another's rows in vain
 
 
@@ -105,7 +110,7 @@ class EncodeStage(Stage[EncodeParameters]):
         packed = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lengths), buffers)
         order = pa.array(document_hashes(batch["id"], self.parameters.seed))
         sizes = pc.binary_length(batch["text"])
-        columns = [marks["split"], marks["domain"], order, batch["id"], batch["url"], sizes, packed]
+        columns = [marks["split"], marks["domain"], order, batch["id"], batch["url"], sizes, lengths, packed]
         return pa.table(columns, _ENCODED_SCHEMA)
 
 
@@ -129,51 +134,90 @@ def _groups(rows: pa.Table, indices: pa.Array) -> Iterator[tuple[int, int]]:
     return pairwise(bounds)
 
 
-class ShardStage(Stage[ShardParameters]):
-    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), .bin, .idx and .blocks beside it"""
+class LayoutStage(Stage[ShardParameters]):
+    """tokens/encoded/** -> {tokens,validation}/domain=D/layout.json, the first place of each shard"""
 
-    name: ClassVar[str] = "token_shards"
+    name: ClassVar[str] = "layouts"
     group: ClassVar[str] = "tokens"
-    version: ClassVar[int] = 2
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard; how many a domain has follows from its bytes in the mixture's plan."""
-        return [
-            self.task(
-                f"{FOLDERS[split]}/domain={domain}/{number:05d}.parquet",
-                done["encoded"],
-                split=split,
-                domain=domain,
-                shard=number,
-                shards=shards,
-            )
-            for split, domain, shards in self.layout()
-            for number in range(shards)
-        ]
-
-    def layout(self) -> list[tuple[str, str, int]]:
-        """(split, domain, shards) of every folder that has documents; raise NotPlanned where there is no plan yet."""
+        """A task for every split and domain that has documents by the mixture's plan."""
         try:
             plan = storage.read_json(self.path(PLAN))
         except FileNotFoundError:
             raise NotPlanned(f"needs {PLAN}, which says how much there is of each domain") from None
-        sizes = [("train", domain["domain"], domain) for domain in plan["domains"]]
-        sizes += [("validation", domain["domain"], domain["validation"]) for domain in plan["domains"]]
+        sizes = [("train", domain["domain"], domain["documents"]) for domain in plan["domains"]]
+        sizes += [("validation", domain["domain"], domain["validation"]["documents"]) for domain in plan["domains"]]
         return [
-            (split, domain, max(1, -(-size["bytes"] // self.parameters.shard_bytes)))
-            for split, domain, size in sizes
-            if size["documents"]
+            self.task(
+                f"{FOLDERS[split]}/domain={domain}/layout.json",
+                done["encoded"],
+                split=split,
+                domain=domain,
+                documents=documents,
+            )
+            for split, domain, documents in sizes
+            if documents
         ]
+
+    def run(self, task: Task) -> Counts:
+        """Cut the places where a shard is full; documents of one place (copies of one id) stay together."""
+        where = task.arguments
+        firsts: list[int] = []
+        filled, documents = self.parameters.shard_bytes, 0  # nothing is open yet, so the first document opens a shard
+        parts = -(-where["documents"] // _AT_ONCE)
+        for part in range(parts):
+            first, last = (_PLACES * number // parts for number in (part, part + 1))
+            rows = [
+                _read(self.path(path), where["split"], where["domain"], first, last - 1, ["order", "length"])
+                for path in task.inputs
+            ]
+            places = np.concatenate([table["order"].to_numpy() for table in rows])
+            places, which = np.unique(places, return_inverse=True)
+            lengths = np.concatenate([table["length"].to_numpy() for table in rows])
+            sizes = np.bincount(which, lengths, len(places)).astype(np.int64) * ITEM_BYTES
+            starts, filled = cut_shards(sizes, self.parameters.shard_bytes, filled)
+            firsts += places[starts].tolist()
+            documents += len(lengths)
+        counts = {"documents": documents}
+        storage.write_json(self.path(task.output), task.stamp(counts) | {"firsts": firsts})
+        return counts
+
+
+class ShardStage(Stage[NoParameters]):
+    """tokens/encoded/** -> {tokens,validation}/domain=D/NNNNN.parquet (provenance), .bin, .idx and .blocks beside it"""
+
+    name: ClassVar[str] = "token_shards"
+    group: ClassVar[str] = "tokens"
+    version: ClassVar[int] = 3
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard of the layouts."""
+        tasks = []
+        for layout in done["layouts"]:
+            stamp = read_stamp(self.path(layout.output)) or {}
+            if stamp.get("fingerprint") != layout.fingerprint:
+                raise NotPlanned(f"needs {layout.output}, which says where its shards begin")
+            bounds = [*stamp["firsts"], _PLACES]
+            tasks += [
+                self.task(
+                    layout.output.replace("layout.json", f"{number:05d}.parquet"),
+                    done["encoded"],
+                    split=layout.arguments["split"],
+                    domain=layout.arguments["domain"],
+                    first=first,
+                    last=after - 1,
+                )
+                for number, (first, after) in enumerate(pairwise(bounds))
+            ]
+        return tasks
 
     def run(self, task: Task) -> Counts:
         """Gather the shard's documents, in the order of their places, and write tokens, index and provenance."""
         where = task.arguments
-        # Shard s of n has the places from s * 2^64 / n on, so that shards end to end are in the order of places. Bounds
-        # are multiples of 2^32.
-        first, last = (-(-(number << 32) // where["shards"]) << 32 for number in (where["shard"], where["shard"] + 1))
         parts = [_ENCODED_SCHEMA.empty_table().append_column("dump", pa.array([], pa.string()))]
         for path in task.inputs:
-            rows = _read(self.path(path), where["split"], where["domain"], first, last - 1)
+            rows = _read(self.path(path), where["split"], where["domain"], where["first"], where["last"])
             dump = path.removeprefix("tokens/encoded/").split("/")[0].removeprefix("dump=")
             parts.append(rows.append_column("dump", pa.array([dump] * len(rows), pa.string())))
         rows = pa.concat_tables(parts)
@@ -193,13 +237,15 @@ class ShardStage(Stage[ShardParameters]):
         return counts
 
 
-def _read(path: str, split: str, domain: str, first: int, last: int) -> pa.Table:
+def _read(
+    path: str, split: str, domain: str, first: int, last: int, columns: list[str] = _ENCODED_SCHEMA.names
+) -> pa.Table:
     """The rows of an encoded shard with this split and domain and `first <= order <= last`."""
     with table.open_shard(path) as file:
-        columns = [file.schema_arrow.get_field_index(name) for name in ("split", "domain", "order")]
+        keys = [file.schema_arrow.get_field_index(name) for name in ("split", "domain", "order")]
         groups = []
         for group in range(file.num_row_groups):
-            spans = [file.metadata.row_group(group).column(column).statistics for column in columns]
+            spans = [file.metadata.row_group(group).column(column).statistics for column in keys]
             if (
                 (spans[0].min, spans[1].min) == (split, domain)  # a row group holds one split and one domain
                 and spans[2].min <= last
@@ -207,7 +253,7 @@ def _read(path: str, split: str, domain: str, first: int, last: int) -> pa.Table
             ):
                 groups.append(group)
         try:
-            rows = file.read_row_groups(groups, use_threads=False)
+            rows = file.read_row_groups(groups, columns, use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
             raise CorruptShard(path, str(error).splitlines()[0]) from None
     inside = pc.and_(

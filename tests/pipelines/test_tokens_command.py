@@ -26,8 +26,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name.split(".")[0]: path for name, path in names.items()}
 
 
-@pytest.mark.parametrize(("shard_bytes", "shards"), [(1, 42), (1000, 8), (1 << 30, 1)])
-def test_shards_are_cut_between_documents(files: dict[str, str], tmp_path: Path, shard_bytes: int, shards: int) -> None:
+@pytest.mark.parametrize(("shard_bytes", "shards"), [(1, 42), (1000, None), (1 << 30, 1)])
+def test_shards_are_cut_between_documents(
+    files: dict[str, str], tmp_path: Path, shard_bytes: int, shards: int | None
+) -> None:
     options = ["--tokenizer", files["tokenizer"], "--out", str(tmp_path), "--shard-bytes", str(shard_bytes)]
     assert main(["tokens", files["documents"], *options]) == 0
     opened, vocabulary = open_shards(str(tmp_path), verify=True), load_vocabulary(files["tokenizer"])
@@ -38,11 +40,10 @@ def test_shards_are_cut_between_documents(files: dict[str, str], tmp_path: Path,
             part = tokens[row["offset"] : row["offset"] + row["tokens"]]
             assert part[-1] == vocabulary.eos
             found[row["id"]] = vocabulary.decode(part).decode()
-        sizes = [len(text.encode()) for text in TEXTS]
-        assert shard.num_bytes < shard_bytes + max(sizes)
+        assert 4 * shard.num_tokens <= shard_bytes or shard.num_documents == 1
     assert list(found.values()) == TEXTS  # all, once, in the order of the input
     assert list(found) == [f"d{number}" for number in range(len(TEXTS))]
-    assert len(opened.shards) == shards
+    assert len(opened.shards) == shards or (shards is None and 4 < len(opened.shards) < 42)
 
 
 def test_fewer_shards_than_before_leave_none_behind(files: dict[str, str], tmp_path: Path) -> None:

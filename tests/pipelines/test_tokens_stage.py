@@ -9,7 +9,9 @@ import pytest
 from token_corpus import DUMPS, kept, run_stages, token_recipe, write_corpus
 
 from corpus import storage, table
+from corpus.document import SCHEMA
 from pipelines.engine.stage import NotPlanned, Task
+from pipelines.stages import tokens_shards
 from pipelines.stages.tokens import tokens_stages
 from tokenizer.encode import Encoder
 from tokenizer.order import document_hashes
@@ -129,7 +131,7 @@ def test_another_shard_size_encodes_nothing_again(tmp_path: Path) -> None:
     run_stages(token_recipe(tmp_path), done)
     results = run_stages(token_recipe(tmp_path, tokens={"shard_bytes": 9000}), done)
     assert results["encoded"].done_before == results["encoded"].tasks
-    assert results["token_shards"].done_before == 0
+    assert results["token_shards"].done_before < results["token_shards"].tasks  # what is cut alike is there
 
 
 def test_bos_begins_each_document(tmp_path: Path) -> None:
@@ -141,7 +143,46 @@ def test_bos_begins_each_document(tmp_path: Path) -> None:
     assert (np.diff(offsets) >= 2).all()
 
 
-def test_shards_are_not_planned_without_a_mixture(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "documents"), [(1, 1), (1200, 2), (6000, 10)])
+def test_no_shard_is_larger_than_it_may_be(tmp_path: Path, limit: int, documents: int) -> None:
+    """One document is many times larger than a shard; the others vary. None is empty, which Megatron cannot map."""
+    rows = [text for row in kept() if (text := row["text"])]
+    done = write_corpus(tmp_path)
+    path = f"documents/dump={DUMPS[0]}/00000.parquet"
+    written = table.read_table(str(tmp_path / path)).to_pylist()
+    written[1]["text"] = "\n".join(rows * 3)
+    with table.ShardWriter(str(tmp_path / path), SCHEMA) as writer:
+        writer.write(pa.Table.from_pylist(written, SCHEMA))
+    run_stages(token_recipe(tmp_path, tokens={"shard_bytes": limit}), done)
+    shards = open_shards(_folder(tmp_path, "train", "web-en"), verify=True)
+    sizes = [(4 * shard.num_tokens, shard.num_documents) for shard in shards.shards]
+    assert all(number == 1 or 0 < size <= limit for size, number in sizes)
+    assert max(size for size, _ in sizes) > 4 * 6000
+    assert max(number for _, number in sizes) >= documents
+    ids = _ids(tmp_path, shards)
+    assert Counter(ids) == Counter(row["id"] for row in kept() if (row["split"], row["domain"]) == ("train", "web-en"))
+    firsts = storage.read_json(str(tmp_path / "tokens/domain=web-en/layout.json"))["firsts"]
+    assert len(firsts) == len(sizes)
+    assert firsts[0] == document_hashes(pa.array(ids[:1]), 1)[0]
+    first_lengths = [shards.document_offsets(number)[1] * 4 for number in range(len(sizes))]
+    assert all(size + after > limit for (size, _), after in zip(sizes, first_lengths[1:], strict=False))
+
+
+def test_lengths_are_cut_the_same_some_at_a_time(
+    corpus: tuple[Path, dict[str, list[Task]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = corpus
+    monkeypatch.setattr(tokens_shards, "_AT_ONCE", 5)
+    run_stages(token_recipe(tmp_path), write_corpus(tmp_path))
+    path = "tokens/domain=web-en/layout.json"
+    assert (tmp_path / path).read_bytes() == (root / path).read_bytes()
+
+
+def test_shards_are_not_planned_without_a_mixture_and_layouts(tmp_path: Path) -> None:
     stages = tokens_stages(str(tmp_path), token_recipe(tmp_path))
     with pytest.raises(NotPlanned, match=r"mixture/plan\.json"):
         stages[1].plan({"encoded": []})
+    layout = Task("layouts", "tokens/domain=web-en/layout.json", (), {"split": "train", "domain": "web-en"}, "new")
+    storage.write_json(str(tmp_path / layout.output), {"fingerprint": "old", "firsts": [0]})
+    with pytest.raises(NotPlanned, match=r"needs tokens/domain=web-en/layout\.json"):
+        stages[2].plan({"encoded": [], "layouts": [layout]})

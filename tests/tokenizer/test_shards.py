@@ -18,7 +18,7 @@ from test_encode import VOCABULARY
 from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError
 from tokenizer.shard_format import build_index, parse_index
-from tokenizer.shard_writer import TokenShardWriter, build_manifest, write_manifest
+from tokenizer.shard_writer import TokenShardWriter, build_manifest, cut_shards, write_manifest
 from tokenizer.shards import open_shards
 
 DOCUMENTS = [[np.arange(size, dtype=np.int32) + 3 for size in sizes] for sizes in ([5, 1, 300], [], [2, 2])]
@@ -141,6 +141,22 @@ def test_tokens_outside_the_vocabulary_are_refused(tmp_path: Path) -> None:
     write_manifest(str(tmp_path), build_manifest(VOCABULARY, [writer.entry()], "web", "train"))
     with pytest.raises(CorruptShard, match="outside the vocabulary"):
         open_shards(str(tmp_path), verify=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 100), st.integers(0, 40))
+def test_no_shard_is_larger_than_it_may_be(sizes: list[int], limit: int, cut: int) -> None:
+    """Nor smaller than need be, and the same when documents come in two parts."""
+    starts, filled = cut_shards(np.array(sizes, np.int64), limit, limit)
+    bounds = [*starts.tolist(), len(sizes)]
+    shards = [sizes[first:last] for first, last in pairwise(bounds)]
+    assert [size for shard in shards for size in shard] == sizes
+    assert all(sum(shard) <= limit or len(shard) == 1 for shard in shards)
+    assert all(sum(shard) + after[0] > limit for shard, after in pairwise(shards))
+    assert not shards or filled == sum(shards[-1])
+    once, open_ = cut_shards(np.array(sizes[:cut], np.int64), limit, limit)
+    more, _ = cut_shards(np.array(sizes[cut:], np.int64), limit, open_)
+    assert [*once, *(more + min(cut, len(sizes)))] == starts.tolist()
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
