@@ -5,15 +5,19 @@
 Over an epoch of N samples of 4,096 tokens (`--tokens`, thousands of millions, in sparse shards of 250M), for each
 order:
 
-distance of two samples that lie next to each other in the corpus (mostly of one document or its neighbours): the mean
-number of samples between them in the order, as a share of that of a random permutation, N / 3 in one batch how many
-such pairs fall into one batch, beside random (1 is as random, more is clumped) shards that a batch draws from, beside
-random start correlation of place in the corpus and place in the order (0: none)
+- samples, distance: of two samples that lie next to each other in the shards, the mean number of samples between them
+  in the order, as a share of that of a random permutation, N / 3;
+- samples, in one batch: how many such pairs fall into one batch, beside random (1 is as random, more is clumped);
+- documents, distance and in one batch: the same for two documents (of 1,000 tokens) that come one after the other in
+  the corpus, as two pages of a site do, from the raw corpus to the order of training. Ours lie in the shards by a hash
+  of their ids (`tokenizer.order`); the other orders are of shards that hold documents as they come;
+- shards that a batch draws from, beside random;
+- start: correlation of place in the shards and place in the order (0: none).
 
-The block-wise order keeps samples of a window of 1,024 blocks together, so its distance is short of random where the
-epoch is many windows; documents are in random order in the shards already, so this costs variety only inside of a
-document's neighbourhood. Then the mix of domains: the largest deviation from the plan (0.7, 0.2, 0.1) in windows of
-the order, in samples, beside domains drawn at random. Prints two tables.
+The block-wise order keeps samples of a window of 1,024 blocks together, so the distance of samples is short of random
+where the epoch is many windows. That tells of what one long document spans; documents were shuffled before. Then the
+mix of domains: the largest deviation from the plan (0.7, 0.2, 0.1) in windows of the order, in samples, beside domains
+drawn at random. Prints two tables.
 """
 
 import argparse
@@ -22,8 +26,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from token_data import write_sparse
+import pyarrow as pa
+import pyarrow.compute as pc
+from token_data import DOCUMENT_TOKENS, write_sparse
 
+from tokenizer.order import document_hashes
 from train.stream import TokenStream
 
 LENGTH, SHARD_TOKENS = 4096, 250_000_000
@@ -45,24 +52,29 @@ def our_order(folder: str) -> np.ndarray:
     return places
 
 
-def describe(name: str, order: np.ndarray, batch: int, shard_samples: int) -> None:
-    """Print the statistics of an order beside those of a random permutation of the same size."""
+def describe(name: str, order: np.ndarray, batch: int, shard_samples: int, by_hash: bool = False) -> None:
+    """Print the statistics of an order beside those of a random permutation of the same size. `by_hash`: documents lie
+    in the shards by the hash of their ids, not as they come."""
+    size = len(order)
+    first = np.arange(size * LENGTH // DOCUMENT_TOKENS)  # of each document in the corpus: its place in the shards
+    if by_hash:
+        first[np.argsort(document_hashes(pc.cast(pa.array(first), pa.string()), 1))] = first.copy()
+    first = first * DOCUMENT_TOKENS // LENGTH  # the sample that it begins in
 
     def figures(of: np.ndarray) -> np.ndarray:
-        size = len(of)
         place = np.empty(size, np.int64)
         place[of] = np.arange(size)
-        distance = np.abs(np.diff(place))
-        together = np.mean(place[1:] // batch == place[:-1] // batch)
         batches = of[: size // batch * batch].reshape(-1, batch) // shard_samples
         shards = np.mean([len(np.unique(one)) for one in batches[:: max(1, len(batches) // 50)]])
-        return np.array([distance.mean() / (size / 3), together, shards, np.corrcoef(place, np.arange(size))[0, 1]])
+        return np.array([*apart(place), *apart(place[first]), shards, np.corrcoef(place, np.arange(size))[0, 1]])
 
-    random = figures(np.random.default_rng(7).permutation(len(order)))
-    found = figures(order)
+    def apart(places: np.ndarray) -> tuple[float, float]:
+        return np.abs(np.diff(places)).mean() / (size / 3), np.mean(places[1:] // batch == places[:-1] // batch)
+
+    random, found = figures(np.random.default_rng(7).permutation(size)), figures(order)
     print(
-        f"{name:<24} {len(order):>9,} {found[0] / random[0]:>9.3f} {found[1] / random[1]:>13.2f} "
-        f"{found[2]:>7.1f} of {random[2]:<7.1f} {found[3]:>8.4f}"
+        f"{name:<24} {size:>9,} {found[0] / random[0]:>9.3f} {found[1] / random[1]:>13.2f} {found[2]:>10.3f} "
+        f"{found[3] / random[1]:>13.2f} {found[4]:>7.1f} of {random[4]:<7.1f} {found[5]:>8.4f}"
     )
 
 
@@ -89,11 +101,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2304, help="samples of a global batch (default: the paper's 2304)")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with mosaicml-streaming")
     args = parser.parse_args()
-    print(f"{'order':<24} {'samples':>9} {'distance':>9} {'in one batch':>13} {'shards a batch':>18} {'start':>8}")
+    print(f"{'':<24} {'':>9} {'samples:':>9} {'':>13} {'documents:':>10}")
+    columns = f"{'distance':>9} {'in one batch':>13} {'distance':>10} {'in one batch':>13} {'shards a batch':>18}"
+    print(f"{'order':<24} {'samples':>9} {columns} {'start':>8}")
     for tokens in args.tokens:
         with tempfile.TemporaryDirectory() as name:
             order = our_order(write_sparse(Path(name) / "all", int(tokens * 1e9), SHARD_TOKENS))
-            describe("stream", order, args.batch, SHARD_TOKENS // LENGTH)
+            describe("stream", order, args.batch, SHARD_TOKENS // LENGTH, by_hash=True)
             if args.peers:
                 command = [args.peers, "-W", "ignore", "-c", PY1E, str(len(order) // 4096), f"{name}/py1e.npy"]
                 subprocess.run(command, check=True, capture_output=True)
