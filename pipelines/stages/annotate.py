@@ -14,12 +14,12 @@ def annotate(
 ) -> Counts:
     """Write `of(documents, counts)` for each row group of the task's first input; return the counts.
 
-    `documents` has id, length and text, and `of` gives a table of `schema` with the same rows; it may count what it
-    finds in `more`, which the counts hold beside documents and bytes.
+    `documents` has id, language, length and text, and `of` gives a table of `schema` with the same rows; it may count
+    what it finds in `more`, which the counts hold beside documents and bytes.
     """
     counts: Counts = {"documents": 0, "bytes": 0, **more}
     with table.ShardWriter(stage.path(task.output), schema) as writer:
-        for documents in table.iter_batches(stage.path(task.inputs[0]), ["id", "length", "text"]):
+        for documents in table.iter_batches(stage.path(task.inputs[0]), ["id", "language", "length", "text"]):
             writer.write(of(documents, counts))
             counts["documents"] += len(documents)
             counts["bytes"] += int(documents["length"].to_numpy().sum())

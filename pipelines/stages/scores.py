@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from corpus import table
 from corpus.semantic import artifact
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.recipe import Recipe
+from pipelines.stages.annotate import annotate
 
 _models: dict[tuple[str, str, str], Any] = {}  # (stage, folder, fingerprint): the loaded model
 
@@ -89,25 +89,22 @@ class ScoreStage(Stage[ModelParameters]):
 
     def run(self, task: Task) -> Counts:
         """Score a shard, a row group at a time; `scored` counts the documents in a language with a model."""
-        counts: Counts = {"documents": 0, "bytes": 0, "scored": 0}
         schema = pa.schema([pa.field("id", pa.string()), *self.columns])
-        with table.ShardWriter(self.path(task.output), schema) as writer:
-            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "language", "length", "text"]):
-                values = [np.full(len(documents), None, object) for _ in self.columns]
-                for language in self.folders:
-                    chosen = pc.fill_null(pc.equal(documents["language"], language), False)
-                    rows = np.flatnonzero(chosen.to_numpy())
-                    if len(rows):
-                        scores = self.score(self.model(language), documents["text"].filter(chosen))
-                        for column, found in zip(values, scores):
-                            column[rows] = found
-                        counts["scored"] += len(rows)
-                arrays = [pa.array(part, field.type, from_pandas=True) for part, field in zip(values, self.columns)]
-                writer.write(pa.Table.from_arrays([documents["id"], *arrays], schema=schema))
-                counts["documents"] += len(documents)
-                counts["bytes"] += int(documents["length"].to_numpy().sum())
-            writer.metadata = task.stamp(counts)
-        return counts
+
+        def scored(documents: pa.Table, counts: Counts) -> pa.Table:
+            values = [np.full(len(documents), None, object) for _ in self.columns]
+            for language in self.folders:
+                chosen = pc.fill_null(pc.equal(documents["language"], language), False)
+                rows = np.flatnonzero(chosen.to_numpy())
+                if len(rows):
+                    scores = self.score(self.model(language), documents["text"].filter(chosen))
+                    for column, found in zip(values, scores):
+                        column[rows] = found
+                    counts["scored"] += len(rows)
+            arrays = [pa.array(part, field.type, from_pandas=True) for part, field in zip(values, self.columns)]
+            return pa.Table.from_arrays([documents["id"], *arrays], schema=schema)
+
+        return annotate(self, task, schema, scored, scored=0)
 
 
 class ClassifierStage(ScoreStage):
