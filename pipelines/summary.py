@@ -20,8 +20,9 @@ def summary(recipe: Recipe) -> list[str]:
         unused = [rule for rule, documents in curve.get("takedown", {}).items() if not documents]
         lines += [f"dedup.takedown: no document is named by {rule}; see how the documents spell it" for rule in unused]
     if plan := read_if_there(root, "mixture/tokens.json"):
-        parts = [f"{d['domain']} {d['tokens']:,} ({d['weight']:.1%})" for d in plan["domains"]]
-        lines.append(f"tokens by domain (weight in training): {', '.join(parts)}")
+        for kind in ("domain", "language"):
+            parts = [f"{row[kind]} {row['tokens']:,} ({row['weight']:.1%})" for row in plan.get(f"{kind}s", [])]
+            lines.append(f"tokens by {kind} (weight in training): {', '.join(parts)}")
     if model := read_if_there(root, "train/manifest.json"):
         final = model["summary"]["bits_per_byte"]
         if figures := [f"{name} {value:.3f}" for name, value in sorted(final.items()) if value is not None]:
