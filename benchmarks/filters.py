@@ -101,6 +101,9 @@ def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
                 share = columns["lines"][row] if name.endswith("_lines") else 1
                 pairs.append((round(columns[name][row] * share), values[name]))
         differ = [(ours, peer) for ours, peer in pairs if ours != peer]
+        if name == "c4_sentences":
+            enough = sum((ours >= 5) == (peer >= 5) for ours, peer in pairs)
+            print(f"        at least 5 sentences: the same answer on {enough}")
         print(f"        {name:16} {len(pairs) - len(differ)} equal, {len(differ)} not  (ours, theirs) {differ[:4]}")
 
 
