@@ -22,7 +22,7 @@ def summary(recipe: Recipe) -> list[str]:
     if plan := read_if_there(root, "mixture/tokens.json"):
         for kind in ("domain", "language"):
             parts = [f"{row[kind]} {row['tokens']:,} ({row['weight']:.1%})" for row in plan.get(f"{kind}s", [])]
-            lines.append(f"tokens by {kind} (weight in training): {', '.join(parts)}")
+            lines += [f"tokens by {kind} (weight in training): {', '.join(parts)}"] if parts else []
     if model := read_if_there(root, "train/manifest.json"):
         final = model["summary"]["bits_per_byte"]
         if figures := [f"{name} {value:.3f}" for name, value in sorted(final.items()) if value is not None]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from corpus.errors import UsageError
+from corpus.errors import UsageError, nearest
 from pipelines.sections.judges import ClassifierRecipe
 
 EXAMPLE = """\
@@ -75,10 +75,12 @@ def _asked(arguments: argparse.Namespace) -> dict[str, ClassifierRecipe]:
         from pipelines.recipe import load_recipe
 
         known = load_recipe(arguments.recipe).classifiers
-        if arguments.only and arguments.only not in known:
-            raise UsageError(f"--only {arguments.only}: the recipe has {', '.join(known) or 'no classifiers'}")
         if not known:
             raise UsageError(f"{arguments.recipe}: it has no section `classifiers`")
+        if arguments.only and arguments.only not in known:
+            raise UsageError(
+                f"--only {arguments.only}: no such classifier; {nearest(arguments.only, known, 'there are')}"
+            )
         return {arguments.only: known[arguments.only]} if arguments.only else known
     if not arguments.out:
         raise UsageError("give a recipe, or --out with --positives and --negatives or --label")
