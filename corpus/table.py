@@ -91,13 +91,15 @@ class ShardWriter:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         self._sink = _Hashed(self._stack.enter_context(storage.atomic_output(self.path)))
+        codec, level = ("zstd", self.level) if self.level and not self.packed else ("none", None)
+        hashes, others = _hashes(self.schema)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
             self.schema,
-            compression="none" if self.packed or not self.level else "zstd",
-            compression_level=self.level if self.level and not self.packed else None,
+            compression=dict.fromkeys(others, codec) if hashes else codec,
+            compression_level=dict.fromkeys(others, level) if hashes and level else level,
             use_dictionary=self.dictionary,
-            write_statistics=_ordered(self.schema),
+            write_statistics=others if hashes else True,
             column_encoding=dict.fromkeys(self.packed, "DELTA_BINARY_PACKED") or None,
         )
         return self
@@ -128,15 +130,10 @@ class ShardWriter:
         self._stack.__exit__(kind, error, trace)
 
 
-def _ordered(schema: pa.Schema) -> list[str] | bool:
-    """The columns whose smallest and largest values the footer tells, or True for all: not those of bytes, which are
-    hashes, and may be long."""
-    names = [
-        field.name
-        for field in schema
-        if not (pa.types.is_fixed_size_binary(field.type) or pa.types.is_large_binary(field.type))
-    ]
-    return names if len(names) < len(schema) else True
+def _hashes(schema: pa.Schema) -> tuple[list[str], list[str]]:
+    """The columns of bytes, and the others. Bytes are hashes: hardly compressed, and nobody asks for the smallest."""
+    hashes = [f.name for f in schema if pa.types.is_fixed_size_binary(f.type) or pa.types.is_large_binary(f.type)]
+    return hashes, [name for name in schema.names if name not in hashes]
 
 
 def open_shard(path: str) -> pq.ParquetFile:

@@ -71,7 +71,7 @@ class SignatureStage(Stage[SignatureParameters]):
     """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
 
     name: ClassVar[str] = "signatures"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     folder: ClassVar[str] = "signatures"
     group: ClassVar[str] = "dedup"
 
