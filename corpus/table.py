@@ -21,6 +21,7 @@ from corpus.errors import CorruptShard
 
 KEY = b"headwater"
 CHECKSUM = b"headwater.xxh3"
+HASHES = {"headwater": "hashes"}  # metadata of a field of bytes that are hashes
 _UNSET = b"0" * 32  # stands in the footer for the checksum while it is computed
 _TAIL = 1 << 20  # bytes at the end of a file in which the checksum lies; Arrow's schema and the counts precede it
 _READ = 1 << 22  # bytes a read when a checksum is verified
@@ -131,8 +132,8 @@ class ShardWriter:
 
 
 def _hashes(schema: pa.Schema) -> tuple[list[str], list[str]]:
-    """The columns of bytes, and the others. Bytes are hashes: hardly compressed, and nobody asks for the smallest."""
-    hashes = [f.name for f in schema if pa.types.is_fixed_size_binary(f.type) or pa.types.is_large_binary(f.type)]
+    """The columns of hashes, which are stored as they are, without the smallest and largest; and the others."""
+    hashes = [f.name for f in schema if pa.types.is_fixed_size_binary(f.type) or KEY in (f.metadata or {})]
     return hashes, [name for name in schema.names if name not in hashes]
 
 

@@ -98,7 +98,7 @@ class MemberStage(Stage[MemberParameters]):
             pa.field("ordinal", pa.uint64(), nullable=False),
             pa.field("failed_rules", pa.int32(), nullable=False),
         ]
-        return pa.schema([*added, *(signed.field(name).remove_metadata() for name in COLUMNS)])
+        return pa.schema([*added, *(signed.field(name) for name in COLUMNS)])
 
     def _members(self, task: Task, schema: pa.Schema) -> Iterator[pa.Table]:
         """The rows that are in a component, shard by shard."""

@@ -49,7 +49,8 @@ def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("bands", pa.binary(8 * scheme.bands), nullable=False),  # uint64 bucket keys; zeros: no words
-            pa.field("sketch", pa.large_binary(), nullable=False),  # uint32: the smallest shingle hashes, ascending
+            # uint32: the smallest shingle hashes, ascending
+            pa.field("sketch", pa.large_binary(), nullable=False, metadata=table.HASHES),
             pa.field("shingles", pa.int32(), nullable=False),  # distinct shingle hashes; more than the sketch if cut
             pa.field("length", pa.int64(), nullable=False),  # UTF-8 bytes of text
             DOCUMENT_SCHEMA.field("date"),
