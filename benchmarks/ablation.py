@@ -1,6 +1,6 @@
 """Is the data better? One small model, one budget of tokens, and what the pipeline's steps make of the same dumps.
 
-usage: python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 512000] [--seeds 3]
+usage: python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 2000000] [--seeds 3]
 
 The recipe `dumps` is run until `domains` in DIR/root; a variant is a choice by its columns, so no variant is made by
 other code than a run is. `raw` is every extracted document; `deduplicated` is what `duplicates/` keeps; `filtered` is
@@ -256,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("data/ablation"), help="everything is kept there")
     parser.add_argument("--peers", help="the Python of an environment with datatrove")
-    parser.add_argument("--tokens", type=int, default=512_000, help="that each model is trained on")
+    parser.add_argument("--tokens", type=int, default=2_000_000, help="that each model is trained on")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--batch-size", type=int, default=8)
