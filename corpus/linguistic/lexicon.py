@@ -69,6 +69,8 @@ def lexicon() -> Lexicon:
     cells = np.zeros(_MOST_CELLS, CELL)
     roots = int(numbers.max()) + 1
     used = _lay_out(matrix[order], (weights[order] + 1).astype(np.uint16), roots, cells)
+    if used == 0 or len(different) >= 1 << 16:
+        raise HeadwaterError(f"{folder / 'dict.txt'}: more words or weights than the trie's {_MOST_CELLS:,} cells hold")
     return Lexicon(
         numbers,
         cells[: used + roots].copy(),  # so that a step from the last base stays inside
@@ -116,7 +118,8 @@ def _hidden_markov(folder: Path, numbers: npt.NDArray[np.uint16]) -> Any:
 def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
     """Fill `cells` with the trie of sorted `words`, breadth first; return how many cells it takes.
 
-    A node's base is the first, used by no other node, at which all of its children fall on free cells.
+    A node's base is the first, used by no other node, at which all of its children fall on free cells. It lies behind
+    the roots, whose cells bear no character of their own and would pass for children by white space. 0: too many words.
     """
     taken = np.zeros(len(cells) // 64 + 1, np.uint64)  # bits: cells, and bases
     bases = np.zeros(len(cells) // 64 + 1, np.uint64)
@@ -129,6 +132,8 @@ def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
     used = head = 0
     tail = 1
     while head < tail:
+        if max(used, roots) + roots + 128 > len(cells):  # where the next children may lie, and what `_fit` looks at
+            return 0
         first, end, depth, node = queue[head]
         head += 1
         if depth and words[first, depth] == 0:
@@ -147,7 +152,7 @@ def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
         if depth:
             while taken[full] == _ALL:
                 full += 1
-            base = _fit(taken, bases, children[: tail - queued], max(64 * full - children[0], 1))
+            base = _fit(taken, bases, children[: tail - queued], max(64 * full - children[0], roots))
             _set(bases, base)
             cells[node].base = base
         for i in range(queued, tail):

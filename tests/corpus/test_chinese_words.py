@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_linguistic_measure import real_texts
 
+import corpus.linguistic.lexicon
 from corpus.buffers import utf8_buffers
+from corpus.errors import HeadwaterError
 from corpus.linguistic.chinese_words import cut, room
 from corpus.linguistic.lexicon import lexicon
 
@@ -51,3 +53,15 @@ def test_equals_jieba_where_only_the_hidden_model_knows() -> None:
 @pytest.mark.parametrize("name", ["zh/lctt-articles", "zh/cmrc2018-wiki", "zh/oi-wiki", "en/18f-blog"])
 def test_equals_jieba_on_real_documents(headwater_data: Path, name: str) -> None:
     assert_equal([text[:5000] for text in real_texts(headwater_data / f"text/{name}.jsonl.zst", 60)])
+
+
+def test_no_first_character_passes_for_what_follows_another() -> None:
+    words = lexicon()
+    bases = words.cells["base"][words.cells["base"] > 0]
+    assert (bases > words.numbers.max()).all()
+
+
+def test_a_dictionary_too_large_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus.linguistic.lexicon, "_MOST_CELLS", 1 << 19)
+    with pytest.raises(HeadwaterError, match=r"dict\.txt"):
+        lexicon.__wrapped__()
