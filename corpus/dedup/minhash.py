@@ -11,11 +11,13 @@ and a *sketch*, the sorted distinct shingle hashes, all of them or the `sketch_s
 verified.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
 from corpus.buffers import utf8_buffers
@@ -24,6 +26,7 @@ from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.segment import new_scratch, split_words
 
 _U32 = np.uint32
+_AT_ONCE = 1 << 20  # bytes of text copied and signed together: they stay in the second-level cache
 _BLOCK = 32  # hashes handled together, so that the compiler makes straight vector code
 EMPTY = _U32(0xFFFFFFFF)  # the minimum over no hashes, as in datasketch
 
@@ -64,13 +67,12 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
 
     `values` is the beginning of a larger array: copy it where many are kept.
     """
-    data, offsets = utf8_buffers(text)
-    rows = len(offsets) - 1
-    longest = int(np.diff(offsets).max(initial=0))
+    lengths = pc.fill_null(pc.binary_length(text), 0).to_numpy(zero_copy_only=False)
+    rows, total, longest = len(lengths), int(lengths.sum()), int(lengths.max(initial=0))
     multipliers, increments = permutations(scheme.bands * scheme.rows, scheme.seed)
     signatures = Signatures(
         np.zeros((rows, scheme.bands), np.uint64),
-        np.empty(int(offsets[-1]) // 2 + rows + 1, np.uint32),  # a word and its separator are two bytes or more
+        np.empty(total // 2 + rows + 1, np.uint32),  # a word and its separator are two bytes or more
         np.zeros(rows + 1, np.int64),
         np.zeros(rows, np.int32),
     )
@@ -79,31 +81,36 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
     unique = np.empty(longest + 2 * _BLOCK, np.uint32)
     slots = np.empty(slots_for(longest), np.int32)
     scratch = new_scratch(longest)
-    _sign(
-        data,
-        offsets,
-        scratch,
-        scheme.shingle,
-        scheme.sketch_size or (1 << 62),
-        multipliers,
-        increments,
-        hashes,
-        unique,
-        slots,
-        minima,
-        signatures,
-    )
+    cuts = np.searchsorted(np.cumsum(lengths), np.arange(_AT_ONCE, total, _AT_ONCE))
+    for first, last in pairwise(np.unique(np.r_[0, cuts, rows]).tolist()):
+        data, offsets = utf8_buffers(text.slice(first, last - first))
+        _sign(
+            data,
+            offsets,
+            first,
+            scratch,
+            scheme.shingle,
+            scheme.sketch_size or (1 << 62),
+            multipliers,
+            increments,
+            hashes,
+            unique,
+            slots,
+            minima,
+            signatures,
+        )
     return signatures._replace(values=signatures.values[: signatures.offsets[-1]]), minima
 
 
 @njit(nogil=True, cache=True)
 def _sign(  # type: ignore[no-untyped-def]
-    data, offsets, scratch, size, sketch_size, multipliers, increments, hashes, unique, slots, minima, signatures
+    data, offsets, first, scratch, size, sketch_size, multipliers, increments, hashes, unique, slots, minima, signatures
 ):
-    """Fill `minima` and `signatures`, document by document."""
-    at = 0
-    for row in range(len(offsets) - 1):
-        words = split_words(data, offsets[row], offsets[row + 1], scratch)
+    """Fill `minima` and `signatures` from row `first` on, document by document."""
+    at = signatures.offsets[first]
+    for number in range(len(offsets) - 1):
+        row = first + number
+        words = split_words(data, offsets[number], offsets[number + 1], scratch)
         count = shingle_hashes(scratch.hashes, words, size, hashes)
         count = sorted_unique(hashes, count, slots, unique)
         signatures.shingles[row] = count
