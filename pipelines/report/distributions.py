@@ -53,9 +53,9 @@ def distributions(recipe: Recipe, shards: Shards) -> dict[str, Any] | None:
     return seen | {"languages": found, "buckets": buckets}
 
 
-def _spaced(count: int, most: int) -> list[int]:
+def _spaced(count: int, most: int) -> npt.NDArray[np.int64]:
     """At most `most` numbers below `count`, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def _read(root: str, place: str, languages: tuple[str, ...], values: dict[tuple[str, str], list[Any]]) -> int:

@@ -22,7 +22,7 @@ def mixture(root: str) -> dict[str, Any] | None:
     summary = (read_if_there(root, "train/manifest.json") or {}).get("summary", {})
     read = {name: row["tokens"] for name, row in summary.get("domains", {}).items()}
     found = {name: plan[name] for name in ("unit", "method", "epoch_cap", "budget", "planned", "shortfall")}
-    found["trained"] = bool(read)
+    found["trained"], everything = bool(read), sum(read.values())
     for kind, of in (("domain", read), ("language", _by_language(plan, read))):
         sizes = {row[kind]: row["bytes"] for row in by_bytes.get(f"{kind}s", [])}
         rows = []
@@ -30,7 +30,7 @@ def mixture(root: str) -> dict[str, Any] | None:
             rows.append(row | {"bytes": sizes.get(row[kind], 0), "planned": round(row["weight"] * plan["planned"])})
             if read:
                 tokens = of.get(row[kind], 0)
-                rows[-1] |= {"read": tokens, "read_share": tokens / sum(read.values())}
+                rows[-1] |= {"read": tokens, "read_share": tokens / everything if everything else 0.0}
         found[f"{kind}s"] = rows
     return found
 
@@ -40,5 +40,6 @@ def _by_language(plan: Mapping[str, Any], read: Mapping[str, int]) -> dict[str, 
     found: dict[str, float] = {}
     for domain in plan["domains"]:
         for language, size in domain.get("languages", {}).items():
-            found[language] = found.get(language, 0.0) + read.get(domain["domain"], 0) * size / domain[plan["unit"]]
+            share = size / domain[plan["unit"]] if size else 0.0  # all documents of a domain may be empty
+            found[language] = found.get(language, 0.0) + read.get(domain["domain"], 0) * share
     return {language: round(tokens) for language, tokens in found.items()}

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from report_tables import DUMPS, recipe_at, write_run
 from rich.console import Console
 
-from corpus import storage
+from corpus import storage, table
+from corpus.mixture import make_plan, with_languages
 from pipelines.engine import pipeline
 from pipelines.recipe import validate
+from pipelines.report.mixture import mixture
 from pipelines.report.page import collect, draw_report, render
 from pipelines.stages import stages_of
 
@@ -55,3 +58,30 @@ def test_sections_show_what_was_found(tmp_path: Path) -> None:
     view = storage.read_json(str(tmp_path / "root/reports/site_view.json"))
     assert [row["site"] for row in view["gone"]] == ["farm.net"]
     assert [row["site"] for row in view["largest"]] == ["paper.io"]
+
+
+def test_a_shard_without_documents_has_its_place(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    recipe = recipe_at(tmp_path)
+    before = collect(recipe)["distributions"]
+    for kind in ("documents", "quality"):
+        folder = tmp_path / kind / f"dump={DUMPS[0]}"
+        nothing = table.read_table(str(folder / "00000.parquet")).slice(0, 0)
+        with table.ShardWriter(str(folder / "00009.parquet"), nothing.schema) as writer:
+            writer.write(nothing)
+    assert collect(recipe)["distributions"] == before | {"shards": before["shards"] + 1, "all_shards": 9}
+
+
+def test_a_mixture_of_empty_documents_of_which_nothing_was_read(tmp_path: Path) -> None:
+    """The domain is called `en`, and is shown so; the language is shown by its name."""
+    options = {"weights": {}, "temperature": 1.0, "epoch_cap": 4.0, "budget": None}
+    plan = make_plan({"en": 0}, {"en": 3}, unit="bytes", method="natural", **options)
+    storage.write_json(str(tmp_path / "mixture/plan.json"), with_languages(plan, {"en": {"zh": 0}}))
+    storage.write_json(str(tmp_path / "train/manifest.json"), {"summary": {"domains": {"en": {"tokens": 0}}}})
+    found = mixture(str(tmp_path))
+    assert found is not None
+    for rows in (found["domains"], found["languages"]):
+        assert [(row["bytes"], row["read"], row["read_share"]) for row in rows] == [(0, 0, 0)]
+    page = Path(draw_report(recipe_at(tmp_path))).read_text()
+    for shown in ("<td>en</td>", '<span class="name">en</span>', "<td>Chinese</td>"):
+        assert shown in page
