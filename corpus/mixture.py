@@ -215,7 +215,8 @@ def with_languages(plan: Mapping[str, Any], parts: Mapping[str, Mapping[str, int
     """The plan with `languages` in each domain, what it holds of each language, and a list of the same name with a row
     for each language: its size, and `natural`, `target`, `weight` and `epochs` as a domain has them.
 
-    `parts` are sizes by domain and language, in the plan's unit. Inside a domain all languages are read alike.
+    `parts` are sizes by domain and language, in the plan's unit. Inside a domain all languages are read alike. A domain
+    without text has no languages: where `given` weighs one, the targets of the languages sum to less than 1.
     """
     unit = plan["unit"]
     domains = [

@@ -5,6 +5,7 @@ training reads.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -112,7 +113,7 @@ class TokensStage(Stage[BudgetParameters]):
     """mixture/plan.json + tokenizer/report.json + all manifests -> mixture/tokens.json"""
 
     name: ClassVar[str] = "tokens"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     group: ClassVar[str] = "tokens"
 
     def expected_tasks(self, document_shards: int) -> int:
@@ -124,12 +125,25 @@ class TokensStage(Stage[BudgetParameters]):
         return [self.task(TOKEN_PLAN, [*done["mixture"], *done["fertility"], *done["manifests"]])]
 
     def run(self, task: Task) -> Counts:
-        """Count the training tokens of each domain by language and weigh the mixture anew."""
+        """Weigh the mixture anew by the training tokens that each domain's shards hold.
+
+        By language they are divided as all that was encoded of the domain is; a shard may have been set aside.
+        """
         _, report, *manifests = task.inputs
-        tokens = storage.read_json(self.path(report))["training"]
+        encoded = storage.read_json(self.path(report))["training"]
+        tokens: dict[str, dict[str, int]] = {}
         counts: Counts = {"documents": 0, "bytes": 0, "tokens": 0}
         for path in manifests:
             if path.startswith(f"{FOLDERS['train']}/"):
-                add_counts(counts, storage.read_json(self.path(path))["counts"])
+                manifest = storage.read_json(self.path(path))
+                tokens[manifest["domain"]] = _divided(manifest["tokens"], encoded[manifest["domain"]])
+                add_counts(counts, manifest["counts"])
         write_token_plan(self.root, tokens, self.parameters.budget, task.stamp(counts))
         return counts
+
+
+def _divided(tokens: int, parts: Mapping[str, int]) -> dict[str, int]:
+    """The tokens in proportion to the parts, whole numbers that sum to them."""
+    everything = sum(parts.values())
+    ends = (tokens * end // everything for end in accumulate(parts.values()))
+    return {name: end - start for name, (start, end) in zip(parts, pairwise([0, *ends]))}

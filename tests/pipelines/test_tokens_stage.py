@@ -1,11 +1,19 @@
 """Token shards as stages: every kept document once, in its place, with its tokens; resume, order and independence."""
 
+import importlib.util
+import json
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import token_corpus
 from token_corpus import DUMPS, kept, run_stages, token_recipe, write_corpus
 
 from corpus import storage, table
@@ -13,6 +21,7 @@ from corpus.document import SCHEMA
 from pipelines.engine.stage import NotPlanned, Task
 from pipelines.stages import tokens_shards
 from pipelines.stages.tokens import tokens_stages
+from pipelines.stages.tokens_shards import ShardStage
 from tokenizer.encode import Encoder
 from tokenizer.order import document_hashes
 from tokenizer.shards import TokenShards, open_shards
@@ -64,6 +73,32 @@ def test_every_kept_document_is_there_once_with_its_tokens(
     assert shards.manifest["split"] == split
 
 
+MEGATRON = """
+import json, sys
+from megatron.core.datasets.indexed_dataset import IndexedDataset
+for path in sys.argv[1:]:
+    read = IndexedDataset(path)
+    print(json.dumps([[read[at].tolist() for at in range(len(read))], read.document_indices.tolist()]))
+"""
+
+
+def test_megatrons_reader_opens_what_the_stages_wrote(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
+    """In a process of its own: its import changes how the whole interpreter finds distutils."""
+    if importlib.util.find_spec("megatron") is None:
+        pytest.skip("megatron-core is not installed (it is for Linux only)")
+    root, _ = corpus
+    folders = [open_shards(_folder(root, split, domain)) for split in FOLDERS for domain in ("web-en", "web-zh")]
+    numbered = [(shards, number) for shards in folders for number in range(len(shards.shards))]
+    paths = [shards.shards[number].path.removesuffix(".bin") for shards, number in numbered]
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", MEGATRON, *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for (shards, number), line in zip(numbered, done.stdout.splitlines()[-len(paths) :], strict=True):
+        documents, indices = json.loads(line)
+        tokens, offsets = shards.tokens(number), shards.document_offsets(number)
+        assert documents == [tokens[start:end].tolist() for start, end in pairwise(offsets)]
+        assert indices == list(range(len(documents) + 1))
+
+
 def test_the_order_is_that_of_the_hashes_and_mixes_dumps(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
     root, _ = corpus
     shards = open_shards(_folder(root, "train", "web-en"))
@@ -97,6 +132,33 @@ def test_the_mixture_has_the_real_token_counts(corpus: tuple[Path, dict[str, lis
         assert domain["languages"] == {domain["domain"].removeprefix("web-"): domain["tokens"]}
     assert [(row["language"], row["weight"]) for row in plan["languages"]] == [("en", 0.5), ("zh", 0.5)]
     assert {domain["domain"]: domain["weight"] for domain in plan["domains"]} == {"web-en": 0.5, "web-zh": 0.5}
+
+
+def test_the_mixture_promises_what_the_shards_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard of web-en, which is of two languages here, was set aside, and all of web-zh."""
+
+    def rows_of(dump: str, shard: int) -> list[dict[str, Any]]:
+        rows = _rows_of(dump, shard)
+        return [row | {"domain": "web-en" if place % 2 else row["domain"]} for place, row in enumerate(rows)]
+
+    def plan(stage: ShardStage, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        tasks = _plan(stage, done)
+        return [task for task in tasks if "domain=web-en" in task.output and not task.output.endswith("00000.parquet")]
+
+    _rows_of, _plan = token_corpus.rows_of, ShardStage.plan
+    monkeypatch.setattr(token_corpus, "rows_of", rows_of)
+    monkeypatch.setattr(ShardStage, "plan", plan)
+    run_stages(token_recipe(tmp_path), write_corpus(tmp_path))
+    encoded = storage.read_json(str(tmp_path / "tokenizer/report.json"))["training"]
+    held = open_shards(_folder(tmp_path, "train", "web-en")).num_tokens
+    everything = sum(encoded["web-en"].values())
+    assert 0 < held < everything
+    english, chinese = storage.read_json(str(tmp_path / "mixture/tokens.json"))["domains"]
+    assert (english["tokens"], english["weight"], sum(english["languages"].values())) == (held, 1, held)
+    for language, tokens in encoded["web-en"].items():
+        assert english["languages"][language] == pytest.approx(tokens * held / everything, abs=1)
+    assert encoded["web-zh"]
+    assert (chinese["tokens"], chinese["weight"], chinese["languages"]) == (0, 0, {})
 
 
 def test_the_report_says_bytes_per_token(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
