@@ -46,8 +46,9 @@ def named_by(rows: pa.Table, source: str, rules: Rules) -> dict[str, int]:
 
 
 def _lists(rules: Rules) -> list[tuple[str, tuple[str, ...]]]:
-    """The columns that are looked up, and the values that are taken down."""
-    return [(column, values) for column, values in (("id", rules.ids), ("site", rules.sites)) if values]
+    """The columns that are looked up, and the values that are taken down, each once."""
+    listed = (("id", rules.ids), ("site", rules.sites))
+    return [(column, tuple(dict.fromkeys(values))) for column, values in listed if values]
 
 
 def _matching(rows: pa.Table, pattern: str) -> pa.ChunkedArray:

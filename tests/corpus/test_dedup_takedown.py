@@ -35,3 +35,9 @@ def test_each_rule_counts_what_it_names() -> None:
     rules = Rules(("D", "E"), sites=("t", "s"), urls=("u*", "x*"), ids=("b", "d"))
     assert named_by(rows, "D", rules) == {"sources: D": 3, "sites: s": 2, "urls: u*": 2, "ids: b": 1}
     assert named_by(rows.slice(0, 0), "F", rules) == {}
+
+
+def test_a_value_that_is_listed_twice_is_one_rule() -> None:
+    rows = pa.table({"id": ["a", "b"], "site": ["s", "s"], "url": ["u", "u"]})
+    rules = Rules(("D", "D"), sites=("t", "s", "t", "s"), urls=("u", "u"), ids=("b", "b"))
+    assert named_by(rows, "D", rules) == {"sources: D": 2, "sites: s": 2, "urls: u": 2, "ids: b": 1}

@@ -202,6 +202,16 @@ def test_a_rule_that_names_no_document_is_said_at_the_end(tmp_path: Path) -> Non
     ]
 
 
+def test_of_many_rules_that_name_no_document_the_first_are_said(tmp_path: Path) -> None:
+    recipe = validate({"name": "x", "root": str(tmp_path), "inputs": [{"files": ["unused"], "name": "D0"}]}, "here")
+    for count, more in ((5, []), (40_005, ["nor by 40,000 more ids"])):
+        takedown = {f"ids: {number:05d}": 0 for number in range(count)} | {"sites: a.org": 3, "sites: b.org": 0}
+        storage.write_json(str(tmp_path / "dedup/curve.json"), {"curve": [], "takedown": takedown})
+        lines = [line.split(";")[0].removeprefix("dedup.takedown: ") for line in summary(recipe) if "takedown" in line]
+        named = [f"no document is named by ids: {number:05d}" for number in range(5)]
+        assert lines == [*named, *more, "no document is named by sites: b.org"]
+
+
 def test_without_a_dump_keepers_are_elected_among_the_rest(tmp_path: Path) -> None:
     """Taking a dump out of the recipe's inputs is the same as naming it in a takedown."""
     dumps = cut(near_copies(12, 60), [15, 10, 15, 9])
