@@ -1,8 +1,8 @@
 """Counting by 64-bit key in bounded memory: how often a key occurs, and where first.
 
 Keys are hashes, so a range of them is an even share of all, and a task that handles one range knows how much memory
-that takes: some 60 bytes a distinct key, however often it occurs. Whatever is counted is taken in the order in which
-the corpus is stored, so `first` needs no sorting.
+that takes: `KEY_BYTES` a distinct key, however often it occurs. Whatever is counted is taken in the order in which the
+corpus is stored, so `first` needs no sorting.
 """
 
 from typing import Any
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from numba import njit
 
 from corpus.kernels import MIX_A
+
+KEY_BYTES = 140  # a distinct key of a `Tally`, at most: while its table is doubled; 50 to 105 before and after
 
 _U64 = np.uint64
 _ONE = _U64(1)

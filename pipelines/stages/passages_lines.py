@@ -1,27 +1,27 @@
 """Boilerplate through storage, in two stages: `site_lines` by group of shards, and `boilerplate` by range of sites.
 
 All lines of a site, whatever dumps they are in, meet in one task, because their keys travel by site. A site that alone
-has more lines than fit in memory is read in several passes, each of which counts some of its lines.
+has more lines than fit in memory is read in several passes, each of which counts some of its lines. How many it has is
+found by counting: a pass that meets too many is left and done as two, so the bound holds whatever the footers say.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
-from corpus.dedup.counting import Tally
+from corpus.dedup.counting import KEY_BYTES, Tally
 from corpus.dedup.exchange import Exchange, Window
 from corpus.dedup.lines import line_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
-    KEY_BYTES,
+    GroupMarks,
     KeyWriter,
+    Part,
     by_group,
     documents_of,
     groups_of,
@@ -30,6 +30,7 @@ from pipelines.stages.passages_shuffle import (
     write_marks,
 )
 
+LINE_BYTES = 2 * KEY_BYTES  # a line, which may be its site's first
 LINE_SCHEMA = pa.schema(
     [
         pa.field("site", pa.uint64(), nullable=False),
@@ -108,34 +109,34 @@ class BoilerplateStage(Stage[BoilerplateParameters]):
         """Count the documents of each site and line, then mark the lines, but for the first document of each."""
         return write_marks(self, task, self._boilerplate(task))
 
-    def _boilerplate(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _boilerplate(self, task: Task) -> GroupMarks:
         exchange = key_exchange(self, task, "site", self.parameters.partitions)
-        budget, per_row = self.parameters.budget, 2 * KEY_BYTES  # a row is a line, and may be its site's first
-        for window in exchange.windows(budget, per_row):
-            passes = math.ceil(exchange.cost(window.first, window.last, per_row) / budget) if window.hot else 1
-            for number in range(passes):
-                yield from self._marked(exchange, window, number, passes)
+        for window in exchange.windows(self.parameters.budget, LINE_BYTES):
+            waiting = [Part(0, 1)]
+            while waiting:
+                part = waiting.pop()
+                if not (yield from self._marked(exchange, window, part)):
+                    waiting += part.halves()
         exchange.close()
 
-    def _marked(
-        self, exchange: Exchange, window: Window, number: int, passes: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The boilerplate of a window of sites, group by group; of its lines, one part of so many."""
+    def _marked(self, exchange: Exchange, window: Window, part: Part) -> Generator[Any, None, bool]:
+        """The boilerplate of a window of sites, group by group, of one part of its lines; whether that fits in memory:
+        where it does not, none."""
         sites, lines = Tally(), Tally()
         for place, tables in by_group(exchange, window):
             for rows in tables:
                 documents, keys = documents_of(place, rows["document"].to_numpy()), rows["key"].to_numpy()
-                mine = keys % np.uint64(passes) == number
+                mine = part.has(keys)
                 sites.add(rows["site"].to_numpy(), documents)
                 lines.add(keys[mine], documents[mine])
+                if len(lines.numbering) * LINE_BYTES > self.parameters.budget and len(lines.numbering) > 1:
+                    return False
         for place, tables in by_group(exchange, window):
-            found = []
             for rows in tables:
-                rows = rows.filter(pa.array(rows["key"].to_numpy() % np.uint64(passes) == number))
+                rows = rows.filter(pa.array(part.has(rows["key"].to_numpy())))
                 documents = documents_of(place, rows["document"].to_numpy())
                 have, first = lines.of(rows["key"].to_numpy())
                 least = self.parameters.line_share * sites.of(rows["site"].to_numpy())[0]
                 chosen = (have >= self.parameters.line_documents) & (have >= least) & (documents != first)
-                found.append((documents[chosen], rows["line"].to_numpy()[chosen]))
-            documents, places = (np.concatenate(parts) for parts in zip(*found))
-            yield documents, places
+                yield place, documents[chosen], rows["line"].to_numpy()[chosen]
+        return True

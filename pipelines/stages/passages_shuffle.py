@@ -13,7 +13,7 @@ its shard's number in the group (8 bits) and its row (24 bits).
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from corpus import table
 from corpus.dedup.bands import sort_keys
-from corpus.dedup.exchange import Exchange, Window
+from corpus.dedup.exchange import Exchange, Window, row_groups, write_rows
 from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
 from pipelines.engine.stage import Counts, Source, Stage, Task
@@ -31,12 +31,13 @@ from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
 
 _ROW_BITS = 24
-KEY_BYTES = 140  # a distinct key that is counted, at most: tables and columns while they are doubled
 SORTED_BYTES = 24  # a row of a run while it is sorted, beside the row itself, of which there are two
 _ROWS_A_GROUP = 1 << 16  # of keys of a range, and of marks
 MARK_SCHEMA = pa.schema(
     [pa.field("document", pa.uint64(), nullable=False), pa.field("place", pa.uint32(), nullable=False)]
 )
+# A group's place, some of its documents and a place in each; groups in order, window after window.
+GroupMarks = Iterator[tuple[int, npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]
 
 
 def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> dict[str, list[Task]]:
@@ -100,7 +101,7 @@ def key_range(partition: int, partitions: int) -> tuple[int, int]:
 
 class KeyWriter:
     """Writes rows whose first column is a key, in sorted runs as large as `budget` bytes allow; the row groups of a run
-    hold one range of keys each, and of equal keys the first that was added comes first."""
+    hold one range of keys each, or one key that is frequent, and of equal keys the first that was added comes first."""
 
     def __init__(self, writer: table.ShardWriter, partitions: int, budget: int) -> None:
         self.writer = writer
@@ -126,8 +127,8 @@ class KeyWriter:
         keys, order = sort_keys(columns[0], np.arange(self._count, dtype=np.uint32))
         bounds = [*np.searchsorted(keys, np.array(self._starts, np.uint64)).tolist(), self._count]
         for start, end in pairwise(bounds):
-            for at in range(start, end, _ROWS_A_GROUP):
-                chosen = order[at : min(at + _ROWS_A_GROUP, end)]
+            for first, last in row_groups(keys[start:end], _ROWS_A_GROUP):
+                chosen = order[start + first : start + last]
                 self.writer.write(pa.table([pa.array(column[chosen]) for column in columns], self.writer.schema))
         self.rows += self._count
         self._count = 0
@@ -150,27 +151,45 @@ def documents_of(place: int, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.ui
     return codes.astype(np.uint64) | np.uint64(place << 32)
 
 
+class Part(NamedTuple):
+    """The keys that are `number` modulo `of`; where they are too many, each half of them is."""
+
+    number: int
+    of: int
+
+    def has(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of the keys these are."""
+        return keys % np.uint64(self.of) == np.uint64(self.number)
+
+    def halves(self) -> list["Part"]:
+        """These keys in two parts."""
+        return [Part(self.number, 2 * self.of), Part(self.number + self.of, 2 * self.of)]
+
+
 class SortedWriter:
-    """Writes rows that come sorted by their first column, in row groups of fair size."""
+    """Collects rows and writes them sorted by their first column, in row groups of fair size."""
 
     def __init__(self, writer: table.ShardWriter) -> None:
         self.writer = writer
         self.rows = 0
-        self._held: list[pa.Table] = []
+        self._held: list[Sequence[npt.NDArray[Any]]] = []
+        self._count = 0
 
     def add(self, *columns: npt.NDArray[Any]) -> None:
         """Add rows, the columns in the order of the schema."""
-        self._held.append(pa.table([pa.array(column) for column in columns], self.writer.schema))
-        self.rows += len(columns[0])
-        if sum(map(len, self._held)) >= _ROWS_A_GROUP:
+        self._held.append(columns)
+        self._count += len(columns[0])
+        if self._count >= _ROWS_A_GROUP:
             self.flush()
 
     def flush(self) -> None:
         """Write what is held."""
-        rows = pa.concat_tables(self._held) if self._held else self.writer.schema.empty_table()
-        for at in range(0, len(rows), _ROWS_A_GROUP):
-            self.writer.write(rows.slice(at, _ROWS_A_GROUP).combine_chunks())
-        self._held = []
+        if self._count:
+            columns = [pa.array(np.concatenate(parts)) for parts in zip(*self._held)]
+            rows = pa.table(columns, self.writer.schema).sort_by(self.writer.schema.names[0])
+            write_rows(self.writer, rows.combine_chunks(), _ROWS_A_GROUP)
+        self.rows += self._count
+        self._held, self._count = [], 0
 
 
 def whole(done: Mapping[str, Sequence[Task]], name: str, partitions: int) -> Source:
@@ -179,13 +198,17 @@ def whole(done: Mapping[str, Sequence[Task]], name: str, partitions: int) -> Sou
     return gathered(tasks, tasks[0].output.rsplit("/", 1)[0])
 
 
-def write_marks(stage: Stage, task: Task, marks: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Counts:
-    """Write (document, place), some of one group at a time, as the task's output; what comes together is sorted."""
+def write_marks(stage: Stage, task: Task, marks: GroupMarks) -> Counts:
+    """Write the marks as the task's output. Those of neighbouring groups share a row group, those of windows do not, so
+    that each group finds its own in few row groups."""
     with table.ShardWriter(stage.path(task.output), MARK_SCHEMA, dictionary=False) as writer:
         found = SortedWriter(writer)
-        for documents, places in marks:
-            order = np.argsort(documents, kind="stable")
-            found.add(documents[order], places[order])
+        last = 0
+        for group, documents, places in marks:
+            if group < last:  # the first of another window
+                found.flush()
+            found.add(documents, places)
+            last = group
         found.flush()
         counts: Counts = {"documents": 0, "bytes": 0, "marks": found.rows}
         writer.metadata = task.stamp(counts)

@@ -7,8 +7,7 @@ a group shares do not fit in memory, its texts are read in several passes, each 
 have equal anchors, so they are found in the same pass.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,14 +16,15 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus import table
-from corpus.dedup.counting import FirstPlaces, Tally
+from corpus.dedup.counting import KEY_BYTES, FirstPlaces, Tally
 from corpus.dedup.exchange import Exchange, Window
 from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup_layout import tasks_over
 from pipelines.stages.passages_shuffle import (
-    KEY_BYTES,
+    GroupMarks,
     KeyWriter,
+    Part,
     SortedWriter,
     by_group,
     documents_of,
@@ -115,7 +115,8 @@ class SharedAnchorStage(Stage[WindowParameters]):
                 for _, rows in exchange.read(window):
                     tally.add(rows["key"].to_numpy())
                 for place, tables in by_group(exchange, window):
-                    found = [keys[tally.of(keys)[0] > 1] for keys in (rows["key"].to_numpy() for rows in tables)]
+                    every = (rows["key"].to_numpy() for rows in tables)
+                    found = [np.unique(keys[tally.of(keys)[0] > 1]) for keys in every]
                     keys = np.unique(np.concatenate(found))
                     shared.add(np.full(len(keys), place, np.uint32), keys)
                 shared.flush()
@@ -148,32 +149,52 @@ class WindowStage(Stage[WindowParameters]):
 
     def run(self, task: Task) -> Counts:
         """Write the windows whose anchors are shared; a quarter of the memory is for what is written."""
-        budget = self.parameters.budget
-        counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions, budget // 4)
-            for number, shared in enumerate(self._shared(task, budget - budget // 4)):
-                for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-                    found = window_keys(documents["text"], self.parameters.words, shared)
-                    keys.add(found.keys, codes[found.rows], found.words)
-                    if number == 0:
-                        counts["documents"] += len(documents)
-                        counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
-            keys.flush()
-            writer.metadata = task.stamp(counts | {"keys": keys.rows})
-        return counts | {"keys": keys.rows}
-
-    def _shared(self, task: Task, budget: int) -> Iterator[np.ndarray]:
-        """The tables of the anchors that the group shares, in as many parts as do not fit at once."""
         place = task.arguments["place"]
         paths = [self.path(f"{task.inputs[-1]}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
         exchange = Exchange(paths, "group", place, place)
-        passes = max(1, math.ceil(exchange.cost(place, place, ANCHOR_BYTES) / budget))
-        for number in range(passes):
-            found = (rows["key"].to_numpy() for _, rows in exchange.read(Window(place, place, False), ["key"]))
-            mine = [keys[keys % np.uint64(passes) == number] for keys in found]
-            yield anchor_set(np.concatenate([np.zeros(0, np.uint64), *mine]))
+        counts: Counts = {}
+        with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
+            keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget // 4)
+            waiting = [Part(0, 1)]
+            while waiting:
+                part = waiting.pop()
+                found = self._add_windows(task, exchange, part, keys)
+                if found is None:
+                    waiting += part.halves()
+                else:
+                    counts = found
+            keys.flush()
+            writer.metadata = task.stamp(counts | {"keys": keys.rows})
         exchange.close()
+        return counts | {"keys": keys.rows}
+
+    def _add_windows(self, task: Task, exchange: Exchange, part: Part, keys: KeyWriter) -> Counts | None:
+        """Add the windows whose anchors are of one part of those that the group shares, and return the counts of all
+        documents; do nothing and return None where the anchors do not fit in memory. What is held ends with the call.
+        """
+        shared = self._shared(exchange, part)
+        if shared is None:
+            return None
+        counts: Counts = {"documents": 0, "bytes": 0}
+        for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
+            found = window_keys(documents["text"], self.parameters.words, shared)
+            keys.add(found.keys, codes[found.rows], found.words)
+            counts["documents"] += len(documents)
+            counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+        return counts
+
+    def _shared(self, exchange: Exchange, part: Part) -> np.ndarray | None:
+        """The table of one part of the anchors that the group shares; None where it does not fit."""
+        budget = self.parameters.budget - self.parameters.budget // 4
+        mine = [np.zeros(0, np.uint64)]
+        count = 0
+        for _, rows in exchange.read(Window(exchange.first, exchange.last, hot=False), ["key"]):
+            keys = rows["key"].to_numpy()
+            mine.append(keys[part.has(keys)])
+            count += len(mine[-1])
+            if count * ANCHOR_BYTES > budget and count > 1:
+                return None
+        return anchor_set(np.concatenate(mine))
 
 
 class RepeatStage(Stage[WindowParameters]):
@@ -194,16 +215,13 @@ class RepeatStage(Stage[WindowParameters]):
         """Take the windows as the corpus is stored; all but the first of each repeat it."""
         return write_marks(self, task, self._repeats(task))
 
-    def _repeats(self, task: Task) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _repeats(self, task: Task) -> GroupMarks:
         exchange = key_exchange(self, task, "key", self.parameters.partitions)
         for window in exchange.windows(self.parameters.budget, KEY_BYTES):
             first = FirstPlaces(self.parameters.words)
             for place, tables in by_group(exchange, window):
-                found = []
                 for rows in tables:
                     documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()
                     again = first.repeated(rows["key"].to_numpy(), documents, words)
-                    found.append((documents[again], words[again]))
-                documents, words = (np.concatenate(parts) for parts in zip(*found))
-                yield documents, words
+                    yield place, documents[again], words[again]
         exchange.close()

@@ -1,5 +1,7 @@
 """Repeated passages and boilerplate lines against the plainest way to find them, English and Chinese."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.dedup import counting
-from corpus.dedup.counting import FirstPlaces, Numbering, Tally
+from corpus.dedup.counting import KEY_BYTES, FirstPlaces, Numbering, Tally
 from corpus.dedup.cuts import Limits, Marks, spans_to_cut
 from corpus.dedup.lines import line_keys
 from corpus.dedup.passages import NO_MARKS, repeated_passages
@@ -197,6 +199,20 @@ def test_a_key_on_every_page_costs_no_memory() -> None:
     many = np.arange(1, 5000, dtype=np.uint64)
     assert first.numbering.number(many).tolist() == [*range(1, 7), 0, *range(7, 4999)]
     assert len(first.numbering._keys) == 1 << 14
+
+
+def test_a_key_costs_what_it_is_said_to() -> None:
+    Tally().add(np.arange(3000, dtype=np.uint64))  # compiled
+    worst = 0.0
+    tracemalloc.start()
+    tally = Tally()
+    for start in range(0, 140_000, 500):
+        tracemalloc.reset_peak()
+        tally.add(np.arange(start, start + 500, dtype=np.uint64))
+        if start > 20_000:
+            worst = max(worst, tracemalloc.get_traced_memory()[1] / len(tally.numbering))
+    tracemalloc.stop()
+    assert 0.9 * KEY_BYTES < worst < KEY_BYTES
 
 
 def test_grown_keeps_what_is_there() -> None:

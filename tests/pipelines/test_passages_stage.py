@@ -3,17 +3,22 @@ where needed."""
 
 import random
 import tracemalloc
+import weakref
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from corpus import spans, table
 from corpus.dedup.cuts import Limits
 from corpus.dedup.passages import repeated_passages
+from corpus.dedup.windows import anchor_set
 from corpus.document import SCHEMA
 from corpus.errors import CorruptShard
 from corpus.segment import words_of
@@ -21,8 +26,9 @@ from pipelines.engine import cluster, pipeline, work
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.stage import NotPlanned, Stage, Task
 from pipelines.sections.passages import PassageParameters
-from pipelines.stages import passages, passages_shuffle
+from pipelines.stages import passages, passages_shuffle, passages_windows
 from pipelines.stages.passages import passage_stages
+from pipelines.stages.passages_shuffle import documents_of, write_marks
 
 KEEP = pa.schema([("id", pa.string()), ("keep", pa.bool_())])
 Row = dict[str, Any]
@@ -169,34 +175,106 @@ def test_the_same_spans_for_any_partitions_groups_and_memory(tmp_path: Path, mon
 COUNTING = ("shared_anchors", "repeats", "boilerplate")  # the stages that know something of every key
 
 
-def test_memory_follows_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the counting of keys takes at most is the budget, and what a row group of them takes."""
-    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 2048)
-    chance = random.Random(3)
-    shared = [" ".join(str(chance.randrange(10**6)) for _ in range(40)) for _ in range(200)]
-    own = [[" ".join(str(chance.randrange(10**6)) for _ in range(30)) for _ in range(3)] for _ in range(700)]
-    rows = [_row(n, "\n".join([*lines, shared[n % 200]]), f"site{n % 2}.org") for n, lines in enumerate(own)]
-    dumps = cut_up(rows, [300, 400])
-    peaks: dict[int, Counter[str]] = {}
+def words_of_chance(chance: random.Random, count: int) -> str:
+    """So many words that nobody else says."""
+    return " ".join(str(chance.randrange(10**6)) for _ in range(count))
+
+
+def answers_and_peaks(
+    root: Path, monkeypatch: pytest.MonkeyPatch, budget: int, dumps: Dumps, **section: Any
+) -> tuple[dict[str, list[tuple[int, int, str]]], Counter[str]]:
+    """The spans found with so much memory, and what a task of each stage took at most."""
+    peaks: Counter[str] = Counter()
 
     def traced(stage: Stage[Any], task: Task) -> work.Outcome:
         tracemalloc.start()
         outcome = work.execute(stage, task)
-        peaks[budget][stage.name] = max(peaks[budget][stage.name], tracemalloc.get_traced_memory()[1])
+        peaks[stage.name] = max(peaks[stage.name], tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         return outcome
 
     monkeypatch.setattr(cluster, "execute", traced)
-    answers = []
-    for budget in (1 << 30, 100_000):
-        peaks[budget] = Counter()
-        budget_of(monkeypatch, budget)
-        run(tmp_path / str(budget), dumps, line_documents=4, line_share=0.001)
-        answers.append(found(tmp_path / str(budget), dumps))
-    assert answers[0] == answers[1]
-    assert sum(map(len, answers[0].values())) == 500
-    assert max(peaks[100_000][name] for name in COUNTING) < 100_000 + 300_000
-    assert max(peaks[1 << 30][name] for name in COUNTING) > 1_000_000
+    budget_of(monkeypatch, budget)
+    run(root / str(budget), dumps, line_documents=4, line_share=0.001, **section)
+    return found(root / str(budget), dumps), peaks
+
+
+def test_memory_follows_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the counting of keys takes at most is the budget, and what a row group of them takes."""
+    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 2048)
+    chance = random.Random(3)
+    shared = [words_of_chance(chance, 40) for _ in range(200)]
+    own = [[words_of_chance(chance, 30) for _ in range(3)] for _ in range(700)]
+    rows = [_row(n, "\n".join([*lines, shared[n % 200]]), f"site{n % 2}.org") for n, lines in enumerate(own)]
+    dumps = cut_up(rows, [300, 400])
+    ample, most = answers_and_peaks(tmp_path, monkeypatch, 1 << 30, dumps)
+    scant, least = answers_and_peaks(tmp_path, monkeypatch, 100_000, dumps)
+    assert ample == scant
+    assert sum(map(len, ample.values())) == 500
+    assert max(least[name] for name in COUNTING) < 100_000 + 300_000
+    assert max(most[name] for name in COUNTING) > 1_000_000
+
+
+def test_memory_of_a_site_that_is_in_many_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each group it has few lines, in a row group with those of sites whose keys are anywhere."""
+    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 1 << 16)
+    chance = random.Random(4)
+    notices = [words_of_chance(chance, 8) for _ in range(6)]
+    rows = []
+    for number in range(320):
+        lines = [words_of_chance(chance, 3) for _ in range(35)]
+        lines.insert(chance.randrange(35), notices[number % 6])
+        rows.append(_row(number, "\n".join(lines), "large.org" if number % 8 else f"small{number}.org"))
+    dumps = cut_up(rows, [16] * 20)
+    ample, most = answers_and_peaks(tmp_path, monkeypatch, 1 << 30, dumps, shards_per_group=1, words=500)
+    scant, least = answers_and_peaks(tmp_path, monkeypatch, 100_000, dumps, shards_per_group=1, words=500)
+    assert ample == scant
+    assert sum(map(len, ample.values())) == 280 - len(notices)  # all but the first of each
+    assert least["boilerplate"] < 100_000 + 300_000
+    assert most["boilerplate"] > 1_000_000
+
+
+def test_one_table_of_anchors_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: list[weakref.ref[np.ndarray]] = []
+    alone: list[bool] = []
+
+    def watched(keys: np.ndarray) -> np.ndarray:
+        alone.append(not any(table() is not None for table in tables))
+        made = anchor_set(keys)
+        tables.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(passages_windows, "anchor_set", watched)
+    budget_of(monkeypatch, 2500)
+    run(tmp_path, cut_up(corpus(5), [30, 30]))
+    assert len(alone) > 1
+    assert all(alone)
+
+
+def test_a_frequent_site_has_row_groups_of_its_own(tmp_path: Path) -> None:
+    run(tmp_path, cut_up(corpus(5), [13, 17, 8, 12, 0, 10]))
+    files = [pq.ParquetFile(path) for path in (tmp_path / "dedup/lines").rglob("*.parquet")]
+    groups = [file.read_row_group(n)["site"].to_pylist() for file in files for n in range(file.num_row_groups)]
+    assert len(groups) > 10
+    for sites in groups:
+        assert len(set(sites)) == 1 or max(Counter(sites).values()) <= 4  # an eighth of a row group
+
+
+def test_a_row_group_of_marks_is_of_neighbouring_groups(tmp_path: Path) -> None:
+    [stage] = [stage for stage in passage_stages(str(tmp_path), PassageParameters()) if stage.name == "repeats"]
+    task = stage.task("dedup/repeats/00000.parquet", [])
+    codes, places = np.array([3, 1], np.uint32), np.array([30, 10], np.uint32)
+    windows = [[(group, documents_of(group, codes), places) for group in range(24)] for _ in range(3)]
+    assert write_marks(stage, task, chain.from_iterable(windows))["marks"] == 144
+    file = pq.ParquetFile(tmp_path / task.output)
+    rows = [file.read_row_group(number).to_pydict() for number in range(file.num_row_groups)]
+    assert [sorted({document >> 32 for document in part["document"]}) for part in rows] == [
+        list(range(16)),
+        list(range(16, 24)),
+    ] * 3
+    for part in rows:
+        assert part["document"] == sorted(part["document"])
+        assert part["place"] == [10, 30] * (len(part["place"]) // 2)
 
 
 def test_boilerplate_is_counted_by_site(tmp_path: Path) -> None:
