@@ -17,10 +17,10 @@ def utf8_buffers(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uin
     `data` is uint8 with `PADDING` zero bytes after the last document; `offsets` is int64 of length rows + 1 and starts
     at 0, so document i is `data[offsets[i]:offsets[i + 1]]`. Nulls are empty documents. One copy of the bytes is made.
     """
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    views = [_view(chunk) for chunk in chunks if len(chunk)]
+    views = utf8_views(column)
     total = sum(int(offsets[-1] - offsets[0]) for _, offsets in views)
-    data = np.zeros(total + PADDING, np.uint8)
+    data = np.empty(total + PADDING, np.uint8)
+    data[total:] = 0
     all_offsets = np.zeros(sum(len(offsets) - 1 for _, offsets in views) + 1, np.int64)
     at = row = 0
     for source, offsets in views:
@@ -30,6 +30,17 @@ def utf8_buffers(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uin
         at += size
         row += len(offsets) - 1
     return data, all_offsets
+
+
+def utf8_views(
+    column: pa.Array | pa.ChunkedArray,
+) -> list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    """`(data, offsets)` of each chunk that is not empty, without a copy of the bytes: no padding, for no kernel.
+
+    Offsets need not start at 0.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return [_view(chunk) for chunk in chunks if len(chunk)]
 
 
 def _view(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

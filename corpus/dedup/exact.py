@@ -5,23 +5,24 @@ the empty text. Two pages have the same address when their canonical URLs are eq
 default port, the fragment and trailing slashes of the path dropped, the host in lower case, the query left as it is.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from corpus.buffers import utf8_buffers
+from corpus.buffers import utf8_buffers, utf8_views
 
 
 def text_hashes(text: pa.Array | pa.ChunkedArray) -> pa.Array:
     """fixed_size_binary(16): the xxh3-128 of each document's bytes (canonical, big-endian); nulls are empty texts."""
-    data, offsets = utf8_buffers(text)
-    view = data.data
-    digests = [
-        xxhash.xxh3_128_digest(view[start:end]) for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist())
-    ]
-    return pa.array(digests, pa.binary(16))
+    digests = []
+    for data, offsets in utf8_views(text):
+        view, ends = data.data, offsets.tolist()
+        digests += [xxhash.xxh3_128_digest(view[start:end]) for start, end in pairwise(ends)]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))])
 
 
 def hash_columns(hashes: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:

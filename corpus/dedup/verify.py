@@ -5,41 +5,86 @@ largest hash of a cut sketch both documents are known completely, and the hashes
 of each document's shingles (they are hashes), so the Jaccard similarity below the limit estimates that of the whole;
 with nothing cut it *is* that of the whole. With k hashes kept the standard deviation is sqrt(J (1 - J) / k) or less:
 0.0125 at J = 0.8 and k = 1024.
+
+Two sketches are merged without a branch, in which each step waits for the one before it. So they are cut into four at
+the same hashes, and the four merges go on side by side: three times as fast.
 """
 
 import numpy as np
 from numba import njit
 
+from corpus.kernels import kernel
 
-@njit(nogil=True, cache=True)
+_U32, _U64 = np.uint32, np.uint64
+_ONE = _U64(1)
+
+
+@kernel
 def similarity(values, offsets, shingles, a, b):  # type: ignore[no-untyped-def]
     """The Jaccard similarity of documents a and b of `Signatures` arrays; 0 if either has no shingle. float64."""
-    i, i_end = offsets[a], offsets[a + 1]
-    j, j_end = offsets[b], offsets[b + 1]
+    i, i_end = _U64(offsets[a]), _U64(offsets[a + 1])
+    j, j_end = _U64(offsets[b]), _U64(offsets[b + 1])
     if i == i_end or j == j_end:
         return 0.0
-    limit = np.int64(1) << 32
-    if i_end - i < shingles[a]:
-        limit = min(limit, np.int64(values[i_end - 1]))
-    if j_end - j < shingles[b]:
-        limit = min(limit, np.int64(values[j_end - 1]))
-    common = 0
-    union = 0
+    limit = _U32(0xFFFFFFFF)
+    if i_end - i < _U64(shingles[a]):
+        limit = min(limit, values[i_end - _ONE])
+    if j_end - j < _U64(shingles[b]):
+        limit = min(limit, values[j_end - _ONE])
+    i_end = _after(values, i, i_end, limit)
+    j_end = _after(values, j, j_end, limit)
+    if i == i_end or j == j_end:
+        return 0.0
+    common = _common(values, i, i_end, j, j_end)
+    return np.int64(common) / np.int64(i_end - i + j_end - j - common)
+
+
+@njit(inline="always")
+def _common(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
+    """How many values the ascending `values[i:i_end]` and `values[j:j_end]`, neither empty, have in common."""
+    quarter = _U32(max(values[i_end - _ONE], values[j_end - _ONE]) >> _U32(2))
+    i1, j1 = _after(values, i, i_end, quarter), _after(values, j, j_end, quarter)
+    i2, j2 = _after(values, i1, i_end, _U32(2) * quarter), _after(values, j1, j_end, _U32(2) * quarter)
+    i3, j3 = _after(values, i2, i_end, _U32(3) * quarter), _after(values, j2, j_end, _U32(3) * quarter)
+    i_a, j_a, i_b, j_b, i_c, j_c, i_d, j_d = i, j, i1, j1, i2, j2, i3, j3
+    common = _U64(0)
+    while (i_a < i1) & (j_a < j1) & (i_b < i2) & (j_b < j2) & (i_c < i3) & (j_c < j3) & (i_d < i_end) & (j_d < j_end):
+        same_a, i_a, j_a = _step(values, i_a, j_a)
+        same_b, i_b, j_b = _step(values, i_b, j_b)
+        same_c, i_c, j_c = _step(values, i_c, j_c)
+        same_d, i_d, j_d = _step(values, i_d, j_d)
+        common += same_a + same_b + same_c + same_d
+    common += _merged(values, i_a, i1, j_a, j1) + _merged(values, i_b, i2, j_b, j2)
+    return common + _merged(values, i_c, i3, j_c, j3) + _merged(values, i_d, i_end, j_d, j_end)
+
+
+@njit(inline="always")
+def _after(values, first, end, limit):  # type: ignore[no-untyped-def]
+    """The place of the first of the ascending `values[first:end]` that is larger than the limit, or `end`."""
+    while first < end:
+        middle = (first + end) >> _ONE
+        if values[middle] <= limit:
+            first = middle + _ONE
+        else:
+            end = middle
+    return first
+
+
+@njit(inline="always")
+def _merged(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
+    """`_common`, one step after the other."""
+    common = _U64(0)
     while i < i_end and j < j_end:
-        x, y = values[i], values[j]
-        if min(x, y) > limit:
-            break
-        common += x == y
-        union += 1
-        i += x <= y
-        j += y <= x
-    while i < i_end and values[i] <= limit:
-        union += 1
-        i += 1
-    while j < j_end and values[j] <= limit:
-        union += 1
-        j += 1
-    return common / union
+        same, i, j = _step(values, i, j)
+        common += same
+    return common
+
+
+@njit(inline="always")
+def _step(values, i, j):  # type: ignore[no-untyped-def]
+    """Whether two values are equal, and what to compare next."""
+    x, y = values[i], values[j]
+    return _U64(x == y), i + _U64(x <= y), j + _U64(y <= x)
 
 
 @njit(nogil=True, cache=True)

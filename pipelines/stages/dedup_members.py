@@ -126,7 +126,7 @@ class MemberStage(Stage[MemberParameters]):
                             pa.array(rows[here].astype(np.uint64) + np.uint64(ordinal)),
                             pa.array(np.full(some, NOT_JUDGED) if failed is None else failed[here]),
                         ]
-                        picked = batch.take(pa.array(rows[here] - first))
+                        picked = batch if some == len(batch) else batch.take(pa.array(rows[here] - first))
                         yield pa.table([*added, *picked.columns], schema)
                     at += some
                     first += len(batch)

@@ -99,12 +99,18 @@ class KeyStage(Stage[K]):
 
 
 def _write_run(writer: table.ShardWriter, waiting: list[list[Keys]]) -> None:
-    """Sort and write what waits, a kind at a time, and empty it."""
-    for kind in range(len(waiting[0]) if waiting else 0):
+    """Sort and write what waits, a kind at a time, and empty it; kinds of few keys share a row group."""
+    kinds = len(waiting[0]) if waiting else 0
+    small: list[Keys] = []
+    for kind in range(kinds):
         keys, rows = (np.concatenate([some[kind][i] for some in waiting]) for i in (0, 1))
         for some in waiting:
             some[kind] = (keys[:0], rows[:0])
-        key, row = sort_keys(keys, rows)
+        small.append(sort_keys(keys, rows))
+        if kind + 1 < kinds and sum(len(rows) for _, rows in small) < _KEYS_A_GROUP:
+            continue
+        key, row = (np.concatenate([some[i] for some in small]) for i in (0, 1))
+        small.clear()
         for first, end in row_groups(key, _KEYS_A_GROUP):
             writer.write(pa.table([pa.array(key[first:end]), pa.array(row[first:end])], KEY_SCHEMA))
     waiting.clear()

@@ -44,6 +44,12 @@ def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
     assert _write(tmp_path / "a.parquet").read_bytes() == _write(tmp_path / "b.parquet").read_bytes()
 
 
+def test_only_texts_have_no_dictionary(tmp_path: Path) -> None:
+    group = pq.ParquetFile(_write(tmp_path / "a.parquet")).metadata.row_group(0)
+    coded = ["RLE_DICTIONARY" in group.column(place).encodings for place in range(2)]
+    assert dict(zip(SCHEMA.names, coded, strict=True)) == {"id": True, "text": False}
+
+
 def test_nothing_appears_when_writing_fails(tmp_path: Path) -> None:
     def fail() -> None:
         with ShardWriter(str(tmp_path / "a.parquet"), SCHEMA) as writer:
