@@ -5,7 +5,7 @@ lines that many documents of a site have (pipelines/stages/passages_lines.py). H
 groups of shards they are of, and `passages` turns them into the spans of each document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus import spans, table
 from corpus.dedup.cuts import KINDS, Limits, Marks, spans_to_cut
-from corpus.dedup.exchange import Exchange, write_rows
+from corpus.dedup.exchange import Exchange, Window, write_rows
 from corpus.dedup.passages import NO_MARKS
 from pipelines.engine.outputs import add_counts
 from pipelines.engine.stage import Counts, Stage, Task
@@ -25,7 +25,7 @@ from pipelines.stages.dedup import PROCESS_BYTES
 from pipelines.stages.dedup_layout import group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.passages_lines import BoilerplateParameters, BoilerplateStage, LineParameters, SiteLineStage
-from pipelines.stages.passages_shuffle import codes_of, documents_and_keep, participants, whole
+from pipelines.stages.passages_shuffle import MARK_SCHEMA, ROW_BITS, codes_of, documents_and_keep, participants, whole
 from pipelines.stages.passages_windows import (
     AnchorStage,
     RepeatStage,
@@ -116,20 +116,36 @@ class MarkStage(Stage[GroupParameters]):
     def run(self, task: Task) -> Counts:
         """Read the group's marks of all ranges and write them sorted, first those of windows, then those of lines."""
         counts: Counts = {"documents": 0, "bytes": 0, "marks": 0}
+        codes = self.parameters.shards_per_group << ROW_BITS
         with table.ShardWriter(self.path(task.output), GROUP_MARK_SCHEMA, dictionary=False) as writer:
             for folder, kind in zip(task.inputs, ("windows", "lines")):
                 place = task.arguments[kind]
                 paths = [self.path(f"{folder}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
-                exchange = Exchange(paths, "document", place << 32, (place + 1 << 32) - 1)
-                for window in exchange.windows(self.parameters.budget, MARK_BYTES):
-                    parts = [rows for _, rows in exchange.read(window)]
-                    if parts:
-                        rows = _sorted(pa.concat_tables(parts), kind == "lines")
-                        counts["marks"] += len(rows)
-                        write_rows(writer, rows, _ROWS_A_GROUP)
+                exchange = Exchange(paths, "document", place << 32, (place << 32) + codes - 1)
+                for found in self._fitting(exchange):
+                    rows = _sorted(found, kind == "lines")
+                    counts["marks"] += len(rows)
+                    write_rows(writer, rows, _ROWS_A_GROUP)
                 exchange.close()
             writer.metadata = task.stamp(counts)
         return counts
+
+    def _fitting(self, exchange: Exchange) -> Iterator[pa.Table]:
+        """The marks of a group by range of documents, of which each fits in memory. The ranges come from what is read:
+        row groups are of several groups, and shards have few of the codes they could, so footers say little."""
+        waiting = [(exchange.first, exchange.last)]
+        while waiting:
+            first, last = waiting.pop()
+            parts, room = [MARK_SCHEMA.empty_table()], self.parameters.budget
+            for _, rows in exchange.read(Window(first, last, hot=False)):
+                parts.append(rows)
+                room -= len(rows) * MARK_BYTES
+                if room < 0 and first < last:
+                    middle = (first + last) // 2
+                    waiting += [(middle + 1, last), (first, middle)]
+                    break
+            else:
+                yield pa.concat_tables(parts)
 
 
 def _sorted(rows: pa.Table, line: bool) -> pa.Table:

@@ -30,7 +30,7 @@ from pipelines.stages.dedup_layout import gathered, group_name
 from pipelines.stages.filter import partition_of
 from pipelines.stages.tokenizer import shards_with
 
-_ROW_BITS = 24
+ROW_BITS = 24
 SORTED_BYTES = 24  # a row of a run while it is sorted, beside the row itself, of which there are two
 _ROWS_A_GROUP = 1 << 16  # of keys of a range, and of marks
 MARK_SCHEMA = pa.schema(
@@ -56,8 +56,8 @@ def groups_of(done: Mapping[str, Sequence[Task]], exclude: Sequence[str], size: 
 
 def codes_of(shard: str, size: int) -> tuple[int, int]:
     """The first and last code of the documents of a shard inside its group of up to `size` shards."""
-    first = shard_of(shard)[1] % size << _ROW_BITS
-    return first, first + (1 << _ROW_BITS) - 1
+    first = shard_of(shard)[1] % size << ROW_BITS
+    return first, first + (1 << ROW_BITS) - 1
 
 
 def documents_and_keep(
@@ -69,7 +69,7 @@ def documents_and_keep(
     """
     documents, *beside = (stage.path(path) for path in paths)
     ids = table.read_table(documents, ["id"])
-    if len(ids) > 1 << _ROW_BITS:
+    if len(ids) > 1 << ROW_BITS:
         raise HeadwaterError(f"{documents}: {len(ids):,} documents; passages are found in shards of up to 16,777,216")
     keep = np.ones(len(ids), np.bool_)
     for path in beside:

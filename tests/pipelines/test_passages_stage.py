@@ -251,6 +251,26 @@ def test_one_table_of_anchors_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(alone)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_marks_of_a_group_are_sorted_as_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Row groups of marks are of many groups, and codes of documents are a small part of the numbers there are."""
+    monkeypatch.setattr(passages_shuffle, "_ROWS_A_GROUP", 1 << 16)
+    sizes: list[int] = []
+
+    def watched(rows: pa.Table, line: bool) -> pa.Table:
+        sizes.append(len(rows))
+        return passages_sorted(rows, line)
+
+    passages_sorted = passages._sorted
+    monkeypatch.setattr(passages, "_sorted", watched)
+    budget_of(monkeypatch, 6000)
+    run(tmp_path, cut_up(corpus(5), [13, 17, 8, 12, 0, 10]), shards_per_group=size, line_documents=4)
+    assert sum(sizes) > 700
+    assert max(sizes) <= 6000 / passages.MARK_BYTES
+
+
 def test_a_frequent_site_has_row_groups_of_its_own(tmp_path: Path) -> None:
     run(tmp_path, cut_up(corpus(5), [13, 17, 8, 12, 0, 10]))
     files = [pq.ParquetFile(path) for path in (tmp_path / "dedup/lines").rglob("*.parquet")]
