@@ -104,11 +104,10 @@ def cut_clauses(
             code = np.int64(data[at] & 15) << 12 | np.int64(data[at + 1] & 63) << 6 | np.int64(data[at + 2] & 63)
             if before >= 0:
                 bit = _bit(before, code)
-                if not bridges[np.int64(bit >> np.uint64(3))] >> np.uint8(bit & np.uint64(7)) & 1:
-                    if count == cuts.size:
-                        return count
-                    cuts[count] = at
-                    count += 1
+                if count == cuts.size:
+                    return count
+                cuts[count] = at  # without a branch, which would be guessed wrongly as often as not
+                count += int(bridges[np.int64(bit >> np.uint64(3))] >> np.uint8(bit & np.uint64(7)) & 1 == 0)
             before = code
             at += 3
         if count == cuts.size:

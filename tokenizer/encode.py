@@ -6,8 +6,6 @@ True`). The special token is added by `Encoder` behind each document (and BOS be
 repeat, so the ids of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`). Clauses of
 Chinese, which do not repeat, are cut into parts that do (`bridges`)."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -15,7 +13,7 @@ from numba import njit
 
 from corpus.buffers import utf8_buffers
 from tokenizer.bridges import cut_clauses, find_bridges
-from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_bytes, new_table, prefetch
+from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_piece, new_table, prefetch
 from tokenizer.characters import class_table
 from tokenizer.first_symbols import first_symbols
 from tokenizer.join import SHORT, join
@@ -24,7 +22,6 @@ from tokenizer.ranks import rank_table
 from tokenizer.vocabulary import Vocabulary
 
 _CHUNK = 1024  # pieces a scan
-_BLOCK = 1 << 20  # ids that one output block holds
 _SLOTS = 1 << 20
 _ID_BITS, _ID = 28, (1 << 28) - 1  # of an id in a slot
 _CACHED = 128  # bytes of the longest piece that is remembered, at most 255; longer ones hardly repeat
@@ -32,9 +29,8 @@ _CACHED = 128  # bytes of the longest piece that is remembered, at most 255; lon
 # The value of a slot: how many ids the piece has, in the lowest 8 bits; above them up to two ids, or where more than
 # two begin in the array of ids.
 
-# What `_encode` keeps between calls: where it is, how full the output block and the memory of pieces are (its slots,
-# bytes and ids), and whether it is inside a document.
-_DOCUMENT, _AT, _WRITTEN, _USED, _ARENA_USED, _IDS_USED, _STARTED = range(7)
+# How full the memory of pieces is: its slots, bytes and ids.
+_USED, _ARENA_USED, _IDS_USED = range(3)
 
 
 class Encoder:
@@ -57,7 +53,7 @@ class Encoder:
         self._ends = np.empty(_CHUNK, np.int64)
         self._cuts = np.empty(2 * _CHUNK, np.int64)
         self._hashes = np.empty(2 * _CHUNK, np.uint64)
-        self._state = np.zeros(7, np.int64)
+        self._state = np.zeros(3, np.int64)
         self.encode_column(
             pa.array(vocabulary.tokens, pa.large_binary())
         )  # most pieces are a token, so begin with these
@@ -73,21 +69,15 @@ class Encoder:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """As `encode_column`, for what `corpus.buffers.utf8_buffers` returns."""
         lengths = np.zeros(len(offsets) - 1, np.int32)
-        state = self._state
-        state[[_DOCUMENT, _AT, _STARTED]] = 0
-        memo, classes = new_memo(), class_table()
-        blocks: list[npt.NDArray[np.int32]] = []
-        need: Any = 1
-        while need:
-            block = np.empty(max(_BLOCK, need + 2), np.int32)
-            state[_WRITTEN] = 0
-            need = _encode(
-                data, offsets, classes, self._made, self._ranks, self._byte_ids, self._characters, self._sizes,
-                self._before, self._after, self._slots, self._arena, self._ids, self._bridges, self._ends, self._cuts,
-                self._hashes, memo, state, block, lengths,
-            )  # fmt: skip
-            blocks.append(block[: state[_WRITTEN]])
-        return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), lengths
+        # Room for an id a byte, which is much too much: only memory that is written to is taken, and the rest given up.
+        tokens = np.empty(offsets[-1] - offsets[0] + 2 * len(lengths), np.int32)
+        written = _encode(
+            data, offsets, class_table(), self._made, self._ranks, self._byte_ids, self._characters, self._sizes,
+            self._before, self._after, self._slots, self._arena, self._ids, self._bridges, self._ends, self._cuts,
+            self._hashes, new_memo(), self._state, tokens, lengths,
+        )  # fmt: skip
+        tokens.resize(written, refcheck=False)
+        return tokens, lengths
 
     def encode(self, text: str) -> npt.NDArray[np.int32]:
         """The ids of one text, int32, without BOS and EOS: for people and tests."""
@@ -121,88 +111,72 @@ def _encode(
     state: npt.NDArray[np.int64],
     output: npt.NDArray[np.int32],
     lengths: npt.NDArray[np.int32],
-) -> Any:
-    """Encode from `state` on until all is done (return 0) or `output` may be too small for what comes next (return the
-    room that is needed)."""
-    document, at, written = state[_DOCUMENT], state[_AT], state[_WRITTEN]
+) -> int:
+    """Encode all documents into `output`, where there is room for an id a byte and two a document; return how many ids
+    there are."""
+    written = 0
     used, arena_used, ids_used = state[_USED], state[_ARENA_USED], state[_IDS_USED]
     mask = np.uint64(slots.size // FIELDS - 1)
     merges = np.empty(SHORT, np.int64)
-    need: Any = np.int64(0)
-    while document < lengths.size and need == 0:
-        last = offsets[document + 1]
-        if written + 2 > output.size:
-            need = 2
-            break
-        if not state[_STARTED]:
-            state[_STARTED] = 1
-            memo[0] = 0
-            if before >= 0:
-                output[written] = before
-                written += 1
-                lengths[document] += 1
-        if at >= last:
-            if after >= 0:
-                output[written] = after
-                written += 1
-                lengths[document] += 1
-            document += 1
-            state[_STARTED] = 0
-            continue
-        count, _ = scan(data, at, last, classes, ends, memo)
-        count = cut_clauses(data, at, ends[:count], bridges, cuts)
-        size = cuts[count - 1] - at
-        if written + size + 2 > output.size:
-            need = size
-            memo[0] = 0
-            break
-        first = at
-        for part in range(count):
-            hashed = hash_bytes(data, first, cuts[part])
-            hashes[part] = hashed
-            prefetch(slots, np.int64(hashed & mask) * FIELDS)
-            first = cuts[part]
-        start = written
-        for part in range(count):
-            end = cuts[part]
-            if end - at > _CACHED:
-                written = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
+    for document in range(lengths.size):
+        at, last, start = offsets[document], offsets[document + 1], written
+        memo[0] = 0
+        if before >= 0:
+            output[written] = before
+            written += 1
+        while at < last:
+            count, scanned = scan(data, at, last, classes, ends, memo)
+            count = cut_clauses(data, at, ends[:count], bridges, cuts)
+            if cuts[count - 1] < scanned:  # there are more parts than fit; the memo is of a run that comes later
+                memo[0] = 0
+            first = at
+            for part in range(count):
+                hashed = hash_piece(data, first, cuts[part])
+                hashes[part] = hashed
+                prefetch(slots, np.int64(hashed & mask) * FIELDS)
+                first = cuts[part]
+            for part in range(count):
+                end = cuts[part]
+                if end - at > _CACHED:
+                    written = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
+                    at = end
+                    continue
+                slot = find(slots, arena, hashes[part], data, at, end)
+                if slots[slot + LENGTH]:
+                    value = slots[slot + VALUE]
+                    length = value & 0xFF
+                    if length <= 2:
+                        output[written] = value >> 8 & _ID
+                        output[written + 1] = value >> 8 + _ID_BITS
+                    else:
+                        from_ = value >> 8
+                        for index in range(length):
+                            output[written + index] = ids[from_ + index]
+                    written += length
+                else:
+                    joined = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
+                    if 2 * (used + 1) * FIELDS > slots.size:
+                        slots[:] = 0
+                        used, arena_used, ids_used = 0, 0, 0
+                        slot = find(slots, arena, hashes[part], data, at, end)
+                    length = joined - written
+                    if length <= 2:
+                        value = np.int64(output[written]) << 8
+                        if length == 2:
+                            value |= np.int64(output[written + 1]) << 8 + _ID_BITS
+                    else:
+                        value = ids_used << 8
+                        for index in range(length):
+                            ids[ids_used + index] = output[written + index]
+                        ids_used += length
+                    slots[slot + VALUE] = value | length
+                    arena_used = add(slots, arena, slot, hashes[part], data, at, end, arena_used)
+                    used += 1
+                    written = joined
                 at = end
-                continue
-            slot = find(slots, arena, hashes[part], data, at, end)
-            if slots[slot + LENGTH]:
-                value = slots[slot + VALUE]
-                length = value & 0xFF
-                if length <= 2:
-                    output[written] = value >> 8 & _ID
-                    output[written + 1] = value >> 8 + _ID_BITS
-                else:
-                    from_ = value >> 8
-                    for index in range(length):
-                        output[written + index] = ids[from_ + index]
-                written += length
-            else:
-                joined = join(data, at, end, byte_ids, characters, sizes, made, ranks, output, written, merges)
-                if 2 * (used + 1) * FIELDS > slots.size:
-                    slots[:] = 0
-                    used, arena_used, ids_used = 0, 0, 0
-                    slot = find(slots, arena, hashes[part], data, at, end)
-                length = joined - written
-                if length <= 2:
-                    value = np.int64(output[written]) << 8
-                    if length == 2:
-                        value |= np.int64(output[written + 1]) << 8 + _ID_BITS
-                else:
-                    value = ids_used << 8
-                    for index in range(length):
-                        ids[ids_used + index] = output[written + index]
-                    ids_used += length
-                slots[slot + VALUE] = value | length
-                arena_used = add(slots, arena, slot, hashes[part], data, at, end, arena_used)
-                used += 1
-                written = joined
-            at = end
-        lengths[document] += written - start
-    state[_DOCUMENT], state[_AT], state[_WRITTEN] = document, at, written
+        if after >= 0:
+            output[written] = after
+            written += 1
+        lengths[document] = written - start
     state[_USED], state[_ARENA_USED], state[_IDS_USED] = used, arena_used, ids_used
-    return need
+    return written

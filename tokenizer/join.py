@@ -17,7 +17,7 @@ from numba import njit
 
 from tokenizer.ranks import NEVER, candidate
 
-SHORT = 128  # symbols; about where a heap begins to pay
+SHORT = 128  # symbols, at most 256; about where a heap begins to pay
 WINDOW = 1 << 16  # bytes; the scratch space of one, 40 bytes a byte, stays in a core's cache
 
 
@@ -35,21 +35,20 @@ def _join_short(
     for at in range(size - 1):
         merges[at] = candidate(ranks, symbols[first + at], symbols[first + at + 1])
     while True:
-        lowest, place = NEVER, 0
+        lowest = np.int64(NEVER << 8)
         for at in range(size - 1):
-            if merges[at] < lowest:
-                lowest, place = merges[at], at
-        if lowest == NEVER:
+            lowest = min(lowest, merges[at] << 8 | at)  # with its place in the lowest 8 bits: no branch to be guessed
+        place, rank = lowest & 0xFF, lowest >> 8
+        if rank == NEVER:
             return size
         here = first + place
-        if symbols[here] != made[3 * lowest] or symbols[here + 1] != made[3 * lowest + 1]:
+        if symbols[here] != made[3 * rank] or symbols[here + 1] != made[3 * rank + 1]:
             merges[place] = NEVER
             continue
         size -= 1
-        symbols[here] = made[3 * lowest + 2]
-        for at in range(here + 1, first + size):
-            symbols[at] = symbols[at + 1]
-        for at in range(place + 1, size - 1):
+        symbols[here] = made[3 * rank + 2]
+        for at in range(place + 1, size):
+            symbols[first + at] = symbols[first + at + 1]
             merges[at] = merges[at + 1]
         if place > 0:
             merges[place - 1] = candidate(ranks, symbols[here - 1], symbols[here])

@@ -165,6 +165,15 @@ def test_clauses_are_cut_where_no_token_reaches_across() -> None:
     assert cut_clauses(data, 0, ends, encoder._bridges, cuts[:1]) == 1
 
 
+def test_more_parts_than_are_cut_at_once() -> None:
+    chance = random.Random(0)
+    clauses = ["".join(map(chr, chance.choices(range(0x4E00, 0x8FFF), k=chance.randrange(1, 30)))) for _ in range(900)]
+    text = "".join(clause + chance.choice(["  a", "  ,", "   中", "  \n", " a", "  1", "，"]) for clause in clauses)
+    vocabulary = make_vocabulary([" a  \n" * 9], 250)
+    library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
+    assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(SHARING, min_size=1, max_size=5), st.integers(243, 290), st.lists(SHARING, max_size=5))
 def test_starting_from_characters_changes_nothing(training: list[str], size: int, texts: list[str]) -> None:
@@ -197,10 +206,9 @@ def test_any_bytes_come_back(rows: list[bytes]) -> None:
     assert [VOCABULARY.decode(tokens[a:b]) for a, b in pairwise(bounds)] == rows
 
 
-def test_small_blocks_and_a_small_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     column = pa.array(MIXED * 3, pa.large_string())
     expected = [array.tolist() for array in Encoder(VOCABULARY, bos=True).encode_column(column)]
-    monkeypatch.setattr(encode, "_BLOCK", 16)
     monkeypatch.setattr(encode, "_SLOTS", 16)
     small = Encoder(VOCABULARY, bos=True)
     for _ in range(2):
