@@ -63,7 +63,8 @@ class _Done(dict[str, Sequence[Task]]):
 def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | None]:
     """The counts of each task that is done; None for each that is to do."""
     with ThreadPoolExecutor(CHECKERS) as pool:
-        return list(pool.map(lambda task: counts_if_done(stage.root, task, verify), tasks))
+        look = pool.map if len(tasks) > 1 else map  # no threads for one task
+        return list(look(lambda task: counts_if_done(stage.root, task, verify), tasks))
 
 
 def plan(stages: Sequence[Stage]) -> list[StagePlan]:
