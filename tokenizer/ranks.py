@@ -1,4 +1,4 @@
-"""The ranks of pairs of neighbours, in half a megabyte to two and without a branch: a perfect hash table over the merges.
+"""The ranks of pairs of neighbours, in a megabyte or so and without a branch: a perfect hash table over the merges.
 
 Joining a piece asks for the rank of every pair that comes up, and half of the pairs have none. What that costs is not
 arithmetic but waiting, for memory where the table is larger than a core's cache, and for wrongly guessed branches where
