@@ -13,15 +13,19 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 
 class FaultProxy:
-    """Passes requests on to `upstream` (host:port). `fault(path, number)` names what goes wrong with a GET, if any.
+    """Passes requests on to `upstream` (host:port).
+
+    `fault(path, number, attempt)` names what goes wrong with a GET, if any; it is told the how manieth of all GETs this
+    is, and the how manieth of this range of this path, both from 1.
 
     "reset": the connection is reset in the middle of the body; "throttle": 503 SlowDown; "slow": the body takes a
     second; "truncate": the body ends early; "flip": one bit of the body is another.
     """
 
     def __init__(self, upstream: str) -> None:
-        self.fault: Callable[[str, int], str | None] = lambda path, number: None
+        self.fault: Callable[[str, int, int], str | None] = lambda path, number, attempt: None
         self.requests: Counter[str] = Counter()  # GETs by path
+        self.attempts: Counter[tuple[str, str]] = Counter()  # GETs by path and range
         self.faults: Counter[str] = Counter()
         self._lock = threading.Lock()
         proxy = self
@@ -52,7 +56,9 @@ class FaultProxy:
         if request.command == "GET":
             with self._lock:
                 self.requests[request.path] += 1
-                fault = self.fault(request.path, self.requests.total())
+                span = (request.path, request.headers.get("Range", ""))
+                self.attempts[span] += 1
+                fault = self.fault(request.path, self.requests.total(), self.attempts[span])
                 self.faults[fault or "none"] += 1
         if fault == "throttle":
             request.send_response(503)

@@ -103,8 +103,13 @@ def test_blocks_are_fetched_once_and_by_ranges(
 def test_a_bad_network_changes_nothing(
     fault: str, packing: str, here: dict[str, str], there: dict[str, str], proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    every = 12 if fault == "slow" else 2
-    proxy.fault = lambda path, number: fault if number % every == 0 and not path.endswith("json") else None
+
+    def faults(path: str, number: int, attempt: int) -> str | None:
+        """Every twelfth request is slow; of other faults, every second attempt at a block has one, the first too."""
+        hit = number % 12 == 0 if fault == "slow" else attempt % 2 == 1
+        return fault if hit and not path.endswith("json") else None
+
+    proxy.fault = faults
     local, stream = TokenStream(here, **REMOTE, packing=packing), remote(there, tmp_path, packing=packing)
     assert np.array_equal(stream.batch(0, 200), local.batch(0, 200))
     assert np.array_equal(stream.documents(0, 200), local.documents(0, 200))
@@ -120,12 +125,12 @@ def test_what_stays_broken_is_named(
         ("flip", CorruptShard, r"remote/\w+/0000\d\.bin is corrupt \(the block at byte [\d,]+ was read 3 times"),
         ("throttle", HeadwaterError, r"remote/\w+/0000\d\.bin: 3 requests for the block at byte [\d,]+ failed"),
     ):
-        proxy.fault = lambda path, number, fault=fault: fault if path.endswith(".bin") else None
+        proxy.fault = lambda path, number, attempt, fault=fault: fault if path.endswith(".bin") else None
         stream = remote(there, tmp_path / fault)
         with pytest.raises(kind, match=message):
             stream.batch(0, 10)
         stream.close()
-        proxy.fault = lambda path, number: None
+        proxy.fault = lambda path, number, attempt: None
         assert not list((tmp_path / fault).glob(".*.part"))
         assert stream.batch(0, 10).shape == (10, 65)  # it goes on where the network does
 
@@ -235,7 +240,7 @@ def test_ranks_share_a_cache_and_one_is_killed(
     here: dict[str, str], there: dict[str, str], proxy: FaultProxy, tmp_path: Path
 ) -> None:
     """Rank 1 dies by SIGKILL while it fetches; rank 0 goes on, and a new rank 1 finds no lock and no half block."""
-    proxy.fault = lambda path, number: "slow" if path.endswith(".bin") and number % 3 == 0 else None
+    proxy.fault = lambda path, number, attempt: "slow" if path.endswith(".bin") and number % 3 == 0 else None
     local, steps, cache = TokenStream(here, **REMOTE), 30, tmp_path / "cache"
 
     def start(rank: int) -> subprocess.Popen[str]:
