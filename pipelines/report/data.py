@@ -70,12 +70,14 @@ def _planned(recipe: Recipe, item: CrawlInput | FilesInput) -> dict[str, set[str
 
 
 def waterfall(recipe: Recipe, tally: Tally) -> dict[str, Any] | None:
-    """Documents and bytes after each step: those of the dumps by language, those of plain sources by their name."""
+    """Documents and bytes after each step: those of the dumps by language, those of a plain source as `NAME (source)`,
+    so that a source named `en` is not taken for the language."""
     if tally.sums is None:
         return None
     plain = pa.array([item.name for item in recipe.inputs if isinstance(item, FilesInput)], pa.string())
     dump, place = tally.sums["dump"], tally.sums.column_names.index("language")
-    group = pc.if_else(pc.is_in(dump, plain), dump, tally.sums["language"])
+    source = pc.binary_join_element_wise(dump, "(source)", " ")
+    group = pc.if_else(pc.is_in(dump, plain), source, tally.sums["language"])
     by_language = grouped(tally.sums.set_column(place, "language", group), "language")
     ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
     least = SMALL_LANGUAGE * sum(sums["extracted_bytes"] for sums in by_language.values())

@@ -16,9 +16,11 @@ from report_tables import DUMPS, HOSTILE, recipe_at, write_run
 from corpus import table
 from corpus.errors import CorruptShard
 from corpus.sites import Bound, judge, sums
+from pipelines.recipe import validate
 from pipelines.report.charts import Line, line_chart, nice_ticks
-from pipelines.report.data import shards_in_order
+from pipelines.report.data import shards_in_order, waterfall
 from pipelines.report.page import collect, draw_report, render
+from pipelines.report.scan import SUMS, Tally
 from pipelines.report.texts import differences
 
 
@@ -39,14 +41,43 @@ def test_waterfall_and_extraction_count_every_row(finished: Any) -> None:
     kept = [row for row in rows if row["keep"]]
     assert steps["passed"]["documents"] == steps["kept"]["documents"] == len(kept)
     assert steps["training"]["documents"] == sum(row["split"] == "train" for row in kept)
-    groups = Counter("code" if row["dump"] == "code" else row["language"] for row in kept)
-    assert groups["code"]
+    groups = Counter("code (source)" if row["dump"] == "code" else row["language"] for row in kept)
+    assert groups["code (source)"]
     for language, count in groups.items():
         assert steps["kept"]["languages"][language]["documents"] == count
     by_dump = {row["dump"]: row for row in report["extraction"]["dumps"]}
     assert list(by_dump) == [*DUMPS, "code"]
     assert all(row["records"] == row["documents"] + 1 for row in by_dump.values())
     assert report["extraction"]["rejects"] == {"not_html": 4}
+
+
+def test_a_source_named_like_a_language_is_not_counted_as_it(finished: Any) -> None:
+    """A source `en`, and one `other` like the rest of the languages, beside a dump: each has its own bar and legend."""
+    root, _, report = finished
+    files = {"files": ["/nowhere/*.jsonl"]}
+    inputs = [*recipe_at(root).model_dump()["inputs"], files | {"name": "en"}, files | {"name": "other"}]
+    recipe = validate({"name": "test", "root": str(root), "inputs": inputs}, "test")
+    rows = [
+        ("d", "en", 4),
+        ("en", "en", 2),
+        ("en", "de", 1),
+        ("other", "zh", 3),
+        *(("d", f"x{i}", 1) for i in range(5)),
+    ]
+    counts = [{"dump": dump, "language": language} | dict.fromkeys(SUMS, count) for dump, language, count in rows]
+    drawn = waterfall(recipe, Tally(sums=pa.Table.from_pylist(counts)))
+    assert drawn
+    first = drawn["steps"][0]["languages"]
+    assert {name: part["documents"] for name, part in first.items()} == {
+        "en": 4,
+        "en (source)": 3,
+        "other (source)": 3,
+        "x0": 1,
+        "other": 4,
+    }
+    page = render(report | {"waterfall": drawn})
+    assert "</i>English</li>" in page
+    assert "</i>en (source)</li>" in page
 
 
 def test_shards_that_the_recipe_no_longer_plans_are_not_counted(tmp_path: Path) -> None:
