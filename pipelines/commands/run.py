@@ -9,6 +9,7 @@ from corpus import storage
 from corpus.errors import UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import cluster, pipeline
+from pipelines.engine.only import only_run
 from pipelines.report.page import draw_report
 from pipelines.stages import stages_of
 from pipelines.summary import summary
@@ -19,6 +20,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = subparsers.add_parser(
         "run",
         help="every stage of a recipe that is not done",
+        description="Run every stage that is not done, then draw the report. One run at a time works on a root.",
         epilog="Example: headwater run recipes/dumps.yaml --until dedup --workers 2",
     )
     add_recipe_arguments(parser)
@@ -42,12 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     storage.prepare_root(recipe.root)
     verify = arguments.verify if arguments.verify is not None else storage.scheme(recipe.root) == "file"
     console = Console(soft_wrap=True)
-    if arguments.workers == 0:
-        results = pipeline.run(stages, console, verify, on_ray=False)
-    else:
-        with cluster.connected(arguments.workers):
-            results = pipeline.run(stages, console, verify)
-    pipeline.write_run(recipe.root, results)
+    with only_run(recipe.root):
+        if arguments.workers == 0:
+            results = pipeline.run(stages, console, verify, on_ray=False)
+        else:
+            with cluster.connected(arguments.workers):
+                results = pipeline.run(stages, console, verify)
+        pipeline.write_run(recipe.root, results)
     failed = [failure for result in results for failure in result.failed]
     for failure in failed:
         console.print(f"set aside: {failure['output']}: {failure['message']}", style="red", highlight=False)

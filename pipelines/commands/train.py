@@ -4,6 +4,8 @@ A mesh of several processes is started here, on one machine; under torchrun each
 """
 
 import argparse
+import os
+from contextlib import nullcontext
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine.only import only_run
 from pipelines.engine.outputs import counts_if_done
 from pipelines.engine.stage import Task
 from pipelines.stages import stages_of
@@ -161,8 +164,11 @@ def run_recipe(args: argparse.Namespace) -> int:
             )
     (task,) = stage.plan(done)
     stage.live = True
-    if counts_if_done(recipe.root, task, False) is None and not stage.run(task):
-        return 0
+    if counts_if_done(recipe.root, task, False) is None:
+        first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes one speaks for all
+        with only_run(recipe.root) if first else nullcontext():
+            if not stage.run(task):
+                return 0
     summary = storage.read_json(stage.path(task.output))["summary"]
     say(summary, stage.path("train/export"))
     return 0
