@@ -7,7 +7,7 @@ corrupt file: each is a reject with its offset, and reading goes on as long as t
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +18,7 @@ from corpus import storage
 from corpus.errors import UsageError
 from corpus.unpack import ERRORS, Decoder, Inflate, unzstd
 
+COLUMNS = ("text", "id", "url", "date", "language")  # of ours
 MAX_LINE = 64 << 20  # bytes of one JSON line
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
 PACKED: Mapping[str, Callable[[], Decoder]] = {"gz": Inflate, "zst": unzstd}
@@ -35,6 +36,7 @@ class Row:
     url: str | None = None
     date: str | None = None
     language: str | None = None
+    others: dict[str, Any] = field(default_factory=dict)  # of further columns that were asked for, as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class BadRow:
 def read_rows(path: str, columns: Mapping[str, str]) -> Iterator[Row | BadRow]:
     """Yield a file's rows in order; the kind of file is told by its name, without `.gz` or `.zst`.
 
-    `columns` maps `text` (needed), `id`, `url`, `date` and `language` to the names of the file's columns. Raises
-    UsageError for a kind that is not read or a Parquet column that is not there.
+    `columns` maps `text` (needed), `id`, `url`, `date`, `language` and any others to the names of the file's columns.
+    Raises UsageError for a kind that is not read or a Parquet column that is not there.
     """
     name = path.lower().removesuffix(".gz").removesuffix(".zst")
     if name.endswith(".parquet"):
@@ -170,8 +172,11 @@ def _row(offset: int, value: Mapping[str, Any], columns: Mapping[str, str]) -> R
         given = "nothing" if text is None else type(text).__name__
         return BadRow(offset, "no-text", f"column {columns.get('text', 'text')!r} holds {given}")
     row = Row(offset, text)
-    for ours in ("id", "url", "date", "language"):
-        if ours in columns and (theirs := value.get(columns[ours])) is not None:
+    for ours, name in columns.items():
+        theirs = value.get(name)
+        if ours not in COLUMNS:
+            row.others[ours] = theirs
+        elif ours != "text" and theirs is not None:
             setattr(row, ours, theirs.isoformat() if hasattr(theirs, "isoformat") else str(theirs))
     return row
 
@@ -199,12 +204,20 @@ def _parquet_objects(path: str, wanted: list[str] | None) -> Iterator[tuple[int,
             end = at + file.metadata.row_group(group).num_rows
             try:
                 for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
-                    for value in batch.to_pylist():
-                        yield at, value
+                    names = batch.schema.names
+                    for values in zip(*(to_python(column) for column in batch.columns), strict=True):
+                        yield at, dict(zip(names, values, strict=True))
                         at += 1
             except (OSError, pa.ArrowInvalid) as error:
                 yield BadRow(at, "corrupt", f"rows {at} to {end - 1}: {str(error).splitlines()[0]}")
             at = end
+
+
+def to_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """The values of a column; times to the microsecond, which is all that Python's hold."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return list(column.to_pylist())
 
 
 def _whole_text(stream: BinaryIO) -> Iterator[Row | BadRow]:

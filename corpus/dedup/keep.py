@@ -12,6 +12,7 @@ not alike enough, only the best that many are compared: work stays linear, at th
 duplicate there.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -52,14 +53,21 @@ class Election(NamedTuple):
     level: npt.NDArray[np.int8]  # index into LEVELS; 0 for a keeper
 
 
-def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) -> npt.NDArray[np.int64]:
+def policy_order(
+    members: Members,
+    policy: tuple[str, ...],
+    newest: bool,
+    others: Mapping[str, npt.NDArray[np.float64]] | None = None,
+) -> npt.NDArray[np.int64]:
     """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
+
+    A policy is made of criteria, and of the names of `others`: values of the documents, least first, NaN last.
 
     passes: no failed filter rule; quality: fewest failed filter rules; date: newest or oldest, unknown last; length:
     longest; dump: first in the recipe's order; id: smallest as a string; order: first as stored.
     """
     known = members.date != NO_DATE
-    columns = {
+    columns: dict[str, npt.NDArray[Any]] = {
         "passes": members.failed_rules > 0,
         "quality": members.failed_rules,
         "date": np.where(known, -members.date if newest else members.date, np.iinfo(np.int64).max),
@@ -67,6 +75,7 @@ def policy_order(members: Members, policy: tuple[Criterion, ...], newest: bool) 
         "dump": members.dump,
         "id": members.id_rank,
         "order": members.ordinals,
+        **(others or {}),
     }
     keys = [columns[name] for name in policy]
     return np.lexsort([members.ordinals, members.id_rank, *reversed(keys)])

@@ -3,8 +3,8 @@
 The staged pipeline (`pipelines/stages/dedup*.py`) reaches the same answer through storage, component by component.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,12 @@ class Signed(NamedTuple):
     url_hash: npt.NDArray[np.uint64]
     date: npt.NDArray[np.int64]
     length: npt.NDArray[np.int64]
+    others: Mapping[str, npt.NDArray[np.float64]]  # as `policy_order` takes them
 
 
-def sign_table(table: pa.Table, scheme: Scheme) -> Signed:
-    """Sign a table with columns `id` and `text`, and `url` and `date` (timestamp) where it has them."""
+def sign_table(table: pa.Table, scheme: Scheme, others: Iterable[str] = ()) -> Signed:
+    """Sign a table with columns `id` and `text`, and `url` and `date` (timestamp) where it has them; `others` are
+    columns of float64 that the policy names."""
     rows = len(table)
     names = table.column_names
     signatures = sign(table["text"], scheme)
@@ -39,6 +41,7 @@ def sign_table(table: pa.Table, scheme: Scheme) -> Signed:
         url_hashes(table["url"]) if "url" in names else np.zeros(rows, np.uint64),
         seconds(table["date"]) if "date" in names else np.full(rows, NO_DATE),
         pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy().astype(np.int64),
+        {name: table[name].to_numpy() for name in others},
     )
 
 
@@ -71,7 +74,7 @@ def deduplicate(
     signed: Iterable[Signed],
     scheme: Scheme,
     threshold: float,
-    policy: tuple[Criterion, ...],
+    policy: tuple[str, ...],
     newest: bool = True,
     by_url: bool = False,
 ) -> tuple[pa.ChunkedArray, Election, npt.NDArray[np.int32]]:
@@ -94,4 +97,9 @@ def deduplicate(
         table,
         id_ranks(ids),
     )
-    return ids, elect(members, policy_order(members, policy, newest), threshold, by_url), table
+    others = {
+        name: np.concatenate([np.zeros(0), *(part.others[name] for part in parts)])
+        for name in policy
+        if name not in get_args(Criterion)
+    }
+    return ids, elect(members, policy_order(members, policy, newest, others), threshold, by_url), table

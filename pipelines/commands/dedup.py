@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from corpus import storage, table
-from corpus.dedup.keep import LEVELS, Criterion, Election, cluster_sizes
+from corpus.dedup.keep import LEVELS, Election, cluster_sizes
 from corpus.dedup.local import Signed, deduplicate, sign_table
 from corpus.dedup.minhash import Scheme
 from corpus.dedup.scurve import CURVE_POINTS, choose_bands, match_probability
 from corpus.errors import UsageError
 from pipelines.commands.inputs import add_input_arguments, inputs_from
+from pipelines.commands.keep_policy import parse_policy
 
-CRITERIA = ("length", "id", "order")
 RECALL = 0.9995  # of pairs at the threshold: what bands and rows are chosen for
 SCHEMA = pa.schema(
     [
@@ -46,6 +45,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Write DIR/duplicates.parquet: a row per document, in input order, with the document that stands "
         "for it. Documents are near-duplicates when the Jaccard similarity of their shingles reaches the threshold.",
         epilog="Examples: headwater dedup pages/*.jsonl.zst --out deduplicated --threshold 0.8; "
+        "headwater dedup pages/*.parquet --out deduplicated --keep score:highest,crawled:newest,length,id; "
         "headwater dedup curve --threshold 0.7 (what bands x rows find; a file of that name is ./curve)",
     )
     add_input_arguments(parser)
@@ -55,8 +55,9 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--keep",
         default="length,id",
         metavar="POLICY",
-        help="which of several is kept: the first difference in this list of length (longest), id (smallest), "
-        "order (first in the input); default: %(default)s",
+        help="which of several is kept: the first difference in this list of length (longest), id (smallest), order "
+        "(first in the input), and columns of the input, COLUMN:highest or lowest of numbers, COLUMN:newest or oldest "
+        "of dates, those that have none last; default: %(default)s",
     )
     parser.add_argument("--shingle", type=int, default=5, metavar="N", help="words a shingle (default: %(default)s)")
     parser.add_argument("--bands", type=int, metavar="N", help="bands; with --rows (default: from the threshold)")
@@ -80,10 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.out:
         raise UsageError("dedup: say with --out DIR where duplicates.parquet is to be written")
-    policy = _policy(arguments.keep)
+    policy, rankings = parse_policy(arguments.keep)
     start = time.monotonic()
-    inputs = inputs_from(arguments)
-    signed = list(_signed(inputs.batches(), scheme, max(1, arguments.workers)))
+    inputs = inputs_from(arguments, rankings)
+    keys = [ranking.name for ranking in rankings]
+    signed = list(_signed(inputs.batches(), scheme, keys, max(1, arguments.workers)))
     ids, election, _ = deduplicate(signed, scheme, arguments.threshold, policy)
     path = storage.join(arguments.out, "duplicates.parquet")
     with table.ShardWriter(path, SCHEMA) as writer:
@@ -114,23 +116,12 @@ def _scheme(arguments: argparse.Namespace) -> Scheme:
     return Scheme(arguments.shingle, bands, rows, arguments.sketch_size)
 
 
-def _policy(text: str) -> tuple[Criterion, ...]:
-    names = text.replace(",", " ").split()
-    for name in names:
-        if name not in CRITERIA:
-            raise UsageError(
-                f"--keep {name}: plain files can be chosen by {', '.join(CRITERIA)}; "
-                "quality and date are known in a recipe's run"
-            )
-    return tuple(cast(Criterion, name) for name in names)
-
-
-def _signed(batches: Iterable[pa.Table], scheme: Scheme, workers: int) -> Iterator[Signed]:
+def _signed(batches: Iterable[pa.Table], scheme: Scheme, keys: list[str], workers: int) -> Iterator[Signed]:
     """Sign batches on threads (the kernels release the interpreter lock), in order, a bounded number at a time."""
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[Signed]] = deque()
         for batch in batches:
-            pending.append(pool.submit(sign_table, batch, scheme))
+            pending.append(pool.submit(sign_table, batch, scheme, keys))
             if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:

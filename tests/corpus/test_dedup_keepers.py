@@ -92,6 +92,19 @@ def test_policy_order_equals_sorting_tuples(n: int, seed: int) -> None:
     assert order.tolist() == sorted(range(n), key=key)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([-1.5, 0.0, 2.0, float("nan")]), max_size=30), st.integers(0, 100))
+def test_other_values_order_least_first_and_unknown_last(values: list[float], seed: int) -> None:
+    members = members_of(["x " * (i % 3) for i in range(len(values))], Scheme(bands=1, rows=1), seed)
+    order = policy_order(members, ("length", "cost", "id"), newest=True, others={"cost": np.array(values)})
+
+    def key(i: int) -> tuple:
+        unknown = values[i] != values[i]
+        return (-members.length[i], unknown, 0 if unknown else values[i], members.id_rank[i])
+
+    assert order.tolist() == sorted(range(len(values)), key=key)
+
+
 def test_a_chain_does_not_remove_its_end() -> None:
     """A is like B and B like C, but C is not like A: with A kept, C stays."""
     words = [f"w{i}" for i in range(130)]

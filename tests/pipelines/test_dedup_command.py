@@ -72,7 +72,11 @@ def test_curve(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--keep", "date", "--out", "unused"], "plain files can be chosen by length, id, order"),
+        (["--keep", "date", "--out", "unused"], "--keep date: there are length, id, order (a column is given with"),
+        (["--keep", "lenght,id", "--out", "unused"], "--keep lenght: did you mean `length`?"),
+        (["--keep", "score:high", "--out", "unused"], "--keep score:high: did you mean `highest`?"),
+        (["--keep", "score:", "--out", "unused"], "write COLUMN: and one of highest, lowest, newest, oldest"),
+        (["--keep", ":newest", "--out", "unused"], "--keep :newest: "),
         (["--threshold", "1.5"], "above 0, up to 1"),
         (["--bands", "4"], "--bands and --rows go together"),
         (["--bands", "0", "--rows", "5"], "both are 1 or more"),
