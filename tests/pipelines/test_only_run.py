@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from small_run import small_recipe, write_crawl
 
 from corpus.errors import UsageError
 from pipelines.cli import main
@@ -34,29 +37,53 @@ def _recipe(folder: Path) -> str:
     return str(folder / "one.yaml")
 
 
-def test_refused_while_another_lives_and_not_after_it_was_killed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["run", _recipe(tmp_path), "--workers", "0", "--until", "extract", "--no-report"]
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "root")], stdout=subprocess.PIPE, text=True)
+@contextmanager
+def another_run(root: Path) -> "Iterator[tuple[subprocess.Popen[str], int]]":
+    """A process that works on a root, and the id of the fork that outlives it."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout
     child = int(holder.stdout.readline())
     try:
+        yield holder, child
+    finally:
+        holder.kill()
+        holder.wait()
+        os.kill(child, signal.SIGKILL)
+
+
+def test_refused_while_another_lives_and_not_after_it_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    command = ["run", _recipe(tmp_path), "--workers", "0", "--until", "extract", "--no-report"]
+    with another_run(root) as (holder, child):
         assert main(command) == 2
-        told = capsys.readouterr().err
-        assert f"{tmp_path / 'root'}: another run works there, process {holder.pid} on " in told
-        assert not (tmp_path / "root/documents").exists()
+        assert f"{root}: another run works there, process {holder.pid} on " in capsys.readouterr().err
+        assert not (root / "documents").exists()
         with only_run(str(tmp_path / "another root")):
             pass
         holder.kill()
         holder.wait()
         os.kill(child, 0)
         assert main(command) == 0
-        assert (tmp_path / "root/documents").exists()
+        assert (root / "documents").exists()
         assert main(command) == 0
-    finally:
-        holder.kill()
-        os.kill(child, signal.SIGKILL)
+
+
+def test_training_a_recipe_waits_for_a_run_of_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    crawl, root, path = tmp_path / "crawl", tmp_path / "root", tmp_path / "small.yaml"
+    write_crawl(crawl)
+    recipe = small_recipe(crawl, root).model_dump(mode="json")
+    recipe["train"] |= {"model": "nano", "steps": 2, "sequence_length": 16, "device": "cpu"}
+    path.write_text(yaml.safe_dump(recipe))
+    assert main(["run", str(path), "--workers", "0", "--until", "tokens", "--no-report"]) == 0
+    with another_run(root) as (holder, _):
+        assert main(["train", str(path)]) == 2
+        assert f"process {holder.pid} on " in capsys.readouterr().err
+        assert not (root / "train").exists()
+    assert main(["train", str(path)]) == 0
+    assert (root / "train/manifest.json").exists()
 
 
 def test_where_there_are_no_locks_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
