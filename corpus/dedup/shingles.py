@@ -49,54 +49,69 @@ def shingle_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
 def sorted_unique(values, count, slots, out):  # type: ignore[no-untyped-def]
     """Write the distinct values of `values[:count]` (uint32, hashes) to `out` in ascending order; return how many.
 
-    Hashes are uniform, so one counting pass on their high bits, with two to four slots a value, puts each within a
-    place or two of where it belongs; one pass that swaps neighbours without a branch ends nearly all of it, and an
-    insertion sort the rest. `slots` is int32 work space for `slots_for(count)` numbers; `out` needs room for `count`.
+    Hashes are uniform, so one counting pass, with about one slot a value, puts each within a few places of where it
+    belongs; four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it, and an
+    insertion among those before it, where repeats are left out, the rest. `slots` is int32 work space for
+    `slots_for(count)` numbers; `out` needs room for `count`.
     """
     if count == 0:
         return 0
     many = _U64(count)
-    bits = _ONE
-    while (_ONE << bits) < many:
-        bits += _ONE
-    bits += _ONE
-    shift = _U64(32) - bits
-    for i in range(_ONE << bits):
+    size = (many + _U64(3)) & ~_U64(3)
+    for i in range(size):
         slots[i] = 0
     for i in range(many):
-        slots[_U64(values[i]) >> shift] += _I32(1)
-    before = _I32(0)
-    for i in range(_ONE << bits):
-        here = slots[i]
+        slots[_U64(values[i]) * size >> _U64(32)] += _I32(1)
+    before = _I32(0)  # from here on, where each slot begins: four at a time wait for one addition, not for four
+    for i in range(_U64(0), size, _U64(4)):
+        second = slots[i]
+        third = second + slots[i + _U64(1)]
+        fourth = third + slots[i + _U64(2)]
+        following = fourth + slots[i + _U64(3)]
         slots[i] = before
-        before += here
+        slots[i + _U64(1)] = before + second
+        slots[i + _U64(2)] = before + third
+        slots[i + _U64(3)] = before + fourth
+        before += following
     for i in range(many):
-        place = _U64(values[i]) >> shift
-        out[_U64(slots[place])] = values[i]
-        slots[place] += _I32(1)
-    highest = out[0]
-    for i in range(_ONE, many):
-        value = out[i]
-        out[i - _ONE] = min(highest, value)
-        highest = max(highest, value)
-    out[many - _ONE] = highest
-    for i in range(_ONE, many):
-        value = out[i]
-        j = _U64(i)
-        while j > _U64(0) and out[j - _ONE] > value:
-            out[j] = out[j - _ONE]
-            j -= _ONE
-        out[j] = value
+        value = values[i]
+        slot = _U64(value) * size >> _U64(32)
+        out[_U64(slots[slot])] = value
+        slots[slot] += _I32(1)
+    for turn in range(4):
+        for i in range(_U64(turn) & _ONE, many - _ONE, _U64(2)):
+            left, right = out[i], out[i + _ONE]
+            out[i] = min(left, right)
+            out[i + _ONE] = max(left, right)
     last = out[0]
-    unique = _U64(0)
+    unique = _ONE
     for i in range(_ONE, many):
         value = out[i]
-        unique += _U64(value != last)
-        out[unique] = value
-        last = value
-    return np.int64(unique + _ONE)
+        if value >= last:
+            out[unique] = value
+            unique += _U64(value != last)
+            last = value
+        else:
+            unique = _insert(out, unique, value)
+    return np.int64(unique)
+
+
+@njit(inline="always")
+def _insert(out, count, value):  # type: ignore[no-untyped-def]
+    """Put a value smaller than the last where it belongs in the ascending `out[:count]`; return the new count."""
+    place = count - _ONE
+    while place > _U64(0) and out[place - _ONE] >= value:
+        place -= _ONE
+    if out[place] == value:
+        return count
+    i = count
+    while i > place:
+        out[i] = out[i - _ONE]
+        i -= _ONE
+    out[place] = value
+    return count + _ONE
 
 
 def slots_for(longest: int) -> int:
-    """How many slots `sorted_unique` needs for up to `longest` values (below 2**30): twice the next power of two."""
-    return 4 * longest + 4
+    """How many slots `sorted_unique` needs for up to `longest` values (below 2**30)."""
+    return longest + 4
