@@ -36,10 +36,10 @@ from corpus.kernels import (
     MIX_A,
     MIX_B,
     NO_FOLD,
+    count_ones,
     hash_bytes,
     kernel,
     load64,
-    low_bytes,
     newline_mask,
     trailing_zeros,
     word_masks,
@@ -47,7 +47,7 @@ from corpus.kernels import (
 
 _U8, _U32, _U64 = np.uint8, np.uint32, np.uint64
 _ONE = _U64(1)
-_HIGH_BITS = _U64(0x8080808080808080)
+_EDGES = 24  # beginnings and ends of words that are looked for together in 64 bytes; English has 21
 _UNDERSCORE = 0x7F  # what `"_" | 0x20` is; no other word character has this byte
 TABLE_SIZE = 0x20000  # planes 0 and 1; beyond them are only ideographs, tags and private use
 SEPARATOR = _U32(0)
@@ -72,13 +72,14 @@ class Scratch(NamedTuple):
     """Memory that the word splitter writes, allocated once and reused from document to document.
 
     After `n = split_words(data, start, end, scratch)`, word i of the document is `data[starts[i]:ends[i]]` with hash
-    `hashes[i]`, for i < n. `edges` and `folded` are its work space, `table` the normalisation of each character.
+    `hashes[i]`, for i < n. `edges`, `unicode` and `folded` are its work space, `table` what each character becomes.
     """
 
     starts: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
     hashes: npt.NDArray[np.uint64]
     edges: npt.NDArray[np.uint64]
+    unicode: npt.NDArray[np.int64]
     folded: npt.NDArray[np.uint8]
     table: npt.NDArray[np.uint32]
 
@@ -91,6 +92,7 @@ def new_scratch(longest: int) -> Scratch:
         np.empty(words, np.int64),
         np.empty(words, np.uint64),
         np.empty(longest + 192, np.uint64),
+        np.empty(longest // 2 + 2, np.int64),
         np.zeros(2 * longest + 192, np.uint8),  # lower case can be longer: two bytes of UTF-8 become three
         character_table(),
     )
@@ -129,59 +131,70 @@ def _normalise(code: int) -> int:
 def split_words(data, start, end, scratch):  # type: ignore[no-untyped-def]
     """Split `data[start:end]` (uint8 with 64 bytes of padding after the last document) into words; return how many.
 
-    Fills `scratch.starts`, `.ends` (absolute positions in `data`) and `.hashes`.
+    Fills `scratch.starts`, `.ends` (absolute positions in `data`) and `.hashes`. Runs of ASCII are words as they are;
+    between two that hold other bytes there is nothing to ask, so each is hashed without a branch.
     """
-    start = _U64(start)
-    end = _U64(end)
-    edges = scratch.edges
-    count = _U64(0)
-    carry = _U64(0)
-    any_high = _U64(0)
-    at = start
-    while at < end:
-        word, high = word_masks(data, at)
-        if end - at < _U64(64):
-            inside = (_ONE << (end - at)) - _ONE
-            word &= inside
-            high &= inside
-        any_high |= high
-        edge = word ^ ((word << _ONE) | carry)
-        carry = word >> _U64(63)
-        while edge:
-            edges[count] = at + trailing_zeros(edge)
-            count += _ONE
-            edge &= edge - _ONE
-        at += _U64(64)
-    if count & _ONE:
-        edges[count] = end
-        count += _ONE
-    runs = count >> _ONE
-    if any_high == _U64(0):
-        for run in range(runs):
-            first = edges[_U64(2) * run]
-            last = edges[_U64(2) * run + _ONE]
-            scratch.starts[run] = first
-            scratch.ends[run] = last
-            scratch.hashes[run] = hash_bytes(data, first, last, LOWER)
-        return np.int64(runs)
-    words = _U64(0)
-    for run in range(runs):
-        first = edges[_U64(2) * run]
-        last = edges[_U64(2) * run + _ONE]
-        if _has_high_byte(data, first, last):
-            words = _split_unicode(data, first, last, scratch, words)
-        else:
+    edges, unicode = scratch.edges, scratch.unicode
+    runs, others = _find_runs(data, _U64(start), _U64(end), edges, unicode)
+    unicode[others] = runs
+    words = run = _U64(0)
+    for i in range(others + _ONE):
+        while run < _U64(unicode[i]):
+            first, last = edges[_U64(2) * run], edges[_U64(2) * run + _ONE]
             words = _emit(data, first, last, first, last, LOWER, scratch, words)
+            run += _ONE
+        if run < runs:
+            words = _split_unicode(data, edges[_U64(2) * run], edges[_U64(2) * run + _ONE], scratch, words)
+            run += _ONE
     return np.int64(words)
 
 
 @njit(inline="always")
-def _has_high_byte(data, start, end):  # type: ignore[no-untyped-def]
-    seen = _U64(0)
-    while start < end:
-        seen |= load64(data, start) & low_bytes(min(end - start, _U64(8)))
-        start += _U64(8)
-    return (seen & _HIGH_BITS) != _U64(0)
+def _find_runs(data, start, end, edges, unicode):  # type: ignore[no-untyped-def]
+    """Write where the runs of word characters begin and end, in turns, to `edges`, and which of them hold bytes of 0x80
+    or more to `unicode`; return how many runs, and how many of those.
+
+    Adding to the mask of word characters that of the high bytes among them carries, from each run that has one, into
+    the bit behind its end. Edges are written many at a time, more than there are, which costs less than a branch that
+    is guessed wrongly at each end of a loop.
+    """
+    count = others = _U64(0)
+    inside = carry = _U64(0)  # whether the run at the end of the last block goes on, and whether it holds a high byte
+    at = start
+    while at < end:
+        word, high = word_masks(data, at)
+        if end - at < _U64(64):
+            valid = (_ONE << (end - at)) - _ONE
+            word &= valid
+            high &= valid
+        edge = word ^ ((word << _ONE) | inside)
+        inside = word >> _U64(63)
+        if high | carry:
+            partial = word + high
+            total = partial + carry
+            carry = _U64(partial < word) | _U64(total < partial)
+            found = total & edge & ~word
+            while found:
+                unicode[others] = (count + count_ones(edge & (found - _ONE) & ~found)) >> _ONE
+                others += _ONE
+                found &= found - _ONE
+        after = count + count_ones(edge)
+        while True:
+            for i in range(_EDGES):
+                edges[count + _U64(i)] = at + trailing_zeros(edge)
+                edge &= edge - _ONE
+            count += _U64(_EDGES)
+            if count >= after:
+                break
+        count = after
+        at += _U64(64)
+    if inside:
+        if carry:
+            unicode[others] = count >> _ONE
+            others += _ONE
+        edges[count] = end
+        count += _ONE
+    return count >> _ONE, others
 
 
 @njit(inline="always")
