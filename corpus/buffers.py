@@ -4,6 +4,8 @@ Every numba kernel of the house reads documents through this view, so that no do
 Kernels load 64 bytes at a time and may look past the last document; the padding makes that safe.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -43,6 +45,24 @@ def utf8_views(
     return [_view(chunk) for chunk in chunks if len(chunk)]
 
 
+def padded_views(
+    column: pa.Array | pa.ChunkedArray,
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    """`(data, offsets)` of successive documents, for kernels, with no copy but of the last of each chunk.
+
+    Behind the last of these documents are `PADDING` bytes, of other documents or zeros. `data` is read-only, and
+    offsets need not start at 0.
+    """
+    for data, offsets in utf8_views(column):
+        row = max(int(np.searchsorted(offsets, len(data) - PADDING, side="right")) - 1, 0)
+        if row:
+            yield data, offsets[: row + 1]
+        if row < len(offsets) - 1:
+            rest = np.append(data[offsets[row] : offsets[-1]], np.zeros(PADDING, np.uint8))
+            rest.setflags(write=False)
+            yield rest, offsets[row:] - offsets[row]
+
+
 def _view(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The bytes and int64 offsets of one chunk, without copying the bytes."""
     if chunk.null_count:
@@ -50,5 +70,6 @@ def _view(chunk: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]
     wide = pa.types.is_large_string(chunk.type) or pa.types.is_large_binary(chunk.type)
     _, offset_buffer, data_buffer = chunk.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64 if wide else np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+    data = np.frombuffer(data_buffer if data_buffer is not None else b"", np.uint8)
+    data.setflags(write=False)
     return data, offsets.astype(np.int64)

@@ -11,7 +11,6 @@ and a *sketch*, the sorted distinct shingle hashes, all of them or the `sketch_s
 verified.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from corpus.buffers import utf8_buffers
+from corpus.buffers import padded_views
 from corpus.dedup.bands import band_keys
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
+from corpus.kernels import LANES, affine_minima
 from corpus.segment import new_scratch, split_words
 
 _U32 = np.uint32
-_AT_ONCE = 1 << 20  # bytes of text copied and signed together: they stay in the second-level cache
-_BLOCK = 32  # hashes handled together, so that the compiler makes straight vector code
 EMPTY = _U32(0xFFFFFFFF)  # the minimum over no hashes, as in datasketch
 
 
@@ -77,17 +75,16 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
         np.zeros(rows, np.int32),
     )
     minima = np.full((rows, len(multipliers)), EMPTY, np.uint32)
-    hashes = np.empty(longest + _BLOCK, np.uint32)
-    unique = np.empty(longest + 2 * _BLOCK, np.uint32)
+    hashes = np.empty(longest, np.uint32)
+    unique = np.empty(longest + LANES, np.uint32)
     slots = np.empty(slots_for(longest), np.int32)
     scratch = new_scratch(longest)
-    cuts = np.searchsorted(np.cumsum(lengths), np.arange(_AT_ONCE, total, _AT_ONCE))
-    for first, last in pairwise(np.unique(np.r_[0, cuts, rows]).tolist()):
-        data, offsets = utf8_buffers(text.slice(first, last - first))
+    row = 0
+    for data, offsets in padded_views(text):
         _sign(
             data,
             offsets,
-            first,
+            row,
             scratch,
             scheme.shingle,
             scheme.sketch_size or (1 << 62),
@@ -99,6 +96,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
             minima,
             signatures,
         )
+        row += len(offsets) - 1
     return signatures._replace(values=signatures.values[: signatures.offsets[-1]]), minima
 
 
@@ -126,21 +124,16 @@ def _sign(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def minimum_of_permutations(hashes, count, multipliers, increments, out):  # type: ignore[no-untyped-def]
-    """The affine32 signature of `hashes[:count]`, count >= 1; the array needs room for 32 more and is overwritten."""
-    blocks = (count + _BLOCK - 1) // _BLOCK
-    for i in range(count, blocks * _BLOCK):
+    """The affine32 signature of `hashes[:count]`, count >= 1; the array, with room for `LANES` more, is overwritten."""
+    padded = (count + LANES - 1) // LANES * LANES
+    for i in range(count, padded):
         hashes[i] = hashes[0]
-    for i in range(blocks * _BLOCK):
+    for i in range(padded):
         value = hashes[i]  # fmix32
         value = _U32(value ^ (value >> _U32(16)))
         value = _U32(value * _U32(0x85EBCA6B))
         value = _U32(value ^ (value >> _U32(13)))
         value = _U32(value * _U32(0xC2B2AE35))
         hashes[i] = _U32(value ^ (value >> _U32(16)))
-    for k in range(len(multipliers)):
-        lowest = EMPTY
-        a = multipliers[k]
-        b = increments[k]
-        for i in range(blocks * _BLOCK):
-            lowest = min(lowest, _U32(a * hashes[i] + b))
-        out[k] = lowest
+    for first in range(0, len(multipliers), 5):
+        affine_minima(hashes, padded, multipliers, increments, first, out)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.buffers import PADDING, utf8_buffers
+from corpus.buffers import PADDING, padded_views, utf8_buffers
 
 TYPES = [pa.string(), pa.large_string()]
 
@@ -20,6 +20,23 @@ def test_equals_the_column(chunks: list[list[str | None]], kind: pa.DataType) ->
     assert documents == [text or "" for chunk in chunks for text in chunk]
     assert len(data) == offsets[-1] + PADDING
     assert not data[offsets[-1] :].any()
+
+
+@given(
+    st.lists(st.lists(st.none() | st.text(max_size=40), max_size=9), max_size=4),
+    st.sampled_from(TYPES),
+    st.integers(0, 9),
+    st.integers(0, 20),
+)
+def test_padded_views_equal_the_column(
+    chunks: list[list[str | None]], kind: pa.DataType, first: int, length: int
+) -> None:
+    column = pa.chunked_array([pa.array(chunk, kind) for chunk in chunks], kind).slice(first, length)
+    documents = []
+    for data, offsets in padded_views(column):
+        documents += [bytes(data[a:b]).decode() for a, b in itertools.pairwise(offsets)]
+        assert len(data) >= offsets[-1] + PADDING
+    assert documents == [text or "" for text in column.to_pylist()]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()])

@@ -36,13 +36,14 @@ def reference_shingles(text: str, size: int) -> set[int]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(TEXTS, st.sampled_from([1, 2, 5, 64]), st.integers(1, 200))
-def test_signatures_equal_datasketch(texts: list[str], shingle: int, seed: int) -> None:
-    scheme = Scheme(shingle=shingle, bands=4, rows=3, seed=seed)
+@given(TEXTS, st.sampled_from([1, 2, 5, 64]), st.sampled_from([(1, 1), (4, 3), (5, 4)]), st.integers(1, 200))
+def test_signatures_equal_datasketch(texts: list[str], shingle: int, shape: tuple[int, int], seed: int) -> None:
+    bands, rows = shape
+    scheme = Scheme(shingle=shingle, bands=bands, rows=rows, seed=seed)
     signatures, minima = sign_with_minima(pa.array(texts, pa.large_string()), scheme)
     for row, text in enumerate(texts):
         shingles = reference_shingles(text, shingle)
-        oracle = MinHash(num_perm=12, seed=seed, scheme="affine32", hashfunc=lambda value: value)
+        oracle = MinHash(num_perm=bands * rows, seed=seed, scheme="affine32", hashfunc=lambda value: value)
         oracle.update_batch(sorted(shingles))
         assert minima[row].tolist() == oracle.hashvalues.tolist()
         sketch = signatures.values[signatures.offsets[row] : signatures.offsets[row + 1]]
