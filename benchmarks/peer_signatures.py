@@ -1,18 +1,20 @@
-"""Signatures by datasketch, rensa and datatrove, as far as they are installed; called by benchmarks/signatures.py.
+"""Signatures by datasketch, rensa and datatrove, as far as they are installed; driven by benchmarks/signatures.py.
 
-usage: PEERS_PYTHON benchmarks/peer_signatures.py TEXTS.json MINIMA
-datasketch and rensa take 5-word shingles cut with a regular expression; datatrove uses its own tokenizer and shingles,
-English or Chinese by the share of CJK characters.
+usage: PEERS_PYTHON benchmarks/peer_signatures.py TEXTS.json MINIMA SECONDS
+Prints a line of JSON with the names of the peers that can be imported; then, for each such name read from standard
+input, lets that peer sign the texts from the first on for about so many seconds of process time, and prints a line of
+JSON with the bytes and the documents it signed a second. datasketch and rensa take 5-word shingles cut with a regular
+expression; datatrove uses its own tokenizer and shingles, English or Chinese by the share of CJK characters.
 """
 
 import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-BUDGET = 10.0  # seconds a peer may take
+Sign = Callable[[str], object]
 WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|\w+?(?=[\u3400-\u9fff\uf900-\ufaff]|\b)")
 
 
@@ -22,54 +24,65 @@ def shingles(text: str) -> list[str]:
     return [" ".join(words[i : i + 5]) for i in range(max(1, len(words) - 4))]
 
 
-def measure(name: str, texts: Iterable[str], sign: Callable[[str], object]) -> None:
-    """Sign documents until the budget is spent and print the speed."""
-    start, done, size = time.process_time(), 0, 0
+def with_datasketch(texts: list[str], minima: int) -> Sign:
+    """`MinHash` as its documentation has it, the shingles of a document at once."""
+    from datasketch import MinHash
+
+    def sign(text: str) -> object:
+        signature = MinHash(num_perm=minima)
+        signature.update_batch([shingle.encode() for shingle in shingles(text)])
+        return signature
+
+    return sign
+
+
+def with_rensa(texts: list[str], minima: int) -> Sign:
+    """`RMinHash`, its fastest."""
+    from rensa import RMinHash
+
+    def sign(text: str) -> object:
+        signature = RMinHash(num_perm=minima, seed=1)
+        signature.update(shingles(text))
+        return signature.digest()
+
+    return sign
+
+
+def with_datatrove(texts: list[str], minima: int) -> Sign:
+    """The signature step at its defaults, 14 buckets of 8, its tokenizer loaded."""
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+
+    sample = "".join(texts[:50])
+    chinese = len(re.findall(r"[\u4e00-\u9fff]", sample)) > len(sample) / 10
+    step = MinhashDedupSignature("unused", MinhashConfig(), language="cmn_Hani" if chinese else "eng_Latn")
+    step.get_signature(step.get_shingles(texts[0]))
+    return lambda text: step.get_signature(step.get_shingles(text))
+
+
+def measure(texts: list[str], sign: Sign, seconds: float) -> tuple[float, float]:
+    """Bytes and documents a second over the first texts, as many as can be signed in so many seconds."""
+    start, spent, done = time.process_time(), 0.0, 0
     for text in texts:
         sign(text)
         done += 1
-        size += len(text.encode())
-        if time.process_time() - start > BUDGET:
+        spent = time.process_time() - start
+        if spent > seconds:
             break
-    seconds = time.process_time() - start
-    print(f"  {name:42} {size / 1e6 / seconds:9.2f} MB/s {done / seconds:12,.0f} documents/s", flush=True)
+    return sum(len(text.encode()) for text in texts[:done]) / spent, done / spent
 
 
 def main() -> None:
-    """Measure each peer that can be imported."""
-    texts, minima = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2])
-    try:
-        from datasketch import MinHash
-
-        def with_datasketch(text: str) -> object:
-            signature = MinHash(num_perm=minima)
-            signature.update_batch([shingle.encode() for shingle in shingles(text)])
-            return signature
-
-        measure("datasketch", texts, with_datasketch)
-    except ImportError as error:
-        print(f"  datasketch: {error}")
-    try:
-        from rensa import RMinHash
-
-        def with_rensa(text: str) -> object:
-            signature = RMinHash(num_perm=minima, seed=1)
-            signature.update(shingles(text))
-            return signature.digest()
-
-        measure("rensa RMinHash", texts, with_rensa)
-    except ImportError as error:
-        print(f"  rensa: {error}")
-    try:
-        from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
-
-        sample = "".join(texts[:50])
-        chinese = len(re.findall(r"[\u4e00-\u9fff]", sample)) > len(sample) / 10
-        step = MinhashDedupSignature("unused", MinhashConfig(), language="cmn_Hani" if chinese else "eng_Latn")
-        step.get_signature(step.get_shingles(texts[0]))  # loads the tokenizer
-        measure("datatrove, its defaults", texts, lambda text: step.get_signature(step.get_shingles(text)))
-    except ImportError as error:
-        print(f"  datatrove: {error}")
+    """Measure what is asked for, until the input ends."""
+    texts, minima, seconds = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2]), float(sys.argv[3])
+    peers: dict[str, Sign] = {}
+    for name, peer in (("datasketch", with_datasketch), ("rensa", with_rensa), ("datatrove", with_datatrove)):
+        try:
+            peers[name] = peer(texts, minima)
+        except ImportError as error:
+            print(f"  {name}: {error}", file=sys.stderr)
+    print(json.dumps(list(peers)), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(measure(texts, peers[line.strip()], seconds)), flush=True)
 
 
 if __name__ == "__main__":

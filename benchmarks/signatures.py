@@ -1,23 +1,25 @@
 """Speed of signatures on one core, all text processing included: ours, and with --peers datasketch, rensa, datatrove.
 
-usage: python benchmarks/signatures.py FILES.jsonl[.zst]... [--peers PYTHON] [--repeat 3]
-The same documents and the same number of minima for all; peers read the documents from memory too, and take as many of
-them as they can do in about ten seconds. Times are of the process, best of the repetitions. The limits are measured in
-the same run: decoding the Parquet column, and reading the bytes once.
+usage: python benchmarks/signatures.py FILES.jsonl[.zst]... [--peers PYTHON] [--rounds 5] [--seconds 3] [--repeat 3]
+Times are of the process. Steps and limits are the best of the repetitions. A peer is compared in rounds: ours signs
+the documents for a second, the peer as many of them as it can in --seconds, from memory too and with as many minima
+(datatrove with its default of 112), then the next peer so. What else the machine does slows both alike, and the median
+of the rounds' ratios is what counts.
 """
 
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
-from limits import best, decoding, permuting, scanning
+from limits import VECTORS, best, decoding, permuting, scanning
 from numba import njit
 
 from corpus.buffers import utf8_buffers
@@ -52,11 +54,50 @@ def _stages(data, offsets, scratch, hashes, unique, slots, last):  # type: ignor
     return total
 
 
+def bytes_a_second(work: Callable[[], object], size: float, seconds: float = 1.0) -> float:
+    """How fast `work`, done again and again for so long, handles its `size` bytes."""
+    start, spent, times = time.process_time(), 0.0, 0
+    while spent < seconds:
+        work()
+        times += 1
+        spent = time.process_time() - start
+    return size * times / spent
+
+
+def compare(texts: list[str], minima: int, ours: Callable[[], float], arguments: argparse.Namespace) -> None:
+    """Print how fast each peer is beside ours: medians of the rounds, and the range of the ratios."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "texts.json")
+        source.write_text(json.dumps(texts))
+        script = Path(__file__).parent / "peer_signatures.py"
+        command = [arguments.peers, script, source, str(minima), str(arguments.seconds)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            names = json.loads(process.stdout.readline())
+            measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+            for _ in range(arguments.rounds):
+                for name in names:
+                    mine = ours()
+                    process.stdin.write(name + "\n")
+                    measured[name].append((mine, *json.loads(process.stdout.readline())))
+            process.stdin.close()
+    for name, figures in measured.items():
+        mine, theirs, documents = np.median(figures, axis=0)
+        ratios = [mine / theirs for mine, theirs, _ in figures]
+        print(
+            f"  {name:42} {theirs / 1e6:9.2f} MB/s {documents:12,.0f} documents/s; ours beside it {mine / 1e6:.1f} MB/s"
+        )
+        print(f"  {'ratio to ' + name:42} {np.median(ratios):9.1f}    ({min(ratios):.1f} to {max(ratios):.1f})")
+
+
 def main() -> None:
     """Print MB/s of each step, each limit and each peer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     texts = read(arguments.files)
@@ -78,20 +119,21 @@ def main() -> None:
         )
     scheme = Scheme()
     batches = [column.slice(at, BATCH) for at in range(0, len(column), BATCH)]
-    show("signatures, whole", best(lambda: [sign(batch, scheme) for batch in batches], arguments.repeat))
+
+    def sign_all() -> None:
+        for batch in batches:
+            sign(batch, scheme)
+
+    show("signatures, whole", best(sign_all, arguments.repeat))
     shingles = sum(int(sign(batch, scheme).shingles.sum()) for batch in batches)
-    show("limit: the ports that multiply, AVX2", permuting(shingles, scheme.bands * scheme.rows))
+    show(f"limit: the ports for vectors, {VECTORS}", permuting(shingles, scheme.bands * scheme.rows))
     show("limit: add up the bytes", scanning(pa.chunked_array([column])))
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/text.parquet"
         pq.write_table(pa.table({"text": column}), path, compression="zstd", compression_level=1)
         show("limit: decode the zstd Parquet column", decoding(path))
-        if arguments.peers:
-            source = Path(folder, "texts.json")
-            source.write_text(json.dumps(texts))
-            script = Path(__file__).parent / "peer_signatures.py"
-            minima = str(scheme.bands * scheme.rows)
-            subprocess.run([arguments.peers, script, source, minima], check=True, stdout=sys.stdout)
+    if arguments.peers:
+        compare(texts, scheme.bands * scheme.rows, lambda: bytes_a_second(sign_all, size * 1e6), arguments)
 
 
 if __name__ == "__main__":
