@@ -139,7 +139,8 @@ def split_words(data, start, end, scratch):  # type: ignore[no-untyped-def]
     unicode[others] = runs
     words = run = _U64(0)
     for i in range(others + _ONE):
-        while run < _U64(unicode[i]):
+        stop = _U64(unicode[i])
+        while run < stop:
             first, last = edges[_U64(2) * run], edges[_U64(2) * run + _ONE]
             words = _emit(data, first, last, first, last, LOWER, scratch, words)
             run += _ONE
@@ -206,7 +207,7 @@ def _emit(source, first, last, start, end, fold, scratch, words):  # type: ignor
     return words + _ONE
 
 
-@kernel
+@njit(inline="always")
 def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped-def]
     """Words of a run that holds non-ASCII bytes: decode, normalise by table, split at separators and CJK."""
     table, folded = scratch.table, scratch.folded
