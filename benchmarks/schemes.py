@@ -35,9 +35,7 @@ Minima = npt.NDArray[np.uint32]
 @njit(nogil=True)
 def affine32(hashes, count, work, out):  # type: ignore[no-untyped-def]
     """Ours: the minimum of each of so many affine permutations."""
-    for i in range(count):
-        work[i] = hashes[i]
-    minimum_of_permutations(work, count, _MULTIPLIERS, _INCREMENTS, out)
+    minimum_of_permutations(hashes, count, _MULTIPLIERS, _INCREMENTS, work, out)
 
 
 @njit(nogil=True)

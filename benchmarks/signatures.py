@@ -41,7 +41,7 @@ def read(paths: list[str]) -> list[str]:
 
 
 @njit(nogil=True)
-def _stages(data, offsets, scratch, hashes, unique, slots, last):  # type: ignore[no-untyped-def]
+def _stages(data, offsets, scratch, hashes, unique, slots, work, last):  # type: ignore[no-untyped-def]
     """Words (0), and shingles (1), and their sorted set (2), of every document."""
     total = 0
     for row in range(len(offsets) - 1):
@@ -49,7 +49,7 @@ def _stages(data, offsets, scratch, hashes, unique, slots, last):  # type: ignor
         if last >= 1:
             count = shingle_hashes(scratch.hashes, count, 5, hashes)
         if last >= 2:
-            count = sorted_unique(hashes, count, slots, unique)
+            count = sorted_unique(hashes, count, slots, work, unique)
         total += count
     return total
 
@@ -111,11 +111,13 @@ def main() -> None:
 
     longest = int(np.diff(offsets).max())
     scratch, hashes = new_scratch(longest), np.empty(longest + 64, np.uint32)
-    unique, slots = hashes.copy(), np.empty(slots_for(longest), np.int32)
+    unique, work, slots = hashes.copy(), hashes.copy(), np.empty(slots_for(longest), np.int32)
     for last, name in enumerate(("words", "words, shingles", "words, shingles, sorted set")):
         show(
             name,
-            best(lambda last=last: _stages(data, offsets, scratch, hashes, unique, slots, last), arguments.repeat),
+            best(
+                lambda last=last: _stages(data, offsets, scratch, hashes, unique, slots, work, last), arguments.repeat
+            ),
         )
     scheme = Scheme()
     batches = [column.slice(at, BATCH) for at in range(0, len(column), BATCH)]

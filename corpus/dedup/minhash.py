@@ -76,7 +76,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
     )
     minima = np.full((rows, len(multipliers)), EMPTY, np.uint32)
     hashes = np.empty(longest, np.uint32)
-    unique = np.empty(longest + LANES, np.uint32)
+    work = np.empty(longest + LANES, np.uint32)
     slots = np.empty(slots_for(longest), np.int32)
     scratch = new_scratch(longest)
     row = 0
@@ -91,7 +91,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
             multipliers,
             increments,
             hashes,
-            unique,
+            work,
             slots,
             minima,
             signatures,
@@ -102,7 +102,7 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
 
 @njit(nogil=True, cache=True)
 def _sign(  # type: ignore[no-untyped-def]
-    data, offsets, first, scratch, size, sketch_size, multipliers, increments, hashes, unique, slots, minima, signatures
+    data, offsets, first, scratch, size, sketch_size, multipliers, increments, hashes, work, slots, minima, signatures
 ):
     """Fill `minima` and `signatures` from row `first` on, document by document."""
     at = signatures.offsets[first]
@@ -110,30 +110,28 @@ def _sign(  # type: ignore[no-untyped-def]
         row = first + number
         words = split_words(data, offsets[number], offsets[number + 1], scratch)
         count = shingle_hashes(scratch.hashes, words, size, hashes)
-        count = sorted_unique(hashes, count, slots, unique)
+        sketch = signatures.values[at:]
+        count = sorted_unique(hashes, count, slots, work, sketch)
         signatures.shingles[row] = count
-        kept = min(count, sketch_size)
-        for i in range(kept):
-            signatures.values[at + i] = unique[i]
-        at += kept
+        at += min(count, sketch_size)
         signatures.offsets[row + 1] = at
         if count:
-            minimum_of_permutations(unique, count, multipliers, increments, minima[row])
+            minimum_of_permutations(sketch, count, multipliers, increments, work, minima[row])
             band_keys(minima[row], signatures.bands[row])
 
 
 @njit(nogil=True, cache=True)
-def minimum_of_permutations(hashes, count, multipliers, increments, out):  # type: ignore[no-untyped-def]
-    """The affine32 signature of `hashes[:count]`, count >= 1; the array, with room for `LANES` more, is overwritten."""
+def minimum_of_permutations(hashes, count, multipliers, increments, work, out):  # type: ignore[no-untyped-def]
+    """Write the affine32 signature of `hashes[:count]`, count >= 1, to `out`; `work` has room for `LANES` more."""
     padded = (count + LANES - 1) // LANES * LANES
-    for i in range(count, padded):
-        hashes[i] = hashes[0]
-    for i in range(padded):
+    for i in range(count):
         value = hashes[i]  # fmix32
         value = _U32(value ^ (value >> _U32(16)))
         value = _U32(value * _U32(0x85EBCA6B))
         value = _U32(value ^ (value >> _U32(13)))
         value = _U32(value * _U32(0xC2B2AE35))
-        hashes[i] = _U32(value ^ (value >> _U32(16)))
+        work[i] = _U32(value ^ (value >> _U32(16)))
+    for i in range(count, padded):
+        work[i] = work[0]
     for first in range(0, len(multipliers), 5):
-        affine_minima(hashes, padded, multipliers, increments, first, out)
+        affine_minima(work, padded, multipliers, increments, first, out)

@@ -46,13 +46,13 @@ def shingle_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sorted_unique(values, count, slots, out):  # type: ignore[no-untyped-def]
+def sorted_unique(values, count, slots, work, out):  # type: ignore[no-untyped-def]
     """Write the distinct values of `values[:count]` (uint32, hashes) to `out` in ascending order; return how many.
 
     Hashes are uniform, so one counting pass, with about one slot a value, puts each within a few places of where it
     belongs; four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it, and an
     insertion among those before it, where repeats are left out, the rest. `slots` is int32 work space for
-    `slots_for(count)` numbers; `out` needs room for `count`.
+    `slots_for(count)` numbers, `work` uint32 for `count`, and `out` needs room for as many.
     """
     if count == 0:
         return 0
@@ -76,17 +76,17 @@ def sorted_unique(values, count, slots, out):  # type: ignore[no-untyped-def]
     for i in range(many):
         value = values[i]
         slot = _U64(value) * size >> _U64(32)
-        out[_U64(slots[slot])] = value
+        work[_U64(slots[slot])] = value
         slots[slot] += _I32(1)
     for turn in range(4):
         for i in range(_U64(turn) & _ONE, many - _ONE, _U64(2)):
-            left, right = out[i], out[i + _ONE]
-            out[i] = min(left, right)
-            out[i + _ONE] = max(left, right)
-    last = out[0]
+            left, right = work[i], work[i + _ONE]
+            work[i] = min(left, right)
+            work[i + _ONE] = max(left, right)
+    out[0] = last = work[0]
     unique = _ONE
     for i in range(_ONE, many):
-        value = out[i]
+        value = work[i]
         if value >= last:
             out[unique] = value
             unique += _U64(value != last)

@@ -75,8 +75,8 @@ def test_a_cut_sketch_holds_the_smallest_hashes(texts: list[str], size: int) -> 
 @given(st.lists(st.integers(0, 2**32 - 1) | st.sampled_from([0, 7, 2**32 - 1]), max_size=200))
 def test_sorted_unique(values: list[int]) -> None:
     array = np.array(values, np.uint32)
-    out = np.empty(len(values) + 1, np.uint32)
-    count = sorted_unique(array, len(values), np.empty(slots_for(len(values)), np.int32), out)
+    work, out = np.empty((2, len(values)), np.uint32)
+    count = sorted_unique(array, len(values), np.empty(slots_for(len(values)), np.int32), work, out)
     assert out[:count].tolist() == sorted(set(values))
 
 
