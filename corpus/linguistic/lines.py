@@ -70,7 +70,7 @@ def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
     mask = begin_round(table, count)
     repeated = characters = 0
     for i in range(count):
-        if table.slots[insert(table, mask, lines.hashes[i])].count > 1:
+        if insert(table, mask, lines.hashes, i) != i:
             repeated += 1
             characters += lines.lengths[i]
     return repeated, characters
@@ -78,7 +78,10 @@ def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
 
 @kernel
 def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
-    """(paragraphs, those that were seen before, their characters with the line feeds inside them)."""
+    """(paragraphs, those that were seen before, their characters with the line feeds inside them).
+
+    The hashes of the paragraphs overwrite those of the lines, which are needed no more.
+    """
     mask = begin_round(table, count)
     paragraphs = repeated = characters = 0
     first = 0
@@ -90,7 +93,8 @@ def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
             key = mix64(rotate_left(key * MIX_A, _ROTATION) ^ lines.hashes[last])
             length += 1 + lines.lengths[last]
             last += 1
-        if table.slots[insert(table, mask, key)].count > 1:
+        lines.hashes[paragraphs] = key
+        if insert(table, mask, lines.hashes, paragraphs) != paragraphs:
             repeated += 1
             characters += length
         paragraphs += 1

@@ -10,10 +10,13 @@ gopher_repetition_filter.py computes them, over the tokens of the scan, or a Chi
 - duplicate n-grams, n = 5..10: walk through the tokens; an n-gram met before adds its characters (without
   spaces) and is jumped over, any other is remembered and the walk goes on by one token.
 
-An n-gram can repeat only if the shorter ones inside it do, so each length looks at the survivors of the last: most
-documents end after three or four lengths instead of nine. N-grams are compared by 64-bit hashes of their sequence.
-Making the n-grams and counting them are loops of their own, neither with a branch that text decides, so that the
-processor has many look-ups under way at once.
+An n-gram is known by the position where it first occurs, and only *repeats*, those that occur there for the second time
+or later, are carried from one length to the next. The n-gram at i can be a repeat only if the (n-1)-grams at i and at
+i + 1 are. It then first occurs where one of these does, if the missing token is there too: a comparison, which is all
+that long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
+positions looked up in a hash table. Tokens are compared by their 64-bit hashes; from there on all is exact.
+
+The loops have no branch that text decides, so that the processor has many look-ups under way at once.
 """
 
 import math
@@ -23,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, kernel, rotate_left
+from corpus.kernels import MIX_A, kernel
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -33,51 +36,67 @@ NAMES = (
     *(f"top_{n}_gram" for n in TOP),
     *(f"duplicate_{n}_gram" for n in DUPLICATE),
 )
-_ROTATION = np.uint64(23)
+_U32, _U64 = np.uint32, np.uint64
+_ONE = _U64(1)
+_LAST = np.iinfo(np.uint32).max
 _LOGARITHMS = np.array([math.log(max(count, 1)) for count in range(1 << 12)])
-SLOT = np.dtype([("key", "<u8"), ("stamp", "<i4"), ("count", "<i4")])  # in one cache line
 
 
 class Table(NamedTuple):
-    """A hash table that is emptied by raising its round: a slot counts only if its stamp is the current round."""
+    """A hash table of positions: which of a list of keys was the first of its value.
 
-    slots: npt.NDArray[np.void]  # SLOT
-    round: npt.NDArray[np.int32]  # of length 1
+    A slot holds a position among the keys plus the round's base. To empty the table the base is raised past all that it
+    holds, so a document does not pay for the size of a table that serves the largest one.
+    """
+
+    slots: npt.NDArray[np.uint32]
+    bases: npt.NDArray[np.uint32]  # of this round, and of the next
 
 
 class Work(NamedTuple):
-    """Scratch of one document's n-grams still in play: their hashes, their positions, and their slots."""
+    """Scratch of one document's n-grams. Positions are unsigned: an index that cannot be negative is not checked."""
 
-    grams: npt.NDArray[np.uint64]
-    positions: npt.NDArray[np.int64]
-    slots: npt.NDArray[np.uint64]
+    names: npt.NDArray[np.uint32]  # names[i + 1] is where token i first occurs; names[0] is no token's
+    firsts: npt.NDArray[np.uint32]  # firsts[i] is where the n-gram at i first occurs
+    repeats: npt.NDArray[np.uint32]  # ascending: where firsts[i] < i
+    keys: npt.NDArray[np.uint64]  # of the n-grams to look up
+    places: npt.NDArray[np.uint32]  # of the same
+    counts: npt.NDArray[np.uint32]  # of the n-gram that first occurs at i
+    jumped: npt.NDArray[np.uint8]  # the last n whose walk jumped over the n-gram at i, and did not meet it later
 
 
 def new_table(entries: int) -> Table:
     """A table for up to `entries` keys at once, at most half full."""
-    return Table(np.zeros(1 << max(4, (2 * entries - 1).bit_length()), SLOT), np.zeros(1, np.int32))
+    return Table(np.zeros(1 << max(4, (2 * entries - 1).bit_length()), np.uint32), np.ones(2, np.uint32))
 
 
 def new_work(tokens: int) -> Work:
     """Scratch for documents of up to `tokens` tokens."""
-    return Work(np.empty(tokens, np.uint64), np.empty(tokens, np.int64), np.empty(tokens, np.uint64))
+    size = tokens + DUPLICATE[-1] + 1
+    names, firsts, repeats, places, counts = (np.zeros(size, np.uint32) for _ in range(5))
+    names[0] = np.iinfo(np.uint32).max
+    return Work(names, firsts, repeats, np.empty(size, np.uint64), places, counts, np.empty(size, np.uint8))
 
 
 @njit(inline="always")
-def insert(table, mask, key):  # type: ignore[no-untyped-def]
-    """Count a key in the table's current round; its slot.
+def insert(table, mask, keys, at):  # type: ignore[no-untyped-def]
+    """The position of the first of `keys` that equals `keys[at]`: `at`, if the key is new. Positions must ascend.
 
     Whether a key is new cannot be foretold, so a new one takes the same path: the only branch is for two keys that want
     one slot.
     """
-    slots, now = table.slots, table.round[0]
+    slots, base = table.slots, table.bases[0]
+    key = keys[at]
     slot = key & mask
-    while (slots[slot].stamp == now) & (slots[slot].key != key):
-        slot = (slot + np.uint64(1)) & mask
-    slots[slot].count = 1 + (slots[slot].count if slots[slot].stamp == now else 0)
-    slots[slot].key = key
-    slots[slot].stamp = now
-    return slot
+    while True:
+        held = slots[slot]
+        new = held < base
+        first = _U32(at) if new else _U32(held - base)
+        if keys[first] == key:
+            break
+        slot = (slot + _ONE) & mask
+    slots[slot] = first + base
+    return first
 
 
 @njit(inline="always")
@@ -92,92 +111,100 @@ def mask_for(entries):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def begin_round(table, entries):  # type: ignore[no-untyped-def]
     """Empty the table; return the mask that keeps it at most half full with `entries` keys."""
-    table.round[0] += 1
+    if table.bases[1] > _LAST - entries:
+        table.slots[:] = 0
+        table.bases[1] = 1
+    table.bases[0] = table.bases[1]
+    table.bases[1] += _U32(entries)
     return mask_for(entries)
 
 
 @kernel
 def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
-    """Count the tokens and keep the positions of those that occur again: (how many, distinct tokens, entropy in nats).
-
-    The entropy is the sum over tokens, each a share 1/n, of log n - log count.
-    """
+    """Find the repeats among the tokens: (how many, the entropy's sum over tokens of the logarithm of their count)."""
+    names, firsts, repeats, counts = work.names, work.firsts, work.repeats, work.counts
     mask = begin_round(table, n_tokens)
-    distinct = 0
-    for i in range(n_tokens):
-        slot = insert(table, mask, tokens.hashes[i])
-        distinct += table.slots[slot].count == 1
-        work.slots[i] = slot
-    left = 0
+    counts[:n_tokens] = 0
+    left = _U64(0)
+    for i in range(_U64(n_tokens)):
+        first = insert(table, mask, tokens.hashes, i)
+        names[i + _ONE] = first
+        firsts[i] = first
+        counts[first] += _U32(1)
+        repeats[left] = i
+        left += _U64(first != _U32(i))
+    firsts[n_tokens] = n_tokens  # no n-gram begins here, which is as good as one that occurs once
     total = 0.0
     for i in range(n_tokens):
-        slot = work.slots[i]
-        count = table.slots[slot].count
-        work.positions[left] = i
-        work.grams[left] = tokens.hashes[i]
-        left += count > 1
-        total += _LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count)
-    return left, distinct, total
+        count = counts[i]
+        total += count * (_LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count))
+    return np.int64(left), total
 
 
 @kernel
-def grow(work, tokens, n, alive):  # type: ignore[no-untyped-def]
-    """Turn the (n-1)-grams in play into n-grams, where the next is in play too; how many are left."""
-    left = 0
-    for i in range(alive - 1):
-        at = work.positions[i]
-        work.grams[left] = rotate_left(work.grams[i] * MIX_A, _ROTATION) ^ tokens.hashes[at + n - 1]
-        work.positions[left] = at
-        left += work.positions[i + 1] == at + 1
-    return left
+def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
+    """Go on from the repeats among the (n-1)-grams to those among the n-grams; how many are left.
 
-
-@kernel
-def count_grams(table, work, alive):  # type: ignore[no-untyped-def]
-    """Count the n-grams in play."""
-    mask = begin_round(table, alive)
-    for i in range(alive):
-        work.slots[i] = insert(table, mask, work.grams[i])
-
-
-@kernel
-def keep_repeated(table, work, alive):  # type: ignore[no-untyped-def]
-    """Drop the n-grams that occur once; (how many are left, the highest count, its first position).
-
-    With none repeated the first position of the document stands for the highest count, 1.
+    An n-gram at `at` whose shorter one at `at + 1` is no repeat occurs here first: `at + 1` names itself.
     """
-    left = 0
-    best, first = 1, 0
-    for i in range(alive):
-        slot = work.slots[i]
-        count = table.slots[slot].count
-        at = work.positions[i]
-        if count > best:
-            best, first = count, at
-        work.positions[left] = at
-        work.grams[left] = work.grams[i]
-        work.slots[left] = slot
-        left += count > 1
-    return left, best, first
+    names, firsts, repeats = work.names, work.firsts, work.repeats
+    pending = _U64(0)
+    for i in range(left):
+        at = repeats[i]
+        first, next_first = firsts[at], firsts[at + _ONE]
+        here = _U64(next_first) == at + _ONE
+        begins = names[first + _U64(n)] == names[at + _U64(n)]  # the n-gram is also where its first tokens first occur
+        ends = names[next_first] == names[at + _ONE]  # or where its last do
+        known = first if begins else _U32(next_first - _U32(1))
+        firsts[at] = at if here else known
+        key = (_U64(first) << _U64(32) | _U64(next_first)) * MIX_A  # reversible: no two pairs meet
+        work.keys[pending] = key ^ key >> _U64(32)
+        work.places[pending] = at
+        pending += _U64(not (here | begins | ends))
+    mask = begin_round(table, pending)
+    for i in range(pending):
+        firsts[work.places[i]] = work.places[insert(table, mask, work.keys, i)]
+    still = _U64(0)
+    for i in range(left):
+        at = repeats[i]
+        repeats[still] = at
+        still += _U64(firsts[at] != at)
+    return np.int64(still)
 
 
 @kernel
-def duplicate_characters(table, work, tokens, n, alive):  # type: ignore[no-untyped-def]
-    """Characters of the n-grams met before on the walk; `positions` are those of n-grams that occur more than once."""
-    slots = table.slots
-    for i in range(alive):
-        slots[work.slots[i]].count = 0  # from here on: whether the walk has met it
+def most_frequent(work, n_tokens, left):  # type: ignore[no-untyped-def]
+    """(The highest count of an n-gram, where it first occurs): of equal ones the first, of none repeated 0."""
+    firsts, counts = work.firsts, work.counts
+    counts[:n_tokens] = 1
+    best, where = _U32(1), _U32(0)
+    for i in range(left):
+        first = firsts[work.repeats[i]]
+        count = _U32(counts[first] + _U32(1))
+        counts[first] = count
+        if count > best or (count == best and first < where):
+            best, where = count, first
+    return np.int64(best), np.int64(where)
+
+
+@kernel
+def duplicate_characters(work, tokens, n, left):  # type: ignore[no-untyped-def]
+    """Characters of the n-grams met before on the walk."""
+    firsts, jumped = work.firsts, work.jumped
     characters = 0
-    free = 0  # where the walk goes on after a jump
-    for i in range(alive):
-        at = work.positions[i]
+    free = _U64(0)  # where the walk goes on after a jump
+    for i in range(left):
+        at = _U64(work.repeats[i])
         if at < free:
             continue
-        if slots[work.slots[i]].count:
-            characters += tokens.ends[at + n] - tokens.ends[at]
-            free = at + n
+        first = firsts[at]
+        if jumped[first] == n:
+            jumped[first] = 0
         else:
-            slots[work.slots[i]].count = 1
+            free = at + _U64(n)
+            characters += tokens.ends[free] - tokens.ends[at]
+            for k in range(at + _ONE, free):
+                jumped[k] = n
     return characters
 
 
@@ -189,33 +216,30 @@ def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # 
     """
     n_tokens = totals.tokens
     row[:] = 0.0
-    alive, distinct, logarithms = count_tokens(table, work, tokens, n_tokens)
+    left, logarithms = count_tokens(table, work, tokens, n_tokens)
     if n_tokens:
-        row[0] = distinct / n_tokens
+        row[0] = (n_tokens - left) / n_tokens
         row[1] = np.log(n_tokens) - logarithms / n_tokens
-    _find(table, n_tokens, stop_words, found)
-    column = 2
+    _find(table, tokens, n_tokens, stop_words, found)
+    work.jumped[:n_tokens] = 0
     for n in range(2, DUPLICATE[-1] + 1):
         if n_tokens < n:
             return
-        alive = grow(work, tokens, n, alive)
-        if alive == 0 and n > 4:
-            return
-        count_grams(table, work, alive)
-        alive, best, at = keep_repeated(table, work, alive)
-        if n <= 4:
+        left = lengthen(table, work, n, left)
+        if n <= TOP[-1]:
+            best, at = most_frequent(work, n_tokens, left)
             length = tokens.ends[at + n] - tokens.ends[at] + tokens.gaps[at + n - 1] - tokens.gaps[at]
-            row[column] = best * length / totals.characters
-            column += 1
-        elif n in DUPLICATE:
-            row[column] = duplicate_characters(table, work, tokens, n, alive) / totals.characters
-            column += 1
+            row[n] = best * length / totals.characters
+        elif left == 0:
+            return
+        else:
+            row[n] = duplicate_characters(work, tokens, n, left) / totals.characters
 
 
 @kernel
-def _find(table, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
-    """How many distinct stop words of each list are among the keys of the current round."""
-    slots, now = table.slots, table.round[0]
+def _find(table, tokens, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
+    """How many distinct stop words of each list are among the tokens, the keys of the table's current round."""
+    slots, base = table.slots, table.bases[0]
     mask = mask_for(n_tokens)
     for index in range(stop_words.shape[0]):
         found[index] = 0
@@ -224,8 +248,8 @@ def _find(table, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
             if word == np.uint64(0):
                 continue
             slot = word & mask
-            while slots[slot].stamp == now:
-                if slots[slot].key == word:
+            while slots[slot] >= base:
+                if tokens.hashes[slots[slot] - base] == word:
                     found[index] += 1
                     break
                 slot = (slot + np.uint64(1)) & mask
