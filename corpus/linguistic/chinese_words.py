@@ -9,9 +9,9 @@ same words, cut for cut, some hundred times faster:
 3. Where that leaves a run of single characters which is no word itself, a hidden Markov model (begin, middle, end,
    single) cuts its Han; letters and digits stand together.
 
-Each step is a pass over the whole document, as numbers of characters (`corpus.linguistic.lexicon`). The second is
-written without branches for words of up to three characters, which nearly all are: whether a pair is a word cannot be
-foretold, and a wrong guess costs more than looking.
+Each step is a pass over the whole document, as numbers of characters (`corpus.linguistic.lexicon`), written with few
+branches: whether a pair is a word cannot be foretold, and a wrong guess costs more than looking. Indices are unsigned,
+since numba asks of a signed one each time whether it counts from the end.
 """
 
 from typing import NamedTuple
@@ -20,23 +20,27 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import NO_FOLD, hash_bytes, kernel
-from corpus.linguistic.characters import ALPHABETIC, CONTENT
-from corpus.linguistic.lexicon import BLANK, SIGN
+from corpus.kernels import MIX_A, MIX_B, kernel, load64
+from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
 from corpus.linguistic.scan import decode
 
-_NONE, _ONE, _TWO, _THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
+_U16, _U32, _U64 = np.uint16, np.uint32, np.uint64
+_NONE, _ONE, _TWO, _THREE, _FOUR = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4)
+_ALPHANUMERIC = JOINING.index("z") + 1  # of the characters from ASCII on, digits first
+_LETTERS = _U32(1 << 31)
+_POINT, _PERCENT = _U16(ASCII + JOINING.index(".")), _U16(ASCII + JOINING.index("%"))
 
 
 class Room(NamedTuple):
     """Scratch for one document: its characters, the best cut from each, and its words."""
 
     numbers: npt.NDArray[np.uint16]  # of the characters
-    places: npt.NDArray[np.int32]  # where each begins, in bytes from the document's start; one more for its end
+    beyond: npt.NDArray[np.uint32]  # the code points of those beyond the basic plane, in order
     best: npt.NDArray[np.float64]  # the weight of the best cut of what follows
-    lengths: npt.NDArray[np.int32]  # of that cut's first word
-    starts: npt.NDArray[np.int32]  # of the words, in characters
-    ends: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.uint32]  # of that cut's first word; `_LETTERS` set: of the letters and digits from here on
+    starts: npt.NDArray[np.uint32]  # of the words, in characters
+    ends: npt.NDArray[np.uint32]
+    runs: npt.NDArray[np.uint32]  # [run, 2]: first word, end of words: two or more single characters beside each other
     back: npt.NDArray[np.int8]  # [character, state]: the likeliest state before
 
 
@@ -44,8 +48,9 @@ def room(longest: int) -> Room:
     """Scratch for documents of at most `longest` bytes."""
     size = longest + 8
     return Room(
-        np.empty(size, np.uint16), np.empty(size, np.int32), np.empty(size, np.float64), np.empty(size, np.int32),
-        np.empty(size, np.int32), np.empty(size, np.int32), np.empty((size, 4), np.int8),
+        np.empty(size, np.uint16), np.empty(size // 4 + 1, np.uint32), np.empty(size, np.float64),
+        np.empty(size, np.uint32), np.empty(size, np.uint32), np.empty(size, np.uint32),
+        np.empty((size // 2 + 2, 2), np.uint32), np.empty((size, 4), np.int8),
     )  # fmt: skip
 
 
@@ -57,156 +62,196 @@ def cut(data, start, end, lexicon, room):  # type: ignore[no-untyped-def]
     """
     count = _read(data, start, end, lexicon.numbers, room)
     _weigh(count, lexicon, room)
-    return _collect(data, start, count, lexicon, room)
+    runs, words = _walk(count, room)
+    return _cut_runs(runs, words, lexicon, room)
 
 
 @kernel
 def _read(data, start, end, numbers, room):  # type: ignore[no-untyped-def]
-    """Fill `room.numbers` and `room.places`; how many characters there are."""
-    count = 0
-    at = start
+    """Fill `room.numbers` and `room.beyond`; how many characters there are."""
+    count = beyond = _NONE
+    at, end = _U64(start), _U64(end)
     while at < end:
-        byte = data[at]
-        room.places[count] = at - start
-        if byte < 0x80:
-            room.numbers[count] = numbers[byte]
-            at += 1
-        else:
+        while at < end and data[at] < 0x80:
+            room.numbers[count] = numbers[data[at]]
+            count += _ONE
+            at += _ONE
+        while at < end and data[at] & 0xF0 == 0xE0:
+            three = load64(data, at)
+            point = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
+            room.numbers[count] = numbers[point]
+            count += _ONE
+            at += _THREE
+        if at < end and data[at] >= 0x80 and data[at] & 0xF0 != 0xE0:
             point, size = decode(data, at)
-            room.numbers[count] = numbers[point] if point < 0x10000 else SIGN
-            at += min(size, end - at)
-        count += 1
-    room.places[count] = end - start
+            room.numbers[count] = numbers[point] if point < 0x10000 else _U16(BEYOND)
+            room.beyond[beyond] = point
+            beyond += _U64(point >= 0x10000)
+            count += _ONE
+            at += _U64(size)
     return count
 
 
 @kernel
 def _weigh(count, lexicon, room):  # type: ignore[no-untyped-def]
     """From the last character to the first: the best cut of what follows each, and its first word."""
-    numbers, cells, weights = room.numbers, lexicon.cells, lexicon.weights
-    numbers[count] = numbers[count + 1] = numbers[count + 2] = BLANK
+    numbers, cells, weights, unknown = room.numbers, lexicon.cells, lexicon.weights, lexicon.unknown
+    numbers[count] = numbers[count + _ONE] = numbers[count + _TWO] = BLANK
     room.best[count] = 0.0
     after_one = after_two = after_three = 0.0  # the best from one, two and three characters on
-    at = np.uint64(count)
+    letters = _U32(0)  # how many letters and digits stand here of which none begins a word
+    at = count
     while at > _NONE:
         at -= _ONE
-        one = np.uint64(numbers[at])
-        two = _child(cells, one, numbers[at + _ONE])
-        three = _child(cells, two, numbers[at + _TWO])
-        alone = weights[cells[one].weight] + after_one
-        pair = weights[cells[two].weight] + after_two
-        best = weights[cells[three].weight] + after_three
-        length = np.int32(3) if best >= pair else np.int32(2)
-        best = max(best, pair)
-        node = three
-        until = at + _THREE
-        while cells[node].base:
-            node = _child(cells, node, numbers[until])
-            until += _ONE
-            if cells[node].weight:
-                weight = weights[cells[node].weight] + room.best[until]
-                length = np.int32(until - at) if weight >= best else length
-                best = max(best, weight)
-        length = length if best >= alone else np.int32(1)
-        best = max(best, alone)
-        if best == -np.inf:  # no word begins here; between blocks the sum begins anew
-            length = np.int32(1)
-            best = lexicon.unknown + after_one if one > SIGN else 0.0
+        number = numbers[at]
+        one = _U64(number)
+        length = _U32(1)
+        if cells[one].base == 0:  # no longer word begins here; between blocks the sum begins anew
+            weight = (weights[cells[one].weight] if cells[one].weight else unknown) + after_one
+            best = weight if _joins(number) else 0.0
+            plain = _U32(_is_alphanumeric(number))
+            letters = (letters + _U32(1)) * plain
+            length = (letters | _LETTERS) * plain + _U32(1) - plain
+        else:
+            letters = _U32(0)
+            two = _child(cells, one, numbers[at + _ONE])
+            three = _child(cells, two, numbers[at + _TWO])
+            alone = weights[cells[one].weight] + after_one
+            pair = weights[cells[two].weight] + after_two
+            best = weights[cells[three].weight] + after_three
+            length = _U32(3) if best >= pair else _U32(2)
+            best = max(best, pair)
+            node = three
+            until = at + _THREE
+            while cells[node].base:
+                node = _child(cells, node, numbers[until])
+                until += _ONE
+                if cells[node].weight:
+                    weight = weights[cells[node].weight] + room.best[until]
+                    length = _U32(until - at) if weight >= best else length
+                    best = max(best, weight)
+            length = length if best >= alone else _U32(1)
+            best = max(best, alone)
+            if best == -np.inf:  # nor does a shorter one
+                length = _U32(1)
+                best = unknown + after_one
         room.best[at] = best
         room.lengths[at] = length
         after_one, after_two, after_three = best, after_one, after_two
 
 
 @njit(inline="always")
+def _joins(number):  # type: ignore[no-untyped-def]
+    """Whether a character stands in blocks."""
+    return _U16(number - _U16(1)) < _U16(SIGNS - 1)
+
+
+@njit(inline="always")
 def _child(cells, node, number):  # type: ignore[no-untyped-def]
     """The node that a character leads to, or 0."""
-    child = cells[node].base + number
+    child = _U64(cells[node].base) + _U64(number)
     return child if cells[child].character == number else _NONE
 
 
 @kernel
-def _collect(data, start, count, lexicon, room):  # type: ignore[no-untyped-def]
-    """Walk along the best cut and write its words; how many there are."""
-    numbers, lengths = room.numbers, room.lengths
-    words = at = run = 0  # `run`: where the run of single characters that ends here began
+def _walk(count, room):  # type: ignore[no-untyped-def]
+    """Write the words of the best cut, and where two or more single characters of a block meet: (runs, words)."""
+    numbers, lengths, starts, ends, runs = room.numbers, room.lengths, room.starts, room.ends, room.runs
+    at = words = found = run = _NONE
     while at < count:
         length = lengths[at]
-        if length == 1 and numbers[at] > SIGN:
-            at += 1
-            continue
-        if run < at:
-            words = _cut_run(data, start, run, at, lexicon, room, words)
-        if numbers[at] != BLANK:
-            words = _add(room, words, at, at + length)
-        at += length
-        run = at
-    return _cut_run(data, start, run, at, lexicon, room, words) if run < at else words
+        number = numbers[at]
+        size = _U64(length & ~_LETTERS)
+        single = (length == 1) & _joins(number) | (length > _LETTERS)
+        before = run
+        run = run + size if single else _NONE
+        starts[words] = at
+        at += size
+        ends[words] = at
+        begins = (before < _TWO) & (run > _ONE)
+        found += _U64(begins)
+        runs[found if begins else _NONE, 0] = words - before
+        words += _U64(number != BLANK)
+        runs[found if run > _ONE else _NONE, 1] = words
+    return found, words
+
+
+@kernel
+def _cut_runs(runs, words, lexicon, room):  # type: ignore[no-untyped-def]
+    """Cut the runs again and close the gaps between the words; how many words there are."""
+    starts, ends = room.starts, room.ends
+    kept = done = _NONE
+    for run in range(_ONE, runs + _ONE):
+        first, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
+        kept = _move(room, done, first, kept)
+        kept = _cut_run(_U64(starts[first]), _U64(ends[last - _ONE]), lexicon, room, kept)
+        done = last
+    return np.int64(_move(room, done, words, kept))
+
+
+@njit(inline="always")
+def _move(room, first, last, to):  # type: ignore[no-untyped-def]
+    """Move words down to `to`; the end of where they are now."""
+    for word in range(first, last):
+        room.starts[to] = room.starts[word]
+        room.ends[to] = room.ends[word]
+        to += _ONE
+    return to
 
 
 @njit(inline="always")
 def _add(room, words, first, last):  # type: ignore[no-untyped-def]
     room.starts[words] = first
     room.ends[words] = last
-    return words + 1
+    return words + _ONE
 
 
 @kernel
-def _cut_run(data, start, first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
+def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
     """Words of a run of characters that the dictionary leaves single."""
-    if last - first == 1 or _is_word(first, last, room.numbers, lexicon.cells):
+    numbers = room.numbers
+    if _is_word(first, last, numbers, lexicon.cells):
         for at in range(first, last):
-            words = _add(room, words, at, at + 1)
+            words = _add(room, words, at, at + _ONE)
         return words
     at = first
     while at < last:
         begin = at
-        byte = _byte(data, start, room, at)
-        if byte >= 0x80:
-            while at < last and _byte(data, start, room, at) >= 0x80:
-                at += 1
+        if numbers[at] < ASCII:
+            while at < last and numbers[at] < ASCII:
+                at += _ONE
             words = _cut_unknown(begin, at, lexicon, room, words)
             continue
-        if _is_alphanumeric(byte):  # [a-zA-Z0-9]+(?:\.\d+)?%?
-            while at < last and _is_alphanumeric(_byte(data, start, room, at)):
-                at += 1
-            if at + 1 < last and _byte(data, start, room, at) == 0x2E and _is_digit(_byte(data, start, room, at + 1)):
-                at += 1
-                while at < last and _is_digit(_byte(data, start, room, at)):
-                    at += 1
-            if at < last and _byte(data, start, room, at) == 0x25:
-                at += 1
+        if _is_alphanumeric(numbers[at]):  # [a-zA-Z0-9]+(?:\.\d+)?%?
+            while at < last and _is_alphanumeric(numbers[at]):
+                at += _U64(room.lengths[at] & ~_LETTERS)
+            if at + _ONE < last and numbers[at] == _POINT and _is_digit(numbers[at + _ONE]):
+                at += _ONE
+                while at < last and _is_digit(numbers[at]):
+                    at += _ONE
+            if at < last and numbers[at] == _PERCENT:
+                at += _ONE
         else:
-            while at < last and _is_sign(_byte(data, start, room, at)):
-                at += 1
+            while at < last and numbers[at] >= ASCII and not _is_alphanumeric(numbers[at]):
+                at += _ONE
         words = _add(room, words, begin, at)
     return words
 
 
 @njit(inline="always")
-def _byte(data, start, room, at):  # type: ignore[no-untyped-def]
-    """The first byte of a character: itself if it is ASCII; in a block all others are Han."""
-    return data[start + room.places[at]]
+def _is_digit(number):  # type: ignore[no-untyped-def]
+    return _U16(number - _U16(ASCII)) < _U16(10)
 
 
 @njit(inline="always")
-def _is_digit(byte):  # type: ignore[no-untyped-def]
-    return 0x30 <= byte <= 0x39
-
-
-@njit(inline="always")
-def _is_alphanumeric(byte):  # type: ignore[no-untyped-def]
-    return _is_digit(byte) or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
-
-
-@njit(inline="always")
-def _is_sign(byte):  # type: ignore[no-untyped-def]
-    return byte < 0x80 and not _is_alphanumeric(byte)
+def _is_alphanumeric(number):  # type: ignore[no-untyped-def]
+    return _U16(number - _U16(ASCII)) < _U16(_ALPHANUMERIC)
 
 
 @kernel
 def _is_word(first, last, numbers, cells):  # type: ignore[no-untyped-def]
-    node = np.uint64(numbers[first])
-    for at in range(first + 1, last):
+    node = _U64(numbers[first])
+    for at in range(first + _ONE, last):
         node = _child(cells, node, numbers[at])
         if node == _NONE:
             return False
@@ -227,7 +272,7 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
     numbers, back, start, move, emit = room.numbers, room.back, lexicon.start, lexicon.move, lexicon.emit
     row = numbers[first]
     b, e, m, s = start[0] + emit[row, 0], start[1] + emit[row, 1], start[2] + emit[row, 2], start[3] + emit[row, 3]
-    for at in range(first + 1, last):
+    for at in range(first + _ONE, last):
         row = numbers[at]
         new_b, back[at, 0] = _better(s + move[3, 0] + emit[row, 0], 3, e + move[1, 0] + emit[row, 0], 1)
         new_e, back[at, 1] = _better(m + move[2, 1] + emit[row, 1], 2, b + move[0, 1] + emit[row, 1], 0)
@@ -235,10 +280,12 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
         new_s, back[at, 3] = _better(s + move[3, 3] + emit[row, 3], 3, e + move[1, 3] + emit[row, 3], 1)
         b, e, m, s = new_b, new_e, new_m, new_s
     state = 3 if s >= e else 1
-    for at in range(last - 1, first, -1):
+    at = last - _ONE
+    while at > first:
         before = back[at, state]
         back[at, 0] = state
         state = before
+        at -= _ONE
     back[first, 0] = state
     begin = unfinished = first
     for at in range(first, last):
@@ -246,27 +293,58 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
         if state == 0:
             begin = at
         elif state == 1 or state == 3:
-            words = _add(room, words, begin if state == 1 else at, at + 1)
-            unfinished = at + 1
+            words = _add(room, words, begin if state == 1 else at, at + _ONE)
+            unfinished = at + _ONE
     return _add(room, words, unfinished, last) if unfinished < last else words
 
 
+@njit(inline="always")
+def _hash(numbers, at, size):  # type: ignore[no-untyped-def]
+    """The hash of a word of `size` characters: of up to four no two are the same."""
+    value = _NONE
+    while size > _FOUR:
+        value = (value ^ load64(numbers, at)) * MIX_A
+        value ^= value >> _U64(32)
+        at += _FOUR
+        size -= _FOUR
+    others = _U64(64) - _U64(16) * size  # bits of the characters behind it
+    value = (value ^ load64(numbers, at) << others >> others) * MIX_A
+    return value ^ value >> _U64(32)
+
+
 @kernel
-def fill_tokens(data, start, room, words, classes, tokens):  # type: ignore[no-untyped-def]
-    """The words as the rules' tokens, hashed as the scan hashes; between any two lies one blank, as the definitions'
-    `" ".join` has it."""
-    tokens.ends[0] = 0
-    for i in range(words):
-        first, last = room.starts[i], room.ends[i]
-        at, end = start + room.places[first], start + room.places[last]
-        tokens.hashes[i] = hash_bytes(data, np.uint64(at), np.uint64(end), NO_FOLD)
-        tokens.ends[i + 1] = tokens.ends[i] + last - first
-        tokens.gaps[i] = i
-        bits = np.uint8(ALPHABETIC | CONTENT)  # as every Han has
-        if room.numbers[first] == SIGN or data[at] < 0x80:
-            bits = np.uint8(0)
-            while at < end:
-                point, size = decode(data, at)
-                bits |= classes[point]
-                at += size
-        tokens.bits[i] = bits
+def fill_tokens(room, words, lexicon, classes, tokens):  # type: ignore[no-untyped-def]
+    """The words as the rules' tokens; between any two lies one blank, as the definitions' `" ".join` has it."""
+    numbers, starts, ends, bits = room.numbers, room.starts, room.ends, lexicon.bits
+    hashes, lengths, kinds, gaps = tokens.hashes, tokens.ends, tokens.bits, tokens.gaps
+    lengths[0] = 0
+    total = beyond = _NONE
+    for word in range(_U64(words)):
+        at = _U64(starts[word])
+        size = _U64(ends[word]) - at
+        total += size
+        lengths[word + _ONE] = total
+        gaps[word] = word
+        hashes[word] = _hash(numbers, at, size)
+        kind = bits[numbers[at]]
+        if _U16(numbers[at] - _U16(ASCII)) < _U16(SIGNS - ASCII):
+            for other in range(at + _ONE, at + size):
+                kind |= bits[numbers[other]]
+        elif numbers[at] == BEYOND:
+            point = room.beyond[beyond]
+            beyond += _ONE
+            hashes[word] = _U64(point) * MIX_B
+            kind = classes[point]
+        kinds[word] = kind
+
+
+def hash_word(word: str) -> int:
+    """The hash that `fill_tokens` gives a word of the basic plane."""
+    numbers = np.zeros(len(word) + 4, np.uint16)
+    numbers[: len(word)] = lexicon().numbers[[ord(character) for character in word]]
+    return int(_hash_numbers(numbers, len(word)))
+
+
+@kernel
+def _hash_numbers(numbers, size):  # type: ignore[no-untyped-def]
+    return _hash(numbers, _NONE, _U64(size))

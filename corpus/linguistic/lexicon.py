@@ -1,7 +1,8 @@
 """What Chinese words are cut by: jieba's dictionary as a double-array trie, its hidden Markov model as small tables.
 
 Both come from the installed package `jieba` and are laid out for the cache. Characters are renumbered, the most
-frequent first, so that the few thousand that make up nearly all text share cache lines in every table. The trie is one
+frequent Han first, so that the few thousand that make up nearly all text share cache lines in every table; behind Han
+come the ASCII that joins blocks with them, and behind these all other characters. The trie is one
 array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number, and
 is the node's own if it bears that character (no two nodes have one base), so a step is an addition, a load and a
 comparison, found or not. Weights (logarithms of frequency) are few, 5,087, and have a table of their own. The whole
@@ -24,11 +25,14 @@ from pyarrow import csv
 
 from corpus.errors import HeadwaterError
 from corpus.kernels import trailing_zeros
-from corpus.linguistic.characters import SPACE, character_classes
+from corpus.linguistic.characters import ALPHABETIC, CONTENT, SPACE, character_classes
 
 HAN_FIRST, HAN_LAST = 0x4E00, 0x9FD5
 JOINING = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+#&._%-"  # in blocks, besides Han
-BLANK, SIGN = 0, 1  # the numbers of white space, and of any other character that is in no block
+BLANK = 0  # the number of white space
+ASCII = 1 + HAN_LAST + 1 - HAN_FIRST  # the number of the first of `JOINING`; what is less and not white space is Han
+SIGNS = ASCII + len(JOINING)  # from here on: characters that are in no block
+BEYOND = (1 << 16) - 1  # the number of every character beyond the basic plane
 IMPOSSIBLE = -3.14e100  # jieba's logarithm of 0
 STATES = "BEMS"  # begin, end, middle, single: in the order in which jieba prefers the later of equals
 CELL = np.dtype([("character", "<u2"), ("weight", "<u2"), ("base", "<u4")])  # weight 0: no word ends here
@@ -40,12 +44,13 @@ class Lexicon(NamedTuple):
     """What the kernels look up. The node of a word's first character is the character's number."""
 
     numbers: npt.NDArray[np.uint16]  # of the characters of the basic plane
+    bits: npt.NDArray[np.uint8]  # ALPHABETIC and CONTENT, as a number's character has them; 0 for white space
     cells: npt.NDArray[np.void]  # CELL; cell 0 is no node: nothing follows it
     weights: npt.NDArray[np.float64]  # log of a word's share; [0] is -inf
     unknown: float  # the weight of a character that begins no word
     start: npt.NDArray[np.float64]  # of the hidden states
     move: npt.NDArray[np.float64]  # [from, to]
-    emit: npt.NDArray[np.float64]  # [number, state]
+    emit: npt.NDArray[np.float64]  # [number of a Han, state]
 
 
 @functools.cache
@@ -62,17 +67,21 @@ def lexicon() -> Lexicon:
     numbers = _renumber(np.bincount(points, np.repeat(frequencies.astype(np.float64), lengths), 1 << 16))
     matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # a word a row, and a 0 behind it
     matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = numbers[points]
-    usable = (frequencies > 0) & ~(matrix == SIGN).any(axis=1)
+    usable = (frequencies > 0) & ~(matrix >= SIGNS).any(axis=1)
     different, weights = np.unique(frequencies[usable], return_inverse=True)
     matrix = matrix[usable]
     order = np.lexsort(matrix.T[::-1])
     cells = np.zeros(_MOST_CELLS, CELL)
-    roots = int(numbers.max()) + 1
+    roots = BEYOND + 1
     used = _lay_out(matrix[order], (weights[order] + 1).astype(np.uint16), roots, cells)
     if used == 0 or len(different) >= 1 << 16:
         raise HeadwaterError(f"{folder / 'dict.txt'}: more words or weights than the trie's {_MOST_CELLS:,} cells hold")
+    bits = np.zeros(roots, np.uint8)
+    bits[numbers] = character_classes()[: 1 << 16] & (ALPHABETIC | CONTENT)
+    bits[BLANK] = 0
     return Lexicon(
         numbers,
+        bits,
         cells[: used + roots].copy(),  # so that a step from the last base stays inside
         np.array([-np.inf, *(math.log(frequency) - logarithm for frequency in different.tolist())]),
         -logarithm,
@@ -93,11 +102,15 @@ def _dictionary(path: Path) -> tuple[list[str], npt.NDArray[np.int64], int]:
 
 
 def _renumber(uses: Any) -> npt.NDArray[np.uint16]:
-    """The number of each character of the basic plane: what joins blocks from 2 on, the most used first."""
-    joining = np.array([*range(HAN_FIRST, HAN_LAST + 1), *map(ord, JOINING)])
-    numbers = np.full(1 << 16, SIGN, np.uint16)
-    numbers[character_classes()[: 1 << 16] & SPACE != 0] = BLANK
-    numbers[joining[np.argsort(-uses[joining], kind="stable")]] = np.arange(len(joining)) + SIGN + 1
+    """The number of each character of the basic plane; the more a Han is used, the lower."""
+    han = np.arange(HAN_FIRST, HAN_LAST + 1)
+    ascii = np.array([*map(ord, JOINING)])
+    blank = np.flatnonzero(character_classes()[: 1 << 16] & SPACE)
+    numbers = np.zeros(1 << 16, np.uint16)
+    numbers[han[np.argsort(-uses[han], kind="stable")]] = np.arange(1, ASCII)
+    numbers[ascii] = np.arange(ASCII, SIGNS)
+    signs = np.setdiff1d(np.arange(1 << 16), np.r_[han, ascii, blank])
+    numbers[signs] = np.arange(SIGNS, SIGNS + len(signs))
     return numbers
 
 
@@ -106,7 +119,7 @@ def _hidden_markov(folder: Path, numbers: npt.NDArray[np.uint16]) -> Any:
     tables = {name: runpy.run_path(str(folder / f"{name}.py"))["P"] for name in names}
     start = np.array([tables["prob_start"][state] for state in STATES])
     move = np.array([[tables["prob_trans"][a].get(b, IMPOSSIBLE) for b in STATES] for a in STATES])
-    emit = np.full((int(numbers.max()) + 1, 4), IMPOSSIBLE)
+    emit = np.full((ASCII, 4), IMPOSSIBLE)
     for column, state in enumerate(STATES):
         for character, value in tables["prob_emit"][state].items():
             if HAN_FIRST <= ord(character) <= HAN_LAST:

@@ -13,9 +13,9 @@ from corpus.buffers import utf8_buffers
 from corpus.kernels import kernel
 from corpus.linguistic import chinese, lines, quality, repetition, web_lines
 from corpus.linguistic.characters import character_classes
-from corpus.linguistic.chinese_words import cut, fill_tokens, room
+from corpus.linguistic.chinese_words import cut, fill_tokens, hash_word, room
 from corpus.linguistic.lexicon import lexicon
-from corpus.linguistic.scan import scan, scratch, with_tokens
+from corpus.linguistic.scan import hash_token, scan, scratch, with_tokens
 
 SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES + web_lines.NAMES
 COUNTS = frozenset({"words", "lines", "stop_words_en", "stop_words_zh", "characters", "sentences"}) | {
@@ -40,7 +40,7 @@ def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
         data,
         offsets,
         character_classes(),
-        quality.stop_word_hashes(),
+        (quality.stop_word_hashes(hash_token), quality.stop_word_hashes(hash_word)),
         token_scratch,
         line_scratch,
         repetition.new_table(longest // 2 + 8),
@@ -60,7 +60,8 @@ def measure_documents(  # type: ignore[no-untyped-def]
 ):
     """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals]).
 
-    `words` is the segmenter's `lexicon()` and `space` its `room`; `found` is int64[lists of stop words], scratch.
+    `words` is the segmenter's `lexicon()` and `space` its `room`; `stop_words` are hashed as the scan's tokens are, and
+    as the segmenter's; `found` is int64[lists of stop words], scratch.
     """
     for i in range(len(offsets) - 1):
         row = values[i]
@@ -72,11 +73,12 @@ def measure_documents(  # type: ignore[no-untyped-def]
             count = cut(data, start, end, words, space)
             segmented = count <= (end - start) // 2  # else nearly all of it is punctuation, more than there is room for
         if segmented:
-            fill_tokens(data, start, space, count, classes, tokens)
+            fill_tokens(space, count, words, classes, tokens)
             totals = with_tokens(totals, count)
         elif guess:
             totals = scan(data, start, end, classes, True, tokens, line_scratch)
-        repetition.measure_repetition(tokens, totals, stop_words, table, work, row[_REPETITION:_CHINESE], found)
+        sought = stop_words[1] if segmented else stop_words[0]
+        repetition.measure_repetition(tokens, totals, sought, table, work, row[_REPETITION:_CHINESE], found)
         quality.measure_quality(tokens, totals, found, row[:_LINES])
         lines.measure_lines(line_scratch, totals, table, row[_LINES:_REPETITION])
         chinese.measure_characters(totals, row[_CHINESE:_WEB])

@@ -6,11 +6,12 @@ datatrove's `max_non_alpha_words_ratio` is the least share of tokens *with* a le
 Stop words are matched as written, in lower case, against whole tokens.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from corpus.buffers import PADDING
-from corpus.kernels import NO_FOLD, hash_bytes, kernel
+from corpus.kernels import kernel
 from corpus.linguistic.characters import ALPHABETIC, CONTENT
 
 # Gopher's, and those of FineWeb-2's configs/cmn_Hani.yml; the rule wants two of either.
@@ -29,14 +30,11 @@ NAMES = (
 )
 
 
-def stop_word_hashes() -> npt.NDArray[np.uint64]:
-    """The hashes of the scan's tokens for each list of `STOP_WORDS`: uint64[lists, longest list], padded with 0."""
+def stop_word_hashes(hash_of: Callable[[str], int]) -> npt.NDArray[np.uint64]:
+    """Each list of `STOP_WORDS` as the hashes that tokens have: uint64[lists, longest list], padded with 0."""
     table = np.zeros((len(STOP_WORDS), max(map(len, STOP_WORDS.values()))), np.uint64)
     for index, words in enumerate(STOP_WORDS.values()):
-        for column, word in enumerate(words):
-            text = word.encode()
-            data = np.frombuffer(bytearray(text.ljust(PADDING, b"\0")), np.uint8)
-            table[index, column] = hash_bytes(data, np.uint64(0), np.uint64(len(text)), NO_FOLD)
+        table[index, : len(words)] = [hash_of(word) for word in words]
     return table
 
 

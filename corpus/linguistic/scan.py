@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from corpus.buffers import PADDING
 from corpus.kernels import NO_FOLD, hash_bytes, kernel, range_mask, trailing_zeros
 from corpus.linguistic.characters import (
     ALPHABETIC,
@@ -35,6 +36,8 @@ FINISHED = 4  # ends with a sentence terminal
 OPENING = 8  # the first of its paragraph
 
 
+_U64 = np.uint64
+_ONE = _U64(1)
 _THIRDS = np.uint64(0x9249249249249249)  # every third bit, from the first
 
 
@@ -85,18 +88,27 @@ def scratch(longest: int) -> tuple[Tokens, Lines]:
     )
 
 
+def hash_token(token: str) -> int:
+    """The hash that the scan gives a token."""
+    text = token.encode()
+    data = np.frombuffer(bytearray(text.ljust(PADDING, b"\0")), np.uint8)
+    return int(hash_bytes(data, np.uint64(0), np.uint64(len(text)), NO_FOLD))
+
+
 @njit(inline="always")
 def decode(data, at):  # type: ignore[no-untyped-def]
-    """The code point at a byte position, and its length in bytes."""
-    byte = np.int64(data[at])
-    if byte < 0x80:
-        return byte, 1
-    if byte < 0xE0:
-        return (byte & 0x1F) << 6 | np.int64(data[at + 1]) & 0x3F, 2
-    if byte < 0xF0:
-        return (byte & 0x0F) << 12 | (np.int64(data[at + 1]) & 0x3F) << 6 | np.int64(data[at + 2]) & 0x3F, 3
-    point = (byte & 0x07) << 18 | (np.int64(data[at + 1]) & 0x3F) << 12
-    return point | (np.int64(data[at + 2]) & 0x3F) << 6 | np.int64(data[at + 3]) & 0x3F, 4
+    """The code point at a byte position (uint64), and its length in bytes (uint64)."""
+    byte = _U64(data[at])
+    if byte < _U64(0x80):
+        return byte, _ONE
+    second = _U64(data[at + _ONE]) & _U64(0x3F)
+    if byte < _U64(0xE0):
+        return (byte & _U64(0x1F)) << _U64(6) | second, _U64(2)
+    third = _U64(data[at + _U64(2)]) & _U64(0x3F)
+    if byte < _U64(0xF0):
+        return (byte & _U64(0x0F)) << _U64(12) | second << _U64(6) | third, _U64(3)
+    fourth = _U64(data[at + _U64(3)]) & _U64(0x3F)
+    return (byte & _U64(0x07)) << _U64(18) | second << _U64(12) | third << _U64(6) | fourth, _U64(4)
 
 
 @njit(inline="always")
@@ -105,26 +117,27 @@ def _letters(data, at, end, split):  # type: ignore[no-untyped-def]
 
     64 bytes are looked at at once; of a longer run the rest is found next.
     """
-    byte = np.int64(data[at])
+    byte = data[at]
     if at < end and 0x61 <= byte | 0x20 <= 0x7A:
         others = ~(range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26))
-        run = min(np.int64(trailing_zeros(others)), end - at)
-        return run, run
+        run = min(trailing_zeros(others), end - at)
+        return np.int64(run), run
     if at < end and not split and 0xE4 <= byte <= 0xE9:
-        older = range_mask(data, at, 0xE4, 1) & range_mask(data, at + 1, 0x80, 0x38)  # extension A ends with E4 B7 BF
+        older = range_mask(data, at, 0xE4, 1) & range_mask(data, at + _ONE, 0x80, 0x38)  # extension A, to E4 B7 BF
         others = ~(range_mask(data, at, 0xE4, 6) & ~older) & _THIRDS
-        run = min(np.int64(trailing_zeros(others)), end - at) // 3
-        return run, 3 * run
-    return 0, 0
+        run = min(trailing_zeros(others), end - at) // _U64(3)
+        return np.int64(run), _U64(3) * run
+    return 0, _U64(0)
 
 
 @njit(inline="always")
 def _add(tokens, count, data, start, end, length, gap, bits):  # type: ignore[no-untyped-def]
     """Add a token, `data[start:end]`, of `length` code points; how many there are now."""
-    tokens.hashes[count] = hash_bytes(data, np.uint64(start), np.uint64(end), NO_FOLD)
-    tokens.ends[count + 1] = tokens.ends[count] + length
-    tokens.gaps[count] = (tokens.gaps[count - 1] if count else 0) + gap
-    tokens.bits[count] = bits
+    here = _U64(count)
+    tokens.hashes[here] = hash_bytes(data, start, end, NO_FOLD)
+    tokens.ends[here + _ONE] = tokens.ends[here] + length
+    tokens.gaps[here] = (tokens.gaps[here - _ONE] if count else 0) + gap
+    tokens.bits[here] = bits
     return count + 1
 
 
@@ -135,6 +148,7 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
     Without `split` there are no tokens: a segmenter's words will take their place. `classes` is `character_classes()`;
     the scratch must come from `scratch(n)` with n >= end - start.
     """
+    start, end = _U64(start), _U64(end)
     n_tokens = n_lines = characters = feeds = content = han = digits = signs = ellipses = sentences = bracketed = 0
     dots = 0  # the run of "." that ends here
     terminal_run = False
@@ -149,7 +163,7 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
     text_end = 0  # where its last character that is no space ends
     text_byte = start
     line_bits = 0
-    last = 0  # the last character that is no space, and how many dots ended there
+    last = _U64(0)  # the last character that is no space, and how many dots ended there
     last_dots = 0
     blank_before = True
     at = start
@@ -169,10 +183,10 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
             at += size
             characters += run
             content += run
-            han += run if size > run else 0
+            han += run if size > _U64(run) else 0
             text_end = characters
             text_byte = at
-            last = 0x61
+            last = _U64(0x61)
             last_dots = dots = 0
             terminal_run = False
             continue
@@ -181,7 +195,7 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
             size = min(size, end - at)
             kind = np.int64(classes[point])
         else:
-            point, size, kind = np.int64(10), 1, np.int64(SPACE)  # the end of the text ends its last line
+            point, size, kind = _U64(0x0A), _ONE, np.int64(SPACE)  # the end of the text ends its last line
         if kind & SPACE:
             if in_token:
                 n_tokens = _add(tokens, n_tokens, data, token_start, at, characters - token_from, gap, token_bits)
@@ -197,7 +211,7 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
                         line_bits |= FINISHED
                     if blank_before:
                         line_bits |= OPENING
-                    lines.hashes[n_lines] = hash_bytes(data, np.uint64(line_byte), np.uint64(text_byte), NO_FOLD)
+                    lines.hashes[n_lines] = hash_bytes(data, line_byte, text_byte, NO_FOLD)
                     lines.lengths[n_lines] = text_end - line_start
                     lines.bits[n_lines] = line_bits
                     n_lines += 1
@@ -233,36 +247,21 @@ def scan(data, start, end, classes, split, tokens, lines):  # type: ignore[no-un
                     token_start = at
                     token_from = characters
                     token_bits = kind
-            if kind & CONTENT:
-                content += 1
-                if kind & HAN:
-                    han += 1
-                elif kind & DIGIT:
-                    digits += 1
-                dots = 0
-                terminal_run = False
-            else:
-                if kind & TERMINAL:
-                    sentences += 0 if terminal_run else 1
-                    terminal_run = True
-                else:
-                    terminal_run = False
-                if point == 0x2E:
-                    dots += 1
-                    if dots % 3 == 0:
-                        ellipses += 1
-                else:
-                    dots = 0
-                    if point == 0x23:
-                        signs += 1
-                    elif point == 0x2026:
-                        ellipses += 1
-                    elif point == 0x3010:
-                        bracket = characters if bracket < 0 else bracket
-                    elif point == 0x3011 and bracket >= 0:
-                        bracketed += characters - bracket - 1
-                        bracket = -1
+            content += (kind & CONTENT) != 0
+            han += (kind & HAN) != 0
+            digits += (kind & DIGIT) != 0
+            terminal = (kind & TERMINAL) != 0
+            sentences += terminal & (not terminal_run)
+            terminal_run = terminal
+            dots = (dots + 1) * (point == 0x2E)
             last_dots = dots
+            ellipses += (point == 0x2026) | (dots > 0) & (dots % 3 == 0)
+            signs += point == 0x23
+            if point == 0x3010:
+                bracket = characters if bracket < 0 else bracket
+            elif point == 0x3011 and bracket >= 0:
+                bracketed += characters - bracket - 1
+                bracket = -1
         if at < end:
             characters += 1
         at += size

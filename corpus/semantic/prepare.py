@@ -33,14 +33,14 @@ def _prepare(data, offsets, folded, classes, out, ends):  # type: ignore[no-unty
     at = 0
     for row in range(len(offsets) - 1):
         begin = at
-        place, end = offsets[row], offsets[row + 1]
+        place, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         blank = True  # the last byte written is a blank, or nothing is
         while place < end:
             plain = folded[data[place]]
             if plain:  # most of English: a letter or digit in ASCII
                 out[at] = plain
                 at += 1
-                place += 1
+                place += np.uint64(1)
                 blank = False
                 continue
             point, size = decode(data, place)
