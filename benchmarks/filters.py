@@ -3,9 +3,10 @@
 usage: HEADWATER_DATA=... python benchmarks/filters.py [--peers PYTHON] [--sample N]
 Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
 the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality,
-FineWeb, C4) are run on N documents of each set by benchmarks/peer_filters.py. On these documents both are timed,
-datatrove with all four and without C4's, and both judge, for Chinese datatrove by FineWeb-2's three. C4's
-columns are compared with the counts of datatrove's C4QualityFilter, value by value.
+FineWeb, C4) are run on N documents of each set by benchmarks/peer_filters.py, in rounds: ours measures a fifth of them,
+again and again for a second, then datatrove judges the same once, with all four filters and without C4's; the median of
+the rounds' ratios counts. Both judge, for Chinese datatrove by FineWeb-2's three. C4's columns are compared with the
+counts of datatrove's C4QualityFilter, value by value.
 """
 
 import argparse
@@ -13,21 +14,20 @@ import json
 import os
 import subprocess
 import tempfile
-import time
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import smart_open
+from limits import bytes_a_second
 
 from corpus.linguistic.measure import measure
 from corpus.linguistic.thresholds import TABLES
 from corpus.linguistic.verdict import judge
 
-ROUNDS = 3  # the best of which counts
-LEAST = 20e6  # bytes to measure; fewer are repeated
+ROUNDS = 5
 
 
 def load(data: Path) -> dict[str, dict[str, list[str]]]:
@@ -55,16 +55,9 @@ def rows(path: Path) -> Any:
 
 def speed(texts: list[str]) -> float:
     """MB of UTF-8 a CPU second."""
-    size = sum(len(text.encode()) for text in texts)
-    times = max(1, round(LEAST / size))
-    column = pa.array(texts * times, pa.large_string())
+    column = pa.array(texts, pa.large_string())
     measure(column.slice(0, 2))
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        measure(column)
-        seconds.append(time.process_time() - start)
-    return size * times / 1e6 / min(seconds)
+    return bytes_a_second(lambda: measure(column), sum(len(text.encode()) for text in texts)) / 1e6
 
 
 def kept(texts: list[str], language: str) -> list[bool]:
@@ -75,14 +68,41 @@ def kept(texts: list[str], language: str) -> list[bool]:
     return judge(signals, [language] * len(texts), scores, TABLES, "auto", ("en", "zh"), 0.0)["keep"].to_pylist()
 
 
-def peer(python: str, sets: dict[str, list[str]], language: str) -> dict[str, Any]:
-    """datatrove's verdicts on the sets, its MB a CPU second, and what C4's filter counts."""
+def beside_datatrove(python: str, sample: dict[str, list[str]], language: str) -> dict[str, list[bool]]:
+    """Print how fast both are on the documents, and what C4's filter counts; datatrove's verdicts by set."""
+    texts = [*chain(*sample.values())]
+    speeds: dict[str, list[tuple[float, float]]] = {"three": [], "four": []}
+    verdicts: list[bool] = [False] * len(texts)
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "sets.json"), Path(folder, "out.json")
-        source.write_text(json.dumps(sets))
+        source = Path(folder, "texts.json")
+        source.write_text(json.dumps(texts))
         script = Path(__file__).parent / "peer_filters.py"
-        subprocess.run([python, script, source, language, out], check=True, capture_output=True)
-        return json.loads(out.read_text())
+        command = [python, script, source, language, str(ROUNDS)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()  # its models are loaded
+            for number in range(ROUNDS):
+                ours = speed(texts[number::ROUNDS])
+                process.stdin.write(f"{number}\n")
+                round_ = json.loads(process.stdout.readline())
+                verdicts[number::ROUNDS] = round_["kept"]
+                for name, theirs in round_["speeds"].items():
+                    speeds[name].append((ours, theirs))
+            process.stdin.close()
+            c4 = json.loads(process.stdout.readline())
+    print(f"    on {len(texts)} of them")
+    for name, pairs in speeds.items():
+        ours, theirs = np.median(pairs, axis=0)
+        ratios = [mine / other for mine, other in pairs]
+        print(
+            f"        ours {ours:.0f} MB/s, datatrove {theirs:.3f} with {name} filters: {np.median(ratios):.0f} times",
+            end="",
+        )
+        print(f" ({min(ratios):.0f} to {max(ratios):.0f})")
+    compare_c4(texts, c4)
+    left = iter(verdicts)
+    return {name: list(islice(left, len(group))) for name, group in sample.items()}
 
 
 def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
@@ -122,24 +142,12 @@ def main() -> None:
         sample = {
             name: texts[:: max(1, len(texts) // arguments.sample)][: arguments.sample] for name, texts in sets.items()
         }
-        theirs = peer(arguments.peers, sample, language) if arguments.peers else None
-        if theirs:
-            sampled = [*chain(*sample.values())]
-            ours = speed(sampled)
-            print(f"    on {len(sampled)} of them ours {ours:.0f} MB/s, datatrove", end="")
-            print(
-                *(
-                    f" {value:.3f} with {name} filters ({ours / value:.0f}x)"
-                    for name, value in theirs["speeds"].items()
-                ),
-                sep=",",
-            )
-            compare_c4(sampled, [*chain(*theirs["c4"].values())])
+        theirs = beside_datatrove(arguments.peers, sample, language) if arguments.peers else None
         for name, texts in sets.items():
             line = f"    {name:28} {len(texts):6} documents  kept {np.mean(kept(texts, language)):6.1%}"
             if theirs:
                 here = np.mean(kept(sample[name], language))
-                line += f"   of the sample {here:6.1%}, datatrove {np.mean(theirs['kept'][name]):6.1%}"
+                line += f"   of the sample {here:6.1%}, datatrove {np.mean(theirs[name]):6.1%}"
             print(line)
 
 

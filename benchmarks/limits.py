@@ -34,6 +34,16 @@ def best(work: Callable[[], object], repeat: int = 3) -> float:
     return min(times)
 
 
+def bytes_a_second(work: Callable[[], object], size: float, seconds: float = 1.0) -> float:
+    """How fast `work`, done again and again for so long, handles its `size` bytes."""
+    start, spent, times = time.process_time(), 0.0, 0
+    while spent < seconds:
+        work()
+        times += 1
+        spent = time.process_time() - start
+    return size * times / spent
+
+
 def decoding(path: str) -> float:
     """Seconds to decode the column `text` of a Parquet file on one thread."""
     return best(lambda: pq.read_table(path, columns=["text"], use_threads=False))

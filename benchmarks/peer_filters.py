@@ -1,8 +1,9 @@
-"""datatrove's filters over sets of texts; run by benchmarks/filters.py in datatrove's own environment.
+"""datatrove's filters over texts; driven by benchmarks/filters.py in datatrove's own environment.
 
-usage: python peer_filters.py SETS.json en|zh OUT.json
-Writes for each set which documents its filters keep, how fast three and all four are, and for each document what
-C4QualityFilter counts, one rule of it switched on at a time.
+usage: python peer_filters.py TEXTS.json en|zh ROUNDS
+Prints "ready" when its models are loaded. For each number of a round on standard input it judges every ROUNDS-th text
+from that on and prints a line of JSON: which are kept, and how fast three and all four filters are. At the end of the
+input it prints for each text what C4QualityFilter counts, one rule of it switched on at a time.
 """
 
 import json
@@ -135,26 +136,26 @@ def main() -> None:
 
     The first to see a document cuts it into words, and the next find them in datatrove's cache.
     """
-    source, language, out = sys.argv[1:]
-    sets = json.loads(Path(source).read_text())
+    source, language, rounds = sys.argv[1:]
+    texts = json.loads(Path(source).read_text())
     filters = chain(language)
     for step in filters:
         step.filter(Document(text="The first text loads models. " * 30, id=""))
-    kept, size, seconds = {}, 0, [0.0] * len(filters)
-    for name, texts in sets.items():
-        kept[name] = []
-        for text in texts:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        kept, size, seconds = [], 0, [0.0] * len(filters)
+        for text in texts[int(line) :: int(rounds)]:
             size += len(text.encode())
             verdicts = []
             for i, step in enumerate(filters):
                 start = time.process_time()
                 verdicts.append(step.filter(Document(text=text, id="")) is True)
                 seconds[i] += time.process_time() - start
-            kept[name].append(all(verdicts[: JUDGES[language]]))
-    speeds = {"three": size / 1e6 / sum(seconds[:3]), "four": size / 1e6 / sum(seconds)}
+            kept.append(all(verdicts[: JUDGES[language]]))
+        speeds = {"three": size / 1e6 / sum(seconds[:3]), "four": size / 1e6 / sum(seconds)}
+        print(json.dumps({"kept": kept, "speeds": speeds}), flush=True)
     c4 = C4()
-    values = {name: [c4.values(text) for text in texts] for name, texts in sets.items()}
-    Path(out).write_text(json.dumps({"kept": kept, "speeds": speeds, "c4": values}))
+    print(json.dumps([c4.values(text) for text in texts]), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from backports import zstd
-from limits import VECTORS, best, decoding, permuting, scanning
+from limits import VECTORS, best, bytes_a_second, decoding, permuting, scanning
 from numba import njit
 
 from corpus.buffers import utf8_buffers
@@ -52,16 +51,6 @@ def _stages(data, offsets, scratch, hashes, unique, slots, work, last):  # type:
             count = sorted_unique(hashes, count, slots, work, unique)
         total += count
     return total
-
-
-def bytes_a_second(work: Callable[[], object], size: float, seconds: float = 1.0) -> float:
-    """How fast `work`, done again and again for so long, handles its `size` bytes."""
-    start, spent, times = time.process_time(), 0.0, 0
-    while spent < seconds:
-        work()
-        times += 1
-        spent = time.process_time() - start
-    return size * times / spent
 
 
 def compare(texts: list[str], minima: int, ours: Callable[[], float], arguments: argparse.Namespace) -> None:
