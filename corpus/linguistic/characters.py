@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from corpus.segment import CJK, SKIP, TABLE_SIZE, character_table
 
@@ -66,3 +67,21 @@ def _within(points: npt.NDArray[np.uint32], ranges: tuple[tuple[int, int], ...])
     for first, last in ranges:
         inside |= (points >= first) & (points <= last)
     return inside
+
+
+@njit(inline="always")
+def decode(data, at):  # type: ignore[no-untyped-def]
+    """The code point at a byte position (uint64), and its length in bytes (uint64)."""
+    byte = np.uint64(data[at])
+    if byte < np.uint64(0x80):
+        return byte, np.uint64(1)
+    second = np.uint64(data[at + np.uint64(1)]) & np.uint64(0x3F)
+    if byte < np.uint64(0xE0):
+        return (byte & np.uint64(0x1F)) << np.uint64(6) | second, np.uint64(2)
+    third = np.uint64(data[at + np.uint64(2)]) & np.uint64(0x3F)
+    if byte < np.uint64(0xF0):
+        return (byte & np.uint64(0x0F)) << np.uint64(12) | second << np.uint64(6) | third, np.uint64(3)
+    fourth = np.uint64(data[at + np.uint64(3)]) & np.uint64(0x3F)
+    return (byte & np.uint64(0x07)) << np.uint64(18) | second << np.uint64(12) | third << np.uint64(
+        6
+    ) | fourth, np.uint64(4)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from numba import njit
 
 from corpus.kernels import MIX_A, MIX_B, kernel, load64
+from corpus.linguistic.characters import decode
 from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
-from corpus.linguistic.scan import decode
 
 _U16, _U32, _U64 = np.uint16, np.uint32, np.uint64
 _NONE, _ONE, _TWO, _THREE, _FOUR = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4)
@@ -155,20 +155,22 @@ def _child(cells, node, number):  # type: ignore[no-untyped-def]
 
 @kernel
 def _walk(count, room):  # type: ignore[no-untyped-def]
-    """Write the words of the best cut, and where two or more single characters of a block meet: (runs, words)."""
+    """Write the words of the best cut, and where two or more of a block meet that are single: (runs, words).
+
+    Letters and digits of which none begins a word are single together, and alone they are a word.
+    """
     numbers, lengths, starts, ends, runs = room.numbers, room.lengths, room.starts, room.ends, room.runs
     at = words = found = run = _NONE
     while at < count:
         length = lengths[at]
         number = numbers[at]
-        size = _U64(length & ~_LETTERS)
         single = (length == 1) & _joins(number) | (length > _LETTERS)
         before = run
-        run = run + size if single else _NONE
+        run = run + _ONE if single else _NONE
         starts[words] = at
-        at += size
+        at += _U64(length & ~_LETTERS)
         ends[words] = at
-        begins = (before < _TWO) & (run > _ONE)
+        begins = (before == _ONE) & (run == _TWO)
         found += _U64(begins)
         runs[found if begins else _NONE, 0] = words - before
         words += _U64(number != BLANK)

@@ -34,7 +34,7 @@ _ROTATION = np.uint64(23)
 
 
 @kernel
-def measure_lines(lines, totals, table, row):  # type: ignore[no-untyped-def]
+def measure_lines(lines, n_tokens, totals, table, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`; all are 0 where the document has no line."""
     row[:] = 0.0
     count = totals.lines
@@ -54,7 +54,7 @@ def measure_lines(lines, totals, table, row):  # type: ignore[no-untyped-def]
     row[3] = ellipses / count
     row[4] = finished / count
     row[5] = short / count
-    row[6] = (count - 1) / totals.tokens
+    row[6] = (count - 1) / n_tokens
     repeated, characters = _duplicate_lines(lines, count, table)
     row[7] = repeated / count
     row[8] = characters / totals.characters

@@ -1,12 +1,13 @@
 """Gopher's quality rules on words: their number and length, symbols, letters and stop words.
 
 Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1, as datatrove's gopher_quality_filter.py computes them,
-over the tokens of `corpus.linguistic.scan`. A word here is a token that holds something other than punctuation. Trap:
+over a document's tokens or words. A word here is a token that holds something other than punctuation. Trap:
 datatrove's `max_non_alpha_words_ratio` is the least share of tokens *with* a letter, which is what is measured here.
 Stop words are matched as written, in lower case, against whole tokens.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ NAMES = (
 )
 
 
+@cache
 def stop_word_hashes(hash_of: Callable[[str], int]) -> npt.NDArray[np.uint64]:
     """Each list of `STOP_WORDS` as the hashes that tokens have: uint64[lists, longest list], padded with 0."""
     table = np.zeros((len(STOP_WORDS), max(map(len, STOP_WORDS.values()))), np.uint64)
@@ -39,23 +41,23 @@ def stop_word_hashes(hash_of: Callable[[str], int]) -> npt.NDArray[np.uint64]:
 
 
 @kernel
-def measure_quality(tokens, totals, found, row):  # type: ignore[no-untyped-def]
+def measure_quality(tokens, n_tokens, totals, found, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`; all are 0 where the document has no token."""
     row[:] = 0.0
     words = length = alphabetic = 0
-    for i in range(totals.tokens):
+    for i in range(n_tokens):
         bits = np.int64(tokens.bits[i])
         word = (bits & CONTENT) != 0
         words += word
         length += word * (tokens.ends[i + 1] - tokens.ends[i])
         alphabetic += (bits & ALPHABETIC) != 0
-    if totals.tokens == 0:
+    if n_tokens == 0:
         return
     row[0] = words
     if words:
         row[1] = length / words
-    row[2] = totals.number_signs / totals.tokens
-    row[3] = totals.ellipses / totals.tokens
-    row[4] = alphabetic / totals.tokens
+    row[2] = totals.number_signs / n_tokens
+    row[3] = totals.ellipses / n_tokens
+    row[4] = alphabetic / n_tokens
     row[5] = found[0]
     row[6] = found[1]

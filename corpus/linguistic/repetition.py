@@ -1,7 +1,7 @@
 """Gopher's repetition rules on n-grams: how much of a document its most frequent and its repeated n-grams cover.
 
 Definitions: Rae et al. 2021 (arXiv 2112.11446), appendix A1.1 and table A1, as datatrove's
-gopher_repetition_filter.py computes them, over the tokens of the scan, or a Chinese text's words:
+gopher_repetition_filter.py computes them, over the tokens, which in Chinese are words:
 
 - top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over
   the document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one
@@ -209,12 +209,11 @@ def duplicate_characters(work, tokens, n, left):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def measure_repetition(tokens, totals, stop_words, table, work, row, found):  # type: ignore[no-untyped-def]
+def measure_repetition(tokens, n_tokens, totals, stop_words, table, work, row, found):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` to `row`, and to `found` how many of each list of stop words occur.
 
     `stop_words` is uint64[lists, longest] of token hashes, 0 where a list is shorter.
     """
-    n_tokens = totals.tokens
     row[:] = 0.0
     left, logarithms = count_tokens(table, work, tokens, n_tokens)
     if n_tokens:

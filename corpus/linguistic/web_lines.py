@@ -22,8 +22,7 @@ import numpy as np
 from numba import njit
 
 from corpus.kernels import kernel, range_mask, trailing_zeros
-from corpus.linguistic.characters import SPACE
-from corpus.linguistic.scan import decode
+from corpus.linguistic.characters import SPACE, decode
 
 NAMES = (
     "javascript_lines",

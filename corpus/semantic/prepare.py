@@ -10,8 +10,7 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.buffers import utf8_buffers
-from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes
-from corpus.linguistic.scan import decode
+from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes, decode
 
 # Letters and digits of ASCII in lower case; 0 for every other byte.
 _FOLDED = np.array([ord(chr(b).lower()) if b < 0x80 and chr(b).isalnum() else 0 for b in range(256)], np.uint8)

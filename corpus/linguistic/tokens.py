@@ -1,0 +1,104 @@
+"""The tokens of a text that is not Chinese, or of any for which no segmenter stands ready.
+
+A token is what white space separates, except that a character of a script written without spaces (Chinese, kana)
+stands alone: "我用 Python，很好" is 我 · 用 · Python， · 很 · 好. So English has the words that Gopher, Dolma and
+RedPajama count, and Chinese has its characters.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from corpus.buffers import PADDING
+from corpus.kernels import NO_FOLD, hash_bytes, kernel, range_mask, trailing_zeros
+from corpus.linguistic.characters import ALPHABETIC, CONTENT, IDEOGRAPHIC, SPACE, decode
+
+_U64 = np.uint64
+_ONE = _U64(1)
+
+
+class Tokens(NamedTuple):
+    """Scratch for the tokens of one document at a time."""
+
+    hashes: npt.NDArray[np.uint64]
+    ends: npt.NDArray[np.int64]  # ends[i] = code points of tokens 0..i-1
+    gaps: npt.NDArray[np.int64]  # gaps[i] = how many of the tokens 1..i follow white space
+    bits: npt.NDArray[np.uint8]  # ALPHABETIC and CONTENT: some character of the token has it
+
+
+def new_tokens(longest: int) -> Tokens:
+    """Room for the tokens of any document of at most `longest` bytes: each has 3 or is parted from the next by one."""
+    count = longest // 2 + 8
+    return Tokens(
+        np.empty(count, np.uint64),
+        np.zeros(count + 1, np.int64),
+        np.zeros(count + 1, np.int64),
+        np.empty(count, np.uint8),
+    )
+
+
+def hash_token(token: str) -> int:
+    """The hash that `split_tokens` gives a token."""
+    text = token.encode()
+    data = np.frombuffer(bytearray(text.ljust(PADDING, b"\0")), np.uint8)
+    return int(hash_bytes(data, np.uint64(0), np.uint64(len(text)), NO_FOLD))
+
+
+@njit(inline="always")
+def _letters(data, at, end):  # type: ignore[no-untyped-def]
+    """How many bytes from `at` on are ASCII letters; 64 are looked at, of a longer run the rest is found next."""
+    if at >= end or not 0x61 <= data[at] | 0x20 <= 0x7A:
+        return _U64(0)
+    return min(trailing_zeros(~(range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26))), end - at)
+
+
+@njit(inline="always")
+def _add(tokens, count, data, start, end, length, gap, bits):  # type: ignore[no-untyped-def]
+    """Add a token, `data[start:end]`, of `length` code points; how many there are now."""
+    tokens.hashes[count] = hash_bytes(data, start, end, NO_FOLD)
+    tokens.ends[count + _ONE] = tokens.ends[count] + length
+    tokens.gaps[count] = (tokens.gaps[count - _ONE] if count else 0) + gap
+    tokens.bits[count] = bits
+    return count + _ONE
+
+
+@kernel
+def split_tokens(data, start, end, classes, tokens):  # type: ignore[no-untyped-def]
+    """Fill `tokens` from `data[start:end]` (valid UTF-8); how many there are.
+
+    `classes` is `character_classes()`; `tokens` must come from `new_tokens(n)` with n >= end - start.
+    """
+    at, end = _U64(start), _U64(end)
+    count = _U64(0)
+    length = 0  # code points of the token that is open; 0: none is
+    first = at  # where it begins
+    bits = np.uint8(0)
+    gap = 0  # 1: white space lies before it
+    while at < end:
+        run = _letters(data, at, end)
+        if run:
+            first = first if length else at
+            bits = (bits if length else np.uint8(0)) | np.uint8(ALPHABETIC | CONTENT)
+            length += run
+            at += run
+            continue
+        point, size = decode(data, at)
+        kind = classes[point]
+        if length and kind & (SPACE | IDEOGRAPHIC):
+            count = _add(tokens, count, data, first, at, length, gap, bits)
+            length = gap = 0
+        if kind & SPACE:
+            gap = 1 if count else 0
+        elif kind & IDEOGRAPHIC:
+            count = _add(tokens, count, data, at, min(at + size, end), 1, gap, kind)
+            gap = 0
+        else:
+            first = first if length else at
+            bits = (bits if length else np.uint8(0)) | kind
+            length += 1
+        at += size
+    if length:
+        count = _add(tokens, count, data, first, end, length, gap, bits)
+    return np.int64(count)
