@@ -15,11 +15,11 @@ cannot take is poured over the others in proportion to their targets, again and 
 Any method may also weigh documents by how often the crawls saw them. Deduplication keeps one document of a cluster, and
 global deduplication alone can leave a worse corpus than it found (FineWeb, arXiv 2406.17557 section 3.4), because what
 many pages repeat is often what many people thought worth repeating. `cluster_weights` says how many times a document
-of a cluster of at least so many counts: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1} in FineWeb-2 (arXiv 2506.20920), which
-trusts the most repeated no more than what is seen once; {1: 1, 2: 3, 6: 5, 101: 8, 1001: 10} in TxT360 (the section on
-its upsampling experiment), to be used with an epoch cap of 10. Each such class is a domain of its own, named
-`web-en.seen5`; a class has the share of its bytes times its weight in what the method gives to web-en, and the cap holds
-for each class.
+of a cluster of at least so many counts. FineWeb-2 (arXiv 2506.20920) has {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1} and
+trusts the most repeated no more than what is seen once; TxT360 (its report's upsampling experiment) has {1: 1, 2: 3,
+6: 5, 101: 8, 1001: 10}, which asks for an epoch cap of 10. Each such class is a domain of its own, named
+`web-en.seen5`; a class has the share of its bytes times its weight in what the method gives to web-en, and the cap
+holds for each class.
 
 All arithmetic after the targets is on exact rationals, so that a plan does not depend on the order of its domains;
 floats appear when it is written out, each the nearest to its rational.

@@ -26,7 +26,7 @@ class RemixParameters(Section):
     weights: dict[Name, float] = {}  # domain: share of the training tokens; the other domains share the rest by size
     temperature: float = Field(default=1.0, gt=0)
     epoch_cap: float = Field(default=4.0, gt=0)  # how often a domain may be seen at most
-    # least size of a cluster: how often its document counts; {}: once each. corpus/mixture.py has FineWeb-2's and TxT360's
+    # least size of a cluster: how often its document counts; {}: once each. corpus/mixture.py has published ones
     cluster_weights: dict[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0)]] = {}
     budget: int | None = Field(default=None, ge=1)  # tokens to train on; null: what `train` reads, else one pass
     bytes_per_token: float = Field(default=4.0, gt=0)  # how the budget is met in bytes, until tokens are counted
