@@ -5,8 +5,8 @@ Ours is measured over every document of text/en and text/zh, in CPU time of one 
 the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality,
 FineWeb, C4) are run on N documents of each set by benchmarks/peer_filters.py, in rounds: ours measures a fifth of them,
 again and again for a second, then datatrove judges the same once, with all four filters and without C4's; the median of
-the rounds' ratios counts. Both judge, for Chinese datatrove by FineWeb-2's three. C4's columns are compared with the
-counts of datatrove's C4QualityFilter, value by value.
+the rounds' ratios counts (ours is the signals alone: verdicts are comparisons of columns). Both judge, for Chinese
+datatrove by FineWeb-2's three. C4's columns are compared with what datatrove's C4QualityFilter counts, value by value.
 """
 
 import argparse

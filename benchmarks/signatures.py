@@ -3,12 +3,13 @@
 usage: python benchmarks/signatures.py FILES.jsonl[.zst]... [--peers PYTHON] [--rounds 5] [--seconds 3] [--repeat 3]
 Times are of the process. Steps and limits are the best of the repetitions. A peer is compared in rounds: ours signs
 the documents for a second, the peer as many of them as it can in --seconds, from memory too and with as many minima
-(datatrove with its default of 112), then the next peer so. What else the machine does slows both alike, and the median
-of the rounds' ratios is what counts.
+(datatrove with its default of 112), then the next peer so; they are shuffled, so that the first are like all. What else
+the machine does slows both alike, and the median of the rounds' ratios is what counts.
 """
 
 import argparse
 import json
+import random
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     texts = read(arguments.files)
+    random.Random(1).shuffle(texts)
     column = pa.array(texts, pa.large_string())
     data, offsets = utf8_buffers(column)
     size = float(offsets[-1]) / 1e6

@@ -48,7 +48,8 @@ def utf8_views(
 def padded_views(
     column: pa.Array | pa.ChunkedArray,
 ) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
-    """`(data, offsets)` of successive documents, for kernels, with no copy but of the last of each chunk.
+    """`(data, offsets)` of successive documents, for kernels; of each chunk only those are copied that end less than
+    `PADDING` bytes before its buffer does.
 
     Behind the last of these documents are `PADDING` bytes, of other documents or zeros. `data` is read-only, and
     offsets need not start at 0.

@@ -169,7 +169,7 @@ def _reason(problem: str) -> tuple[str, str]:
 def _row(offset: int, value: Mapping[str, Any], columns: Mapping[str, str]) -> Row | BadRow:
     text = value.get(columns.get("text", "text"))
     if not isinstance(text, str):
-        given = "nothing" if text is None else type(text).__name__
+        given = "nothing" if text is None else "no UTF-8" if isinstance(text, bytes) else type(text).__name__
         return BadRow(offset, "no-text", f"column {columns.get('text', 'text')!r} holds {given}")
     row = Row(offset, text)
     for ours, name in columns.items():
@@ -214,10 +214,23 @@ def _parquet_objects(path: str, wanted: list[str] | None) -> Iterator[tuple[int,
 
 
 def to_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """The values of a column; times to the microsecond, which is all that Python's hold."""
-    if pa.types.is_timestamp(column.type):
+    """The values of a column: times to the microsecond, as Python's are, and None for one that Python's cannot hold; of
+    a text that is no UTF-8 its bytes."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    return list(column.to_pylist())
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _whole_text(stream: BinaryIO) -> Iterator[Row | BadRow]:

@@ -180,7 +180,11 @@ def _walk(count, room):  # type: ignore[no-untyped-def]
 
 @kernel
 def _cut_runs(runs, words, lexicon, room):  # type: ignore[no-untyped-def]
-    """Cut the runs again and close the gaps between the words; how many words there are."""
+    """Cut the runs again and close the gaps between the words; how many words there are.
+
+    In place, since a run never gives more words than it had parts: letters taken together are parted again only in a
+    run that is a word itself, and a word weighs more than any two single characters of it that begin none.
+    """
     starts, ends = room.starts, room.ends
     kept = done = _NONE
     for run in range(_ONE, runs + _ONE):

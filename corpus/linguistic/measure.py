@@ -68,6 +68,9 @@ def measure_documents(  # type: ignore[no-untyped-def]
         row = values[i]
         start, end = offsets[i], offsets[i + 1]
         totals = scan(data, start, end, classes, line_scratch)
+        if totals.characters == 0:  # empty, or bytes of which none begins a character
+            row[:] = 0.0
+            continue
         segmented = False
         if totals.han and totals.han >= CHINESE * totals.content:
             count = cut(data, start, end, words, space)

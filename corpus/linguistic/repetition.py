@@ -46,7 +46,8 @@ class Table(NamedTuple):
     """A hash table of positions: which of a list of keys was the first of its value.
 
     A slot holds a position among the keys plus the round's base. To empty the table the base is raised past all that it
-    holds, so a document does not pay for the size of a table that serves the largest one.
+    holds, so a document does not pay for the size of a table that serves the largest one. Only where the bases would
+    pass the end of their type are the slots cleared and the bases begun anew.
     """
 
     slots: npt.NDArray[np.uint32]

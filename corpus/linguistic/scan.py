@@ -131,7 +131,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
                 lines.lengths[n_lines] = here - line_from - stripped
                 lines.bits[n_lines] = _bits_of_line(data, first, last, classes) | (OPENING if blank_before else 0)
                 n_lines += 1
-            blank_before = first == last
+            blank_before = first >= last
             line, line_from = at + _ONE, here + 1
             bracket = -1
         characters += count_ones(firsts)
@@ -150,7 +150,7 @@ def _strip(data, first, last, classes):  # type: ignore[no-untyped-def]
         first += size
         stripped += 1
     while first < last:
-        begin = _last_character(data, last)
+        begin = _last_character(data, first, last)
         if not classes[decode(data, begin)[0]] & SPACE:
             break
         last = begin
@@ -159,10 +159,10 @@ def _strip(data, first, last, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _last_character(data, end):  # type: ignore[no-untyped-def]
-    """Where the character that ends at `end` begins."""
+def _last_character(data, first, end):  # type: ignore[no-untyped-def]
+    """Where the last character of `data[first:end]` begins."""
     at = end - _ONE
-    while data[at] & 0xC0 == 0x80:
+    while at > first and data[at] & 0xC0 == 0x80:
         at -= _ONE
     return at
 
@@ -171,7 +171,7 @@ def _last_character(data, end):  # type: ignore[no-untyped-def]
 def _bits_of_line(data, first, last, classes):  # type: ignore[no-untyped-def]
     """The bits of a line that is not blank, all but OPENING."""
     opens = decode(data, first)[0]
-    closes = decode(data, _last_character(data, last))[0]
+    closes = decode(data, _last_character(data, first, last))[0]
     dots = last - first > _U64(2) and data[last - _ONE] == data[last - _U64(2)] == data[last - _U64(3)] == 0x2E
     bits = BULLET if opens == 0x2022 or opens == 0x2D else 0
     bits |= ELLIPSIS if dots or closes == 0x2026 else 0

@@ -119,8 +119,7 @@ def _masks(data, at):  # type: ignore[no-untyped-def]
     """Which of the 64 bytes at `data[at:]` are ASCII white space, and which may begin something else that counts: white
     space beyond ASCII, a curly bracket, the rare pair of a phrase."""
     spaces = range_mask(data, at, 0x20, 1) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 4)
-    marks = range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 2) | range_mask(data, at, 0x7B, 1)
-    marks |= range_mask(data, at, 0xE3, 1) & range_mask(data, at + 1, 0x80, 1) & range_mask(data, at + 2, 0x80, 1)
+    marks = range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 3) | range_mask(data, at, 0x7B, 1)
     a = _letter(data, at + 1, 0x61)
     marks |= (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
     marks |= _letter(data, at, 0x6D) & (_letter(data, at + 1, 0x73) | range_mask(data, at + 1, 0x20, 1))

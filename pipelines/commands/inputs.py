@@ -108,7 +108,7 @@ class Inputs:
                 yield pa.Table.from_batches([batch])
 
     def _named(self, rows: pa.Table, file: str, first: int) -> pa.Table:
-        """Rows as they are yielded; raises ArrowInvalid where a text is missing, which the row reader then reports."""
+        """Rows as they are yielded; raises ArrowInvalid for a text that is missing or no UTF-8, for the row reader."""
         texts = rows[self.text_column].cast(pa.large_string())
         if texts.null_count:
             raise pa.ArrowInvalid("a text is missing")
@@ -118,7 +118,9 @@ class Inputs:
             made = pc.binary_join_element_wise(file, numbers, ":")
             given = made if given is None else pc.coalesce(given, made)
         keys = [[ranking.key(value, file) for value in to_python(rows[ranking.column])] for ranking in self.rankings]
-        return self._table(given, texts, keys)
+        named = self._table(given, texts, keys)
+        named.validate(full=True)
+        return named
 
     def _table(self, ids: Any, texts: Any, keys: list[list[float]]) -> pa.Table:
         rows = pa.table([ids, texts], SCHEMA)

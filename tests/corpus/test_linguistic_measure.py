@@ -109,3 +109,10 @@ def test_paragraphs_are_parted_by_blank_lines() -> None:
 def real_texts(path: Path, every: int) -> list[str]:
     with smart_open.open(str(path), "rb") as file:
         return [json.loads(line)["text"] for index, line in enumerate(file) if index % every == 0]
+
+
+def test_bytes_that_are_no_text_end_nothing() -> None:
+    broken = [b"\x80", b"\xbf" * 200, b" \x80" * 40, "中文".encode()[:-1], b"a" * 63 + b"\xe3", b"\xf4" * 64, b"end."]
+    together = measure(pa.array([*broken, *reversed(broken)], pa.binary())).to_pylist()
+    assert set(together[0].values()) == set(together[1].values()) == {0.0}
+    assert together[6] == together[7] == measure(pa.array(["end."])).to_pylist()[0]

@@ -123,6 +123,16 @@ def test_parquet(tmp_path):
     assert [row.reason for row in read_rows(str(path), {"text": "body"})] == ["corrupt"]
 
 
+def test_parquet_of_what_python_cannot_hold(tmp_path):
+    path = tmp_path / "x.parquet"
+    text = pa.array([b"a", b"cut \xe4\xb8", "第三".encode()], pa.binary()).view(pa.string())
+    date = pa.array([1_600_000_000_000, 0, 316_516_204_800_000], pa.timestamp("ms"))  # the last is of the year 12000
+    pq.write_table(pa.table({"text": text, "date": date}), path)
+    rows = list(read_rows(str(path), {"text": "text", "date": "date"}))
+    assert rows[1] == BadRow(1, "no-text", "column 'text' holds no UTF-8")
+    assert [rows[0].date, rows[2].date] == ["2020-09-13T12:26:40", None]
+
+
 def test_text_files(tmp_path):
     path = tmp_path / "book.txt"
     path.write_bytes("第一章\n\n…".encode())

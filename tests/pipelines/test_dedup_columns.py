@@ -177,3 +177,13 @@ def test_dates_of_a_plain_source_may_have_nanoseconds(tmp_path: Path) -> None:
     (row,) = read_rows(file, {"text": "text", "date": "at"})
     assert isinstance(row, Row)
     assert datetime.fromisoformat(row.date or "") == datetime(2020, 9, 13, 12, 26, 40, 123456, UTC)
+
+
+def test_rows_that_python_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = pa.array([b"one text here", b"one text here", b"cut \xe4\xb8"], pa.binary()).view(pa.string())
+    at = pa.array([316_516_204_800_000, 0, 0], pa.timestamp("ms"))  # of the year 12000: as good as unknown
+    file = parquet(tmp_path / "1.parquet", {"id": ["far", "known", "cut"], "text": text, "at": at})
+    assert main(["dedup", file, "--out", str(tmp_path / "out"), "--keep", "at:newest,id"]) == 1
+    assert f"{file}, offset 2: no-text: column 'text' holds no UTF-8" in capsys.readouterr().err
+    rows = pq.read_table(tmp_path / "out/duplicates.parquet").to_pylist()
+    assert [(row["id"], row["cluster"]) for row in rows] == [("far", "known"), ("known", "known")]
