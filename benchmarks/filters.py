@@ -3,10 +3,11 @@
 usage: HEADWATER_DATA=... python benchmarks/filters.py [--peers PYTHON] [--sample N]
 Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
 the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality,
-FineWeb, C4) are run on N documents of each set by benchmarks/peer_filters.py, in rounds: ours measures a fifth of them,
-again and again for a second, then datatrove judges the same once, with all four filters and without C4's; the median of
-the rounds' ratios counts (ours is the signals alone: verdicts are comparisons of columns). Both judge, for Chinese
-datatrove by FineWeb-2's three. C4's columns are compared with what datatrove's C4QualityFilter counts, value by value.
+FineWeb, C4) are run by benchmarks/peer_filters.py, with all four and without C4's, on two samples: every n-th document,
+N a set on average, and N of each set, which gives most weight to the small sets of long documents full of code. Each
+sample is measured in rounds: ours has a fifth of it, again and again for a second, then datatrove the same once; the
+median of the rounds' ratios counts (ours is the signals alone: verdicts are comparisons of columns). On the second both
+judge, for Chinese datatrove by FineWeb-2's three, and C4's columns are compared with what C4QualityFilter counts.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import os
 import subprocess
 import tempfile
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -68,41 +69,64 @@ def kept(texts: list[str], language: str) -> list[bool]:
     return judge(signals, [language] * len(texts), scores, TABLES, "auto", ("en", "zh"), 0.0)["keep"].to_pylist()
 
 
-def beside_datatrove(python: str, sample: dict[str, list[str]], language: str) -> dict[str, list[bool]]:
-    """Print how fast both are on the documents, and what C4's filter counts; datatrove's verdicts by set."""
-    texts = [*chain(*sample.values())]
-    speeds: dict[str, list[tuple[float, float]]] = {"three": [], "four": []}
-    verdicts: list[bool] = [False] * len(texts)
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "texts.json")
-        source.write_text(json.dumps(texts))
+class Datatrove:
+    """datatrove's filters in a process of their own, over texts that it is given once."""
+
+    def __init__(self, python: str, texts: list[str], language: str) -> None:
+        self.texts = texts
         script = Path(__file__).parent / "peer_filters.py"
-        command = [python, script, source, language, str(ROUNDS)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdout.readline()  # its models are loaded
-            for number in range(ROUNDS):
-                ours = speed(texts[number::ROUNDS])
-                process.stdin.write(f"{number}\n")
-                round_ = json.loads(process.stdout.readline())
-                verdicts[number::ROUNDS] = round_["kept"]
-                for name, theirs in round_["speeds"].items():
-                    speeds[name].append((ours, theirs))
-            process.stdin.close()
-            c4 = json.loads(process.stdout.readline())
-    print(f"    on {len(texts)} of them")
-    for name, pairs in speeds.items():
-        ours, theirs = np.median(pairs, axis=0)
-        ratios = [mine / other for mine, other in pairs]
-        print(
-            f"        ours {ours:.0f} MB/s, datatrove {theirs:.3f} with {name} filters: {np.median(ratios):.0f} times",
-            end="",
-        )
-        print(f" ({min(ratios):.0f} to {max(ratios):.0f})")
-    compare_c4(texts, c4)
-    left = iter(verdicts)
-    return {name: list(islice(left, len(group))) for name, group in sample.items()}
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "texts.json")
+            source.write_text(json.dumps(texts))
+            self.process = subprocess.Popen(
+                [python, script, source, language], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            )
+            self.answer()  # its models are loaded
+
+    def ask(self, question: dict[str, list[int]]) -> Any:
+        """Send a question about texts, by their numbers; its answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        return self.answer()
+
+    def answer(self) -> Any:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def race(self, chosen: list[int], what: str) -> list[bool]:
+        """Print how fast both are on the chosen texts; datatrove's verdicts."""
+        speeds: dict[str, list[tuple[float, float]]] = {"three": [], "four": []}
+        verdicts = [False] * len(chosen)
+        for number in range(ROUNDS):
+            part = chosen[number::ROUNDS]
+            ours = speed([self.texts[place] for place in part])
+            theirs = self.ask({"judge": part})
+            verdicts[number::ROUNDS] = theirs["kept"]
+            for name, value in theirs["speeds"].items():
+                speeds[name].append((ours, value))
+        size = sum(len(self.texts[place].encode()) for place in chosen) / 1e6
+        print(f"    {what}, {len(chosen)} documents, {size:.1f} MB")
+        for name, pairs in speeds.items():
+            ours, value = np.median(pairs, axis=0)
+            ratios = [mine / other for mine, other in pairs]
+            found = f"{np.median(ratios):.0f} times ({min(ratios):.0f} to {max(ratios):.0f})"
+            print(f"        ours {ours:.0f} MB/s, datatrove {value:.3f} with {name} filters: {found}")
+        return verdicts
+
+
+def beside_datatrove(python: str, sets: dict[str, list[str]], size: int, language: str) -> dict[str, Any]:
+    """Print how both fare on two samples; by set: the places of the second in it, and datatrove's verdicts on these."""
+    texts = [*chain(*sets.values())]
+    peer = Datatrove(python, texts, language)
+    peer.race([*range(0, len(texts), max(1, len(texts) // (size * len(sets))))], "every n-th")
+    places = {name: [*range(len(group))][:: max(1, len(group) // size)][:size] for name, group in sets.items()}
+    first = dict(zip(sets, accumulate((len(group) for group in sets.values()), initial=0)))
+    chosen = [first[name] + place for name, group in places.items() for place in group]
+    verdicts = iter(peer.race(chosen, f"{size} of each set"))
+    compare_c4([texts[place] for place in chosen], peer.ask({"c4": chosen}))
+    peer.process.terminate()
+    return {name: (group, list(islice(verdicts, len(group)))) for name, group in places.items()}
 
 
 def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
@@ -139,15 +163,13 @@ def main() -> None:
     for language, sets in load(Path(os.environ["HEADWATER_DATA"])).items():
         everything = [text for texts in sets.values() for text in texts]
         print(f"{language}: {len(everything):,} documents, ours {speed(everything):.0f} MB/s a core")
-        sample = {
-            name: texts[:: max(1, len(texts) // arguments.sample)][: arguments.sample] for name, texts in sets.items()
-        }
-        theirs = beside_datatrove(arguments.peers, sample, language) if arguments.peers else None
+        theirs = beside_datatrove(arguments.peers, sets, arguments.sample, language) if arguments.peers else None
         for name, texts in sets.items():
             line = f"    {name:28} {len(texts):6} documents  kept {np.mean(kept(texts, language)):6.1%}"
             if theirs:
-                here = np.mean(kept(sample[name], language))
-                line += f"   of the sample {here:6.1%}, datatrove {np.mean(theirs[name]):6.1%}"
+                places, verdicts = theirs[name]
+                here = np.mean(kept([texts[place] for place in places], language))
+                line += f"   of the sample {here:6.1%}, datatrove {np.mean(verdicts):6.1%}"
             print(line)
 
 

@@ -1,9 +1,9 @@
 """datatrove's filters over texts; driven by benchmarks/filters.py in datatrove's own environment.
 
-usage: python peer_filters.py TEXTS.json en|zh ROUNDS
-Prints "ready" when its models are loaded. For each number of a round on standard input it judges every ROUNDS-th text
-from that on and prints a line of JSON: which are kept, and how fast three and all four filters are. At the end of the
-input it prints for each text what C4QualityFilter counts, one rule of it switched on at a time.
+usage: python peer_filters.py TEXTS.json en|zh
+Prints "ready" when its models are loaded, and answers each line of JSON on standard input with one: {"judge": places}
+with which of these texts are kept, and how fast three and all four filters are; {"c4": places} with what
+C4QualityFilter counts in each, one rule of it switched on at a time.
 """
 
 import json
@@ -136,15 +136,20 @@ def main() -> None:
 
     The first to see a document cuts it into words, and the next find them in datatrove's cache.
     """
-    source, language, rounds = sys.argv[1:]
+    source, language = sys.argv[1:]
     texts = json.loads(Path(source).read_text())
     filters = chain(language)
     for step in filters:
         step.filter(Document(text="The first text loads models. " * 30, id=""))
-    print("ready", flush=True)
+    print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
+        ((question, places),) = json.loads(line).items()
+        if question == "c4":
+            c4 = C4()
+            print(json.dumps([c4.values(texts[place]) for place in places]), flush=True)
+            continue
         kept, size, seconds = [], 0, [0.0] * len(filters)
-        for text in texts[int(line) :: int(rounds)]:
+        for text in (texts[place] for place in places):
             size += len(text.encode())
             verdicts = []
             for i, step in enumerate(filters):
@@ -154,8 +159,6 @@ def main() -> None:
             kept.append(all(verdicts[: JUDGES[language]]))
         speeds = {"three": size / 1e6 / sum(seconds[:3]), "four": size / 1e6 / sum(seconds)}
         print(json.dumps({"kept": kept, "speeds": speeds}), flush=True)
-    c4 = C4()
-    print(json.dumps([c4.values(text) for text in texts]), flush=True)
 
 
 if __name__ == "__main__":
