@@ -13,8 +13,6 @@ judge, for Chinese datatrove by FineWeb-2's three, and C4's columns are compared
 import argparse
 import json
 import os
-import subprocess
-import tempfile
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import smart_open
 from limits import bytes_a_second
+from peer import Peer
 
 from corpus.linguistic.measure import measure
 from corpus.linguistic.thresholds import TABLES
@@ -69,63 +68,38 @@ def kept(texts: list[str], language: str) -> list[bool]:
     return judge(signals, [language] * len(texts), scores, TABLES, "auto", ("en", "zh"), 0.0)["keep"].to_pylist()
 
 
-class Datatrove:
-    """datatrove's filters in a process of their own, over texts that it is given once."""
-
-    def __init__(self, python: str, texts: list[str], language: str) -> None:
-        self.texts = texts
-        script = Path(__file__).parent / "peer_filters.py"
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "texts.json")
-            source.write_text(json.dumps(texts))
-            self.process = subprocess.Popen(
-                [python, script, source, language], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-            )
-            self.answer()  # its models are loaded
-
-    def ask(self, question: dict[str, list[int]]) -> Any:
-        """Send a question about texts, by their numbers; its answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        return self.answer()
-
-    def answer(self) -> Any:
-        """The next line that it prints."""
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
-
-    def race(self, chosen: list[int], what: str) -> list[bool]:
-        """Print how fast both are on the chosen texts; datatrove's verdicts."""
-        speeds: dict[str, list[tuple[float, float]]] = {"three": [], "four": []}
-        verdicts = [False] * len(chosen)
-        for number in range(ROUNDS):
-            part = chosen[number::ROUNDS]
-            ours = speed([self.texts[place] for place in part])
-            theirs = self.ask({"judge": part})
-            verdicts[number::ROUNDS] = theirs["kept"]
-            for name, value in theirs["speeds"].items():
-                speeds[name].append((ours, value))
-        size = sum(len(self.texts[place].encode()) for place in chosen) / 1e6
-        print(f"    {what}, {len(chosen)} documents, {size:.1f} MB")
-        for name, pairs in speeds.items():
-            ours, value = np.median(pairs, axis=0)
-            ratios = [mine / other for mine, other in pairs]
-            found = f"{np.median(ratios):.0f} times ({min(ratios):.0f} to {max(ratios):.0f})"
-            print(f"        ours {ours:.0f} MB/s, datatrove {value:.3f} with {name} filters: {found}")
-        return verdicts
+def race(peer: Peer, texts: list[str], chosen: list[int], what: str) -> list[bool]:
+    """Print how fast both are on the chosen texts; datatrove's verdicts."""
+    speeds: dict[str, list[tuple[float, float]]] = {"three": [], "four": []}
+    verdicts = [False] * len(chosen)
+    for number in range(ROUNDS):
+        part = chosen[number::ROUNDS]
+        ours = speed([texts[place] for place in part])
+        theirs = peer.ask({"judge": part})
+        verdicts[number::ROUNDS] = theirs["kept"]
+        for name, value in theirs["speeds"].items():
+            speeds[name].append((ours, value))
+    size = sum(len(texts[place].encode()) for place in chosen) / 1e6
+    print(f"    {what}, {len(chosen)} documents, {size:.1f} MB")
+    for name, pairs in speeds.items():
+        ours, value = np.median(pairs, axis=0)
+        ratios = [mine / other for mine, other in pairs]
+        found = f"{np.median(ratios):.0f} times ({min(ratios):.0f} to {max(ratios):.0f})"
+        print(f"        ours {ours:.0f} MB/s, datatrove {value:.3f} with {name} filters: {found}")
+    return verdicts
 
 
 def beside_datatrove(python: str, sets: dict[str, list[str]], size: int, language: str) -> dict[str, Any]:
     """Print how both fare on two samples; by set: the places of the second in it, and datatrove's verdicts on these."""
     texts = [*chain(*sets.values())]
-    peer = Datatrove(python, texts, language)
-    peer.race([*range(0, len(texts), max(1, len(texts) // (size * len(sets))))], "every n-th")
+    every = [*range(0, len(texts), max(1, len(texts) // (size * len(sets))))]
     places = {name: [*range(len(group))][:: max(1, len(group) // size)][:size] for name, group in sets.items()}
     first = dict(zip(sets, accumulate((len(group) for group in sets.values()), initial=0)))
     chosen = [first[name] + place for name, group in places.items() for place in group]
-    verdicts = iter(peer.race(chosen, f"{size} of each set"))
-    compare_c4([texts[place] for place in chosen], peer.ask({"c4": chosen}))
-    peer.process.terminate()
+    with Peer(python, "peer_filters.py", texts, language) as peer:
+        race(peer, texts, every, "every n-th")
+        verdicts = iter(race(peer, texts, chosen, f"{size} of each set"))
+        compare_c4([texts[place] for place in chosen], peer.ask({"c4": chosen}))
     return {name: (group, list(islice(verdicts, len(group)))) for name, group in places.items()}
 
 

@@ -82,7 +82,7 @@ def main() -> None:
             print(f"  {name}: {error}", file=sys.stderr)
     print(json.dumps(list(peers)), flush=True)
     for line in sys.stdin:
-        print(json.dumps(measure(texts, peers[line.strip()], seconds)), flush=True)
+        print(json.dumps(measure(texts, peers[json.loads(line)], seconds)), flush=True)
 
 
 if __name__ == "__main__":

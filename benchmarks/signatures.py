@@ -10,10 +10,8 @@ the machine does slows both alike, and the median of the rounds' ratios is what 
 import argparse
 import json
 import random
-import subprocess
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 from backports import zstd
 from limits import VECTORS, best, bytes_a_second, decoding, permuting, scanning
 from numba import njit
+from peer import Peer
 
 from corpus.buffers import utf8_buffers
 from corpus.dedup.minhash import Scheme, sign
@@ -56,22 +55,12 @@ def _stages(data, offsets, scratch, hashes, unique, slots, work, last):  # type:
 
 def compare(texts: list[str], minima: int, ours: Callable[[], float], arguments: argparse.Namespace) -> None:
     """Print how fast each peer is beside ours: medians of the rounds, and the range of the ratios."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "texts.json")
-        source.write_text(json.dumps(texts))
-        script = Path(__file__).parent / "peer_signatures.py"
-        command = [arguments.peers, script, source, str(minima), str(arguments.seconds)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            names = json.loads(process.stdout.readline())
-            measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
-            for _ in range(arguments.rounds):
-                for name in names:
-                    mine = ours()
-                    process.stdin.write(name + "\n")
-                    measured[name].append((mine, *json.loads(process.stdout.readline())))
-            process.stdin.close()
+    measured: dict[str, list[tuple[float, float, float]]] = {}
+    with Peer(arguments.peers, "peer_signatures.py", texts, str(minima), str(arguments.seconds)) as peer:
+        for _ in range(arguments.rounds):
+            for name in peer.greeting:
+                mine = ours()
+                measured.setdefault(name, []).append((mine, *peer.ask(name)))
     for name, figures in measured.items():
         mine, theirs, documents = np.median(figures, axis=0)
         ratios = [mine / theirs for mine, theirs, _ in figures]

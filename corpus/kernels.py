@@ -183,6 +183,12 @@ def affine_minima(
 
 
 @njit(inline="always")
+def point_of_three(data):  # type: ignore[no-untyped-def]
+    """The code point of a character of three bytes, the lowest of `data` (a little-endian uint64)."""
+    return (data & _U64(0x0F)) << _U64(12) | data >> _U64(2) & _U64(0xFC0) | data >> _U64(16) & _U64(0x3F)
+
+
+@njit(inline="always")
 def rotate_left(value, count):  # type: ignore[no-untyped-def]
     """`value` (uint64) rotated left by `count` (uint64, 1..63) bits."""
     return (value << count) | (value >> (_U64(64) - count))

@@ -41,6 +41,7 @@ from corpus.kernels import (
     kernel,
     load64,
     newline_mask,
+    point_of_three,
     trailing_zeros,
     word_masks,
 )
@@ -263,7 +264,7 @@ def _split_wide(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
         three = load64(data, at)
         if three & _U64(0xC0C0F0) != _U64(0x8080E0):
             break
-        code = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
+        code = point_of_three(three)
         value = table[code]
         if _U32(value - _U32(1)) < CJK - _U32(1):  # neither SEPARATOR nor SKIP nor flagged CJK: part of a longer word
             break

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, MIX_B, kernel, load64
+from corpus.kernels import MIX_A, MIX_B, kernel, load64, point_of_three
 from corpus.linguistic.characters import decode
 from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
 
@@ -77,9 +77,7 @@ def _read(data, start, end, numbers, room):  # type: ignore[no-untyped-def]
             count += _ONE
             at += _ONE
         while at < end and data[at] & 0xF0 == 0xE0:
-            three = load64(data, at)
-            point = (three & _U64(0x0F)) << _U64(12) | three >> _U64(2) & _U64(0xFC0) | three >> _U64(16) & _U64(0x3F)
-            room.numbers[count] = numbers[point]
+            room.numbers[count] = numbers[point_of_three(load64(data, at))]
             count += _ONE
             at += _THREE
         if at < end and data[at] >= 0x80 and data[at] & 0xF0 != 0xE0:

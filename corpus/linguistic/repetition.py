@@ -16,7 +16,8 @@ i + 1 are. It then first occurs where one of these does, if the missing token is
 that long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
 positions looked up in a hash table. Tokens are compared by their 64-bit hashes; from there on all is exact.
 
-The loops have no branch that text decides, so that the processor has many look-ups under way at once.
+The loops that compare and look up have no branch that text decides, so that the processor has many look-ups under way
+at once.
 """
 
 import math
