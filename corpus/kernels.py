@@ -124,6 +124,16 @@ def trailing_zeros(typingctx: Any, value: Any) -> Any:
 
 
 @intrinsic
+def leading_zeros(typingctx: Any, value: Any) -> Any:
+    """`leading_zeros(value)`: how many bits of a uint64 lie above its highest set bit (64 if there is none)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
 def count_ones(typingctx: Any, value: Any) -> Any:
     """`count_ones(value)`: how many bits of a uint64 are set."""
 

@@ -13,15 +13,16 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
 - `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences; its own count is
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
-Lines are read 64 bytes at a time, and only what may matter is looked at: white space, brackets, and pairs of letters
-that few words but these phrases hold. Matching ignores the case of ASCII letters. Wikipedia's "[12]" and "[edit]" at
-the end of a line, which C4 cuts out before it looks for the end mark, are skipped.
+64 bytes are looked at at once: words and their ends are bits of masks, which are counted and not looked at one by one.
+Only line feeds are, and what may matter: curly brackets, and pairs of letters that few words but these phrases hold.
+Matching ignores the case of ASCII letters. Wikipedia's "[12]" and "[edit]" at the end of a line, which C4 cuts out
+before it looks for the end mark, are skipped.
 """
 
 import numpy as np
 from numba import njit
 
-from corpus.kernels import kernel, range_mask, trailing_zeros
+from corpus.kernels import count_ones, kernel, leading_zeros, newline_mask, range_mask, trailing_zeros
 from corpus.linguistic.characters import SPACE, decode
 
 NAMES = (
@@ -55,57 +56,77 @@ _SOUGHT = np.array(
 )
 _CITATIONS = (np.frombuffer(b"edit", np.uint8), np.frombuffer(b"citation needed", np.uint8))
 _JAVASCRIPT, _LOREM, _POLICY, _CURLY, _LONG = 1, 2, 0xFC, 0x100, 0x200
+_U64 = np.uint64
+_ONE = _U64(1)
+_ALL = ~_U64(0)
 
 
 @kernel
 def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untyped-def]
     """Write the values of `NAMES` for `data[start:end]` (valid UTF-8) to `row`; all are 0 where it has no line."""
     row[:] = 0.0
-    lines = longest = 0
-    words = sentences = 0  # of the line
+    start, end = _U64(start), _U64(end)
+    lines = words = sentences = longest = _U64(0)  # words and ends of sentences of the line
     found = 0  # phrases of the line, and whether it holds a curly bracket or too long a word
-    first = last = begin = start  # where the line's text begins, where its last word ends, and where the next may begin
+    line = last = start  # where the line begins, and where its last word ends
+    characters = begin = _U64(0)  # before the block, and before the last word that is open or complete
+    wide = inside = finished = _U64(0)  # of the last block: what reaches into the next one
     block = start
     while block <= end:
-        spaces, marks = _masks(data, block) if block < end else (np.uint64(0), np.uint64(0))
-        if end - block < 64:
-            inside = (np.uint64(1) << np.uint64(end - block)) - np.uint64(1)
-            spaces, marks = spaces & inside | inside + np.uint64(1), marks & inside  # the end of the text ends a line
-        events = spaces | marks
+        here = (_ONE << (end - block)) - _ONE if end - block < _U64(64) else _ALL
+        firsts, spaces, feeds, marks = _masks(data, block)
+        firsts &= here
+        inner, wide_next = _wide_spaces(data, block, here, classes)
+        spaces |= inner | wide | ~here  # the end of the text ends a word,
+        feeds = feeds & here | (here + _ONE)  # and a line
+        wide = wide_next
+        ends = spaces & (~spaces << _ONE | inside)  # where a word has ended
+        inside = ~spaces >> _U64(63)
+        closed = _sentence_ends(data, block, here, finished)
+        sentence_ends = ends & (closed << _ONE | finished)
+        finished = closed >> _U64(63)
+        if ends:
+            below = (ends & (~ends + _ONE)) - _ONE
+            if not spaces & below:  # the word was open before the block
+                length = characters + count_ones(firsts & below) - begin
+                longest = max(longest, length)
+                found |= _LONG if length > LONG_WORD else 0
+            longest = _longest(firsts, spaces, ends, longest)
+        if spaces:
+            begin = characters + count_ones(firsts & _ALL >> leading_zeros(spaces))
+        characters += count_ones(firsts)
+        events = feeds | marks & here
         while events:
-            at = block + np.int64(trailing_zeros(events))
-            events &= events - np.uint64(1)
-            byte = data[at] if at < end else np.uint8(0x0A)
-            size = 1
-            if byte >= 0x80:
-                point, size = decode(data, at)
-                if not classes[point] & SPACE:
-                    continue
-            elif byte > 0x20:
-                found |= _CURLY if byte == 0x7B else _phrases_at(data, start, end, at, _SOUGHT[byte])
+            bit = events & (~events + _ONE)
+            events ^= bit
+            at = block + trailing_zeros(bit)
+            if not bit & feeds:
+                sought = _SOUGHT[data[at]]
+                found |= _phrases_at(data, np.int64(start), np.int64(end), np.int64(at), sought) if sought else _CURLY
                 continue
-            if at > begin:
-                first = first if words else begin
-                last = at
-                words += 1
-                sentences += _ends_sentence(data, first, last)
-                if at - begin > min(longest, LONG_WORD):
-                    length = _characters(data, begin, at)
-                    longest = max(longest, length)
-                    found |= _LONG if length > LONG_WORD else 0
-            begin = at + size
-            if byte == 0x0A and words:
-                lines += 1
+            passed = ends & (bit | (bit - _ONE))
+            words += count_ones(passed)
+            sentences += count_ones(passed & sentence_ends)
+            last = block + _U64(63) - leading_zeros(passed) if passed else last
+            ends ^= passed
+            if words:
+                lines += _ONE
                 row[0] += found & _JAVASCRIPT != 0
                 row[1] += found & _POLICY != 0
                 row[2] += found & _LOREM != 0
                 row[3] += found & _CURLY != 0
                 row[4] += words < FEW_WORDS
-                if words >= FEW_WORDS and not found & (_JAVASCRIPT | _POLICY | _LONG) and _finished(data, first, last):
+                wanted = words >= FEW_WORDS and not found & (_JAVASCRIPT | _POLICY | _LONG)
+                if wanted and _finished(data, np.int64(line), np.int64(last)):
                     row[6] += 1
                     row[7] += sentences
-                words = sentences = found = 0
-        block += 64
+            words = sentences = _U64(0)
+            found = 0
+            line = at + _ONE
+        words += count_ones(ends)
+        sentences += count_ones(ends & sentence_ends)
+        last = block + _U64(63) - leading_zeros(ends) if ends else last
+        block += _U64(64)
     row[5] = longest
     if lines:
         row[0] /= lines
@@ -116,29 +137,71 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
 
 @njit(inline="always")
 def _masks(data, at):  # type: ignore[no-untyped-def]
-    """Which of the 64 bytes at `data[at:]` are ASCII white space, and which may begin something else that counts: white
-    space beyond ASCII, a curly bracket, the rare pair of a phrase."""
+    """Of the 64 bytes at `data[at:]`, which are: first of a character, ASCII white space, line feeds, and what may
+    count (a curly bracket, the rare pair of a phrase)."""
+    firsts = ~range_mask(data, at, 0x80, 64)
     spaces = range_mask(data, at, 0x20, 1) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 4)
-    marks = range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 3) | range_mask(data, at, 0x7B, 1)
-    a = _letter(data, at + 1, 0x61)
-    marks |= (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
-    marks |= _letter(data, at, 0x6D) & (_letter(data, at + 1, 0x73) | range_mask(data, at + 1, 0x20, 1))
-    return spaces, marks | _letter(data, at, 0x6F) & _letter(data, at + 1, 0x6B)
+    a = _letter(data, at + _ONE, 0x61)
+    marks = range_mask(data, at, 0x7B, 1) | (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
+    marks |= _letter(data, at, 0x6D) & (_letter(data, at + _ONE, 0x73) | range_mask(data, at + _ONE, 0x20, 1))
+    marks |= _letter(data, at, 0x6F) & _letter(data, at + _ONE, 0x6B)
+    return firsts, spaces, newline_mask(data, at), marks
+
+
+@njit(inline="always")
+def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
+    """Which of the bytes `here` are of white space beyond ASCII, and which of the next 64 bytes of what begins here."""
+    third = range_mask(data, at + _U64(2), 0x80, 11) | range_mask(data, at + _U64(2), 0xA8, 8)
+    third |= range_mask(data, at + _U64(2), 0x9F, 1)
+    ideographic = range_mask(data, at + _U64(2), 0x80, 1) & range_mask(data, at, 0xE3, 1)
+    maybe = range_mask(data, at + _ONE, 0x80, 2) & (range_mask(data, at, 0xE2, 1) & third | ideographic)
+    maybe |= range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 1)
+    maybe &= here
+    inner = beyond = _U64(0)
+    while maybe:
+        place = trailing_zeros(maybe)
+        maybe &= maybe - _ONE
+        point, size = decode(data, at + place)
+        if classes[point] & SPACE:
+            bits = (_ONE << size) - _ONE
+            inner |= bits << place
+            beyond |= bits >> _ONE >> (_U64(63) - place)
+    return inner, beyond
+
+
+@njit(inline="always")
+def _sentence_ends(data, at, here, before):  # type: ignore[no-untyped-def]
+    """Which of the bytes `here` are . ? ! or a quote or bracket that follows one of these, or another such quote."""
+    marks = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
+    closing = range_mask(data, at, 0x22, 1) | range_mask(data, at, 0x27, 1) | range_mask(data, at, 0x29, 1)
+    closing = (closing | range_mask(data, at, 0x5D, 1)) & here
+    marks &= here
+    begins = (marks << _ONE | before) & closing
+    return marks | ((closing + begins) ^ closing) & closing  # the sum carries through the run that begins there
+
+
+@njit(inline="always")
+def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
+    """`longest`, or the characters of a longer one of the block's words, each between two spaces."""
+    runs = ~spaces & ((_ONE << (_U64(63) - leading_zeros(ends))) - _ONE)
+    size = _ONE
+    while runs and size <= longest:  # a bit stays where `size` bytes are none of them white space
+        step = min(size, longest + _ONE - size)
+        runs &= runs >> step
+        size += step
+    while runs:
+        bit = runs & (~runs + _ONE)
+        end = ends & ~(bit - _ONE)
+        end &= ~end + _ONE
+        longest = max(longest, count_ones(firsts & (end - bit)))
+        runs &= ~(end - _ONE)
+    return longest
 
 
 @njit(inline="always")
 def _letter(data, at, lower):  # type: ignore[no-untyped-def]
     """Which of 64 bytes are this letter, in either case."""
     return range_mask(data, at, lower, 1) | range_mask(data, at, lower - 0x20, 1)
-
-
-@kernel
-def _characters(data, start, end):  # type: ignore[no-untyped-def]
-    """Code points of `data[start:end]`."""
-    count = 0
-    for at in range(start, end):
-        count += data[at] & 0xC0 != 0x80
-    return count
 
 
 @kernel
@@ -164,15 +227,6 @@ def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def _is_end(byte):  # type: ignore[no-untyped-def]
     return byte == 0x2E or byte == 0x3F or byte == 0x21  # . ? !
-
-
-@kernel
-def _ends_sentence(data, first, last):  # type: ignore[no-untyped-def]
-    """Whether the word that ends at `last` ends a sentence: its last character but quotes and brackets is . ? or !"""
-    at = last - 1
-    while at > first and (data[at] == 0x22 or data[at] == 0x27 or data[at] == 0x29 or data[at] == 0x5D):
-        at -= 1
-    return _is_end(data[at])
 
 
 @kernel
