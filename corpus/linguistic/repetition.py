@@ -136,16 +136,32 @@ def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
         repeats[left] = i
         left += _U64(first != _U32(i))
     firsts[n_tokens] = n_tokens  # no n-gram begins here, which is as good as one that occurs once
-    total = 0.0
-    for i in range(n_tokens):
-        count = counts[i]
-        total += count * (_LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count))
-    return np.int64(left), total
+    return np.int64(left), _sum_of_logarithms(counts, n_tokens)
+
+
+@kernel
+def _sum_of_logarithms(counts, size):  # type: ignore[no-untyped-def]
+    """The sum of count * log(count), as four sums, of which none waits for the others."""
+    a = b = c = d = 0.0
+    whole = size & ~3
+    for i in range(0, whole, 4):
+        a += _times_logarithm(counts[i])
+        b += _times_logarithm(counts[i + 1])
+        c += _times_logarithm(counts[i + 2])
+        d += _times_logarithm(counts[i + 3])
+    for i in range(whole, size):
+        a += _times_logarithm(counts[i])
+    return (a + b) + (c + d)
+
+
+@njit(inline="always")
+def _times_logarithm(count):  # type: ignore[no-untyped-def]
+    return count * (_LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count))
 
 
 @kernel
 def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
-    """Go on from the repeats among the (n-1)-grams to those among the n-grams; how many are left.
+    """Go on from the repeats among the (n-1)-grams to those among the n-grams: set `firsts` of each.
 
     An n-gram at `at` whose shorter one at `at + 1` is no repeat occurs here first: `at + 1` names itself.
     """
@@ -166,6 +182,12 @@ def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
     mask = begin_round(table, pending)
     for i in range(pending):
         firsts[work.places[i]] = work.places[insert(table, mask, work.keys, i)]
+
+
+@kernel
+def keep(work, left):  # type: ignore[no-untyped-def]
+    """Keep of the repeats those that lengthened still are; how many."""
+    firsts, repeats = work.firsts, work.repeats
     still = _U64(0)
     for i in range(left):
         at = repeats[i]
@@ -175,18 +197,26 @@ def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def most_frequent(work, n_tokens, left):  # type: ignore[no-untyped-def]
-    """(The highest count of an n-gram, where it first occurs): of equal ones the first, of none repeated 0."""
-    firsts, counts = work.firsts, work.counts
-    counts[:n_tokens] = 1
-    best, where = _U32(1), _U32(0)
+def keep_and_count(work, n_tokens, left):  # type: ignore[no-untyped-def]
+    """`keep`; also the highest count of an n-gram, and where it first occurs: of equal ones the first.
+
+    If none is repeated, 1 and 0.
+    """
+    firsts, repeats, counts = work.firsts, work.repeats, work.counts
+    counts[:n_tokens] = 0
+    best, where = _U32(0), _U32(0)
+    still = _U64(0)
     for i in range(left):
-        first = firsts[work.repeats[i]]
-        count = _U32(counts[first] + _U32(1))
+        at = repeats[i]
+        first = firsts[at]
+        repeats[still] = at
+        repeated = first != at
+        still += _U64(repeated)
+        count = _U32(counts[first] + _U32(repeated))
         counts[first] = count
         if count > best or (count == best and first < where):
             best, where = count, first
-    return np.int64(best), np.int64(where)
+    return np.int64(still), np.int64(best + _U32(1)), np.int64(where)
 
 
 @kernel
@@ -226,15 +256,16 @@ def measure_repetition(tokens, n_tokens, totals, stop_words, table, work, row, f
     for n in range(2, DUPLICATE[-1] + 1):
         if n_tokens < n:
             return
-        left = lengthen(table, work, n, left)
+        lengthen(table, work, n, left)
         if n <= TOP[-1]:
-            best, at = most_frequent(work, n_tokens, left)
+            left, best, at = keep_and_count(work, n_tokens, left)
             length = tokens.ends[at + n] - tokens.ends[at] + tokens.gaps[at + n - 1] - tokens.gaps[at]
             row[n] = best * length / totals.characters
-        elif left == 0:
+            continue
+        left = keep(work, left)
+        if left == 0:
             return
-        else:
-            row[n] = duplicate_characters(work, tokens, n, left) / totals.characters
+        row[n] = duplicate_characters(work, tokens, n, left) / totals.characters
 
 
 @kernel
