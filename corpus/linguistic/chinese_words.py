@@ -28,6 +28,7 @@ _U16, _U32, _U64 = np.uint16, np.uint32, np.uint64
 _NONE, _ONE, _TWO, _THREE, _FOUR = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4)
 _ALPHANUMERIC = JOINING.index("z") + 1  # of the characters from ASCII on, digits first
 _LETTERS = _U32(1 << 31)
+_HALF, _LOW = _U64(32), _U64(0xFFFFFFFF)
 _POINT, _PERCENT = _U16(ASCII + JOINING.index(".")), _U16(ASCII + JOINING.index("%"))
 
 
@@ -38,8 +39,7 @@ class Room(NamedTuple):
     beyond: npt.NDArray[np.uint32]  # the code points of those beyond the basic plane, in order
     best: npt.NDArray[np.float64]  # the weight of the best cut of what follows
     lengths: npt.NDArray[np.uint32]  # of that cut's first word; `_LETTERS` set: of the letters and digits from here on
-    starts: npt.NDArray[np.uint32]  # of the words, in characters
-    ends: npt.NDArray[np.uint32]
+    spans: npt.NDArray[np.uint64]  # of the words: the first character, and the end in the upper half
     runs: npt.NDArray[np.uint32]  # [run, 2]: first word, end of words: two or more single characters beside each other
     back: npt.NDArray[np.int8]  # [character, state]: the likeliest state before
 
@@ -49,21 +49,30 @@ def room(longest: int) -> Room:
     size = longest + 8
     return Room(
         np.empty(size, np.uint16), np.empty(size // 4 + 1, np.uint32), np.empty(size, np.float64),
-        np.empty(size, np.uint32), np.empty(size, np.uint32), np.empty(size, np.uint32),
-        np.empty((size // 2 + 2, 2), np.uint32), np.empty((size, 4), np.int8),
+        np.empty(size, np.uint32), np.empty(size, np.uint64), np.empty((size // 2 + 2, 2), np.uint32),
+        np.empty((size, 4), np.int8),
     )  # fmt: skip
 
 
 @kernel
-def cut(data, start, end, lexicon, room):  # type: ignore[no-untyped-def]
-    """Cut `data[start:end]` (UTF-8) into words; word i is its characters `room.starts[i]` to `room.ends[i]`.
+def cut(data, start, end, classes, lexicon, room, tokens):  # type: ignore[no-untyped-def]
+    """Fill `tokens` with the words of `data[start:end]` (UTF-8); how many there are. White space is in none.
 
-    Returns how many; white space is in none.
+    Between any two words lies one blank, as the definitions' `" ".join` has it. `room` must come from `room(n)` and
+    `tokens` from `new_tokens(n)`, with n >= end - start.
     """
     count = _read(data, start, end, lexicon.numbers, room)
     _weigh(count, lexicon, room)
     runs, words = _walk(count, room)
-    return _cut_runs(runs, words, lexicon, room)
+    done = filled = beyond = total = _NONE
+    tokens.ends[0] = 0
+    for run in range(_ONE, runs + _ONE):
+        first, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
+        end_of_run = _cut_run(room.spans[first] & _LOW, room.spans[last - _ONE] >> _HALF, lexicon, room, first)
+        filled, beyond, total = _fill(room, done, end_of_run, lexicon, classes, tokens, filled, beyond, total)
+        done = last
+    filled, _, _ = _fill(room, done, words, lexicon, classes, tokens, filled, beyond, total)
+    return np.int64(filled)
 
 
 @kernel
@@ -97,22 +106,22 @@ def _weigh(count, lexicon, room):  # type: ignore[no-untyped-def]
     numbers[count] = numbers[count + _ONE] = numbers[count + _TWO] = BLANK
     room.best[count] = 0.0
     after_one = after_two = after_three = 0.0  # the best from one, two and three characters on
-    letters = _U32(0)  # how many letters and digits stand here of which none begins a word
+    letters = _U32(0)  # how many letters and digits stand here of which none begins a longer word
     at = count
     while at > _NONE:
         at -= _ONE
         number = numbers[at]
         one = _U64(number)
+        two = _child(cells, one, numbers[at + _ONE])
         length = _U32(1)
-        if cells[one].base == 0:  # no longer word begins here; between blocks the sum begins anew
+        if cells[one].base == 0 or (_is_alphanumeric(number) and two == _NONE):
             weight = (weights[cells[one].weight] if cells[one].weight else unknown) + after_one
-            best = weight if _joins(number) else 0.0
+            best = weight if _joins(number) else 0.0  # between blocks the sum begins anew
             plain = _U32(_is_alphanumeric(number))
             letters = (letters + _U32(1)) * plain
             length = (letters | _LETTERS) * plain + _U32(1) - plain
         else:
             letters = _U32(0)
-            two = _child(cells, one, numbers[at + _ONE])
             three = _child(cells, two, numbers[at + _TWO])
             alone = weights[cells[one].weight] + after_one
             pair = weights[cells[two].weight] + after_two
@@ -157,7 +166,7 @@ def _walk(count, room):  # type: ignore[no-untyped-def]
 
     Letters and digits of which none begins a word are single together, and alone they are a word.
     """
-    numbers, lengths, starts, ends, runs = room.numbers, room.lengths, room.starts, room.ends, room.runs
+    numbers, lengths, spans, runs = room.numbers, room.lengths, room.spans, room.runs
     at = words = found = run = _NONE
     while at < count:
         length = lengths[at]
@@ -165,9 +174,9 @@ def _walk(count, room):  # type: ignore[no-untyped-def]
         single = (length == 1) & _joins(number) | (length > _LETTERS)
         before = run
         run = run + _ONE if single else _NONE
-        starts[words] = at
+        begin = at
         at += _U64(length & ~_LETTERS)
-        ends[words] = at
+        spans[words] = begin | at << _HALF
         begins = (before == _ONE) & (run == _TWO)
         found += _U64(begins)
         runs[found if begins else _NONE, 0] = words - before
@@ -176,43 +185,19 @@ def _walk(count, room):  # type: ignore[no-untyped-def]
     return found, words
 
 
-@kernel
-def _cut_runs(runs, words, lexicon, room):  # type: ignore[no-untyped-def]
-    """Cut the runs again and close the gaps between the words; how many words there are.
-
-    In place, since a run never gives more words than it had parts: letters taken together are parted again only in a
-    run that is a word itself, and a word weighs more than any two single characters of it that begin none.
-    """
-    starts, ends = room.starts, room.ends
-    kept = done = _NONE
-    for run in range(_ONE, runs + _ONE):
-        first, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
-        kept = _move(room, done, first, kept)
-        kept = _cut_run(_U64(starts[first]), _U64(ends[last - _ONE]), lexicon, room, kept)
-        done = last
-    return np.int64(_move(room, done, words, kept))
-
-
-@njit(inline="always")
-def _move(room, first, last, to):  # type: ignore[no-untyped-def]
-    """Move words down to `to`; the end of where they are now."""
-    for word in range(first, last):
-        room.starts[to] = room.starts[word]
-        room.ends[to] = room.ends[word]
-        to += _ONE
-    return to
-
-
 @njit(inline="always")
 def _add(room, words, first, last):  # type: ignore[no-untyped-def]
-    room.starts[words] = first
-    room.ends[words] = last
+    room.spans[words] = first | last << _HALF
     return words + _ONE
 
 
 @kernel
 def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
-    """Words of a run of characters that the dictionary leaves single."""
+    """Cut the characters of a run of single ones anew, as words from `words` on; the end of these.
+
+    They fit where the run's parts were, of which there are never less: letters taken together are parted again only in
+    a run that is a word itself, and a word weighs more than any two single characters of it that are none.
+    """
     numbers = room.numbers
     if _is_word(first, last, numbers, lexicon.cells):
         for at in range(first, last):
@@ -275,6 +260,14 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
     """Viterbi over begin 0, end 1, middle 2, single 3."""
     numbers, back, start, move, emit = room.numbers, room.back, lexicon.start, lexicon.move, lexicon.emit
     row = numbers[first]
+    if last - first == _TWO:  # one word or two
+        row_two = numbers[first + _ONE]
+        together = start[0] + emit[row, 0] + move[0, 1] + emit[row_two, 1]
+        apart = start[3] + emit[row, 3] + move[3, 3] + emit[row_two, 3]
+        if apart >= together:
+            words = _add(room, words, first, first + _ONE)
+            first += _ONE
+        return _add(room, words, first, last)
     b, e, m, s = start[0] + emit[row, 0], start[1] + emit[row, 1], start[2] + emit[row, 2], start[3] + emit[row, 3]
     for at in range(first + _ONE, last):
         row = numbers[at]
@@ -317,19 +310,15 @@ def _hash(numbers, at, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fill_tokens(room, words, lexicon, classes, tokens):  # type: ignore[no-untyped-def]
-    """The words as the rules' tokens; between any two lies one blank, as the definitions' `" ".join` has it."""
-    numbers, starts, ends, bits = room.numbers, room.starts, room.ends, lexicon.bits
+def _fill(room, first, last, lexicon, classes, tokens, count, beyond, total):  # type: ignore[no-untyped-def]
+    """Write words `first` to `last` as tokens from `count` on: (tokens, characters beyond the plane, characters)."""
+    numbers, spans, bits = room.numbers, room.spans, lexicon.bits
     hashes, lengths, kinds, gaps = tokens.hashes, tokens.ends, tokens.bits, tokens.gaps
-    lengths[0] = 0
-    total = beyond = _NONE
-    for word in range(_U64(words)):
-        at = _U64(starts[word])
-        size = _U64(ends[word]) - at
+    for word in range(first, last):
+        at, size = spans[word] & _LOW, (spans[word] >> _HALF) - (spans[word] & _LOW)
         total += size
-        lengths[word + _ONE] = total
-        gaps[word] = word
-        hashes[word] = _hash(numbers, at, size)
+        gaps[count] = count
+        hashes[count] = _hash(numbers, at, size)
         kind = bits[numbers[at]]
         if _U16(numbers[at] - _U16(ASCII)) < _U16(SIGNS - ASCII):
             for other in range(at + _ONE, at + size):
@@ -337,13 +326,16 @@ def fill_tokens(room, words, lexicon, classes, tokens):  # type: ignore[no-untyp
         elif numbers[at] == BEYOND:
             point = room.beyond[beyond]
             beyond += _ONE
-            hashes[word] = _U64(point) * MIX_B
+            hashes[count] = _U64(point) * MIX_B
             kind = classes[point]
-        kinds[word] = kind
+        kinds[count] = kind
+        count += _ONE
+        lengths[count] = total
+    return count, beyond, total
 
 
 def hash_word(word: str) -> int:
-    """The hash that `fill_tokens` gives a word of the basic plane."""
+    """The hash that `cut` gives a word of the basic plane."""
     numbers = np.zeros(len(word) + 4, np.uint16)
     numbers[: len(word)] = lexicon().numbers[[ord(character) for character in word]]
     return int(_hash_numbers(numbers, len(word)))

@@ -29,8 +29,8 @@ class Tokens(NamedTuple):
 
 
 def new_tokens(longest: int) -> Tokens:
-    """Room for the tokens of any document of at most `longest` bytes: each has 3 or is parted from the next by one."""
-    count = longest // 2 + 8
+    """Room for the tokens of any document of at most `longest` bytes, even if each of them is one."""
+    count = longest + 8
     return Tokens(
         np.empty(count, np.uint64),
         np.zeros(count + 1, np.int64),

@@ -14,8 +14,10 @@ from test_linguistic_measure import real_texts
 import corpus.linguistic.lexicon
 from corpus.buffers import utf8_buffers
 from corpus.errors import HeadwaterError
+from corpus.linguistic.characters import character_classes
 from corpus.linguistic.chinese_words import cut, room
 from corpus.linguistic.lexicon import lexicon
+from corpus.linguistic.tokens import new_tokens
 
 jieba.setLogLevel("ERROR")
 COMMON = "的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会"
@@ -24,11 +26,13 @@ SIGNS = "aB0T5.1%-+#&_ 超c＆，。\n\t２㐀龥龦\u3000"
 
 def words_of(texts: list[str]) -> list[list[str]]:
     data, offsets = utf8_buffers(pa.array(texts, pa.large_string()))
-    space = room(int(np.diff(offsets).max(initial=0)))
+    longest = int(np.diff(offsets).max(initial=0))
+    space, tokens = room(longest), new_tokens(longest)
     found = []
     for row, text in enumerate(texts):
-        count = cut(data, offsets[row], offsets[row + 1], lexicon(), space)
-        found.append([text[space.starts[i] : space.ends[i]] for i in range(count)])
+        count = cut(data, offsets[row], offsets[row + 1], character_classes(), lexicon(), space, tokens)
+        characters = "".join(text.split())
+        found.append([characters[tokens.ends[i] : tokens.ends[i + 1]] for i in range(count)])
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,6 +79,15 @@ def test_rows_do_not_see_each_other() -> None:
     together = measure(pa.array(texts, pa.large_string()))
     for row, text in enumerate(texts):
         assert measure(pa.array([text], pa.string())).to_pylist() == together.slice(row, 1).to_pylist()
+
+
+def test_threads_do_not_see_each_other() -> None:
+    long = "".join(f"{number} words of a line, 一样的一行。\n" for number in range(30_000))  # more than is kept for
+    columns = [pa.array([text[:size], text]) for text in (long, long[::-1]) for size in (100, 5_000)]
+    alone = [measure(column).to_pylist() for column in columns]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(pool.map(measure, columns * 8), alone * 8):
+            assert found.to_pylist() == expected
 
 
 def test_null_and_empty_documents_measure_zero() -> None:
