@@ -25,7 +25,10 @@ from corpus.linguistic.characters import decode
 from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
 
 _U16, _U32, _U64 = np.uint16, np.uint32, np.uint64
-_NONE, _ONE, _TWO, _THREE, _FOUR = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4)
+_NONE, _ONE, _TWO, _THREE, _FOUR, _EIGHT = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4), _U64(8)
+# Masks of the first four characters of a word of n <= 8, and of the next four: [n].
+_FIRST_FOUR = np.array([(1 << 16 * min(size, 4)) - 1 for size in range(9)], np.uint64)
+_NEXT_FOUR = np.array([(1 << 16 * max(size - 4, 0)) - 1 for size in range(9)], np.uint64)
 _ALPHANUMERIC = JOINING.index("z") + 1  # of the characters from ASCII on, digits first
 _LETTERS = _U32(1 << 31)
 _HALF, _LOW = _U64(32), _U64(0xFFFFFFFF)
@@ -40,7 +43,7 @@ class Room(NamedTuple):
     best: npt.NDArray[np.float64]  # the weight of the best cut of what follows
     lengths: npt.NDArray[np.uint32]  # of that cut's first word; `_LETTERS` set: of the letters and digits from here on
     spans: npt.NDArray[np.uint64]  # of the words: the first character, and the end in the upper half
-    runs: npt.NDArray[np.uint32]  # [run, 2]: first word, end of words: two or more single characters beside each other
+    runs: npt.NDArray[np.uint32]  # [run, 3], two or more single characters: first word, end, end when they are cut anew
     back: npt.NDArray[np.int8]  # [character, state]: the likeliest state before
 
 
@@ -49,7 +52,7 @@ def room(longest: int) -> Room:
     size = longest + 8
     return Room(
         np.empty(size, np.uint16), np.empty(size // 4 + 1, np.uint32), np.empty(size, np.float64),
-        np.empty(size, np.uint32), np.empty(size, np.uint64), np.empty((size // 2 + 2, 2), np.uint32),
+        np.empty(size, np.uint32), np.empty(size, np.uint64), np.empty((size // 2 + 2, 3), np.uint32),
         np.empty((size, 4), np.int8),
     )  # fmt: skip
 
@@ -64,15 +67,8 @@ def cut(data, start, end, classes, lexicon, room, tokens):  # type: ignore[no-un
     count = _read(data, start, end, lexicon.numbers, room)
     _weigh(count, lexicon, room)
     runs, words = _walk(count, room)
-    done = filled = beyond = total = _NONE
-    tokens.ends[0] = 0
-    for run in range(_ONE, runs + _ONE):
-        first, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
-        end_of_run = _cut_run(room.spans[first] & _LOW, room.spans[last - _ONE] >> _HALF, lexicon, room, first)
-        filled, beyond, total = _fill(room, done, end_of_run, lexicon, classes, tokens, filled, beyond, total)
-        done = last
-    filled, _, _ = _fill(room, done, words, lexicon, classes, tokens, filled, beyond, total)
-    return np.int64(filled)
+    _cut_runs(runs, lexicon, room)
+    return _fill(runs, words, lexicon, classes, room, tokens)
 
 
 @kernel
@@ -192,12 +188,20 @@ def _add(room, words, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
-    """Cut the characters of a run of single ones anew, as words from `words` on; the end of these.
+def _cut_runs(runs, lexicon, room):  # type: ignore[no-untyped-def]
+    """Cut the characters of the runs anew, as words from each run's first on.
 
     They fit where the run's parts were, of which there are never less: letters taken together are parted again only in
     a run that is a word itself, and a word weighs more than any two single characters of it that are none.
     """
+    for run in range(_ONE, runs + _ONE):
+        words, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
+        room.runs[run, 2] = _cut_run(room.spans[words] & _LOW, room.spans[last - _ONE] >> _HALF, lexicon, room, words)
+
+
+@njit(inline="always")
+def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
+    """Words of a run of characters, written from `words` on; the end of these."""
     numbers = room.numbers
     if _is_word(first, last, numbers, lexicon.cells):
         for at in range(first, last):
@@ -237,7 +241,7 @@ def _is_alphanumeric(number):  # type: ignore[no-untyped-def]
     return _U16(number - _U16(ASCII)) < _U16(_ALPHANUMERIC)
 
 
-@kernel
+@njit(inline="always")
 def _is_word(first, last, numbers, cells):  # type: ignore[no-untyped-def]
     node = _U64(numbers[first])
     for at in range(first + _ONE, last):
@@ -255,7 +259,7 @@ def _better(a, from_a, b, from_b):  # type: ignore[no-untyped-def]
     return b, from_b
 
 
-@kernel
+@njit(inline="always")
 def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
     """Viterbi over begin 0, end 1, middle 2, single 3."""
     numbers, back, start, move, emit = room.numbers, room.back, lexicon.start, lexicon.move, lexicon.emit
@@ -297,41 +301,47 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
 
 @njit(inline="always")
 def _hash(numbers, at, size):  # type: ignore[no-untyped-def]
-    """The hash of a word of `size` characters: of up to four no two are the same."""
+    """The hash of a word of `size` characters: of up to four no two are the same. Up to eight take the same path."""
     value = _NONE
-    while size > _FOUR:
+    while size > _EIGHT:
         value = (value ^ load64(numbers, at)) * MIX_A
-        value ^= value >> _U64(32)
+        value ^= value >> _HALF
         at += _FOUR
         size -= _FOUR
-    others = _U64(64) - _U64(16) * size  # bits of the characters behind it
-    value = (value ^ load64(numbers, at) << others >> others) * MIX_A
-    return value ^ value >> _U64(32)
+    value = (value ^ load64(numbers, at) & _FIRST_FOUR[size]) * MIX_A
+    value ^= value >> _HALF
+    value = (value ^ load64(numbers, at + _FOUR) & _NEXT_FOUR[size]) * MIX_A
+    return value ^ value >> _HALF
 
 
 @kernel
-def _fill(room, first, last, lexicon, classes, tokens, count, beyond, total):  # type: ignore[no-untyped-def]
-    """Write words `first` to `last` as tokens from `count` on: (tokens, characters beyond the plane, characters)."""
+def _fill(runs, words, lexicon, classes, room, tokens):  # type: ignore[no-untyped-def]
+    """Write the words as tokens, of runs those that these were cut into anew; how many there are."""
     numbers, spans, bits = room.numbers, room.spans, lexicon.bits
     hashes, lengths, kinds, gaps = tokens.hashes, tokens.ends, tokens.bits, tokens.gaps
-    for word in range(first, last):
-        at, size = spans[word] & _LOW, (spans[word] >> _HALF) - (spans[word] & _LOW)
-        total += size
-        gaps[count] = count
-        hashes[count] = _hash(numbers, at, size)
-        kind = bits[numbers[at]]
-        if _U16(numbers[at] - _U16(ASCII)) < _U16(SIGNS - ASCII):
-            for other in range(at + _ONE, at + size):
-                kind |= bits[numbers[other]]
-        elif numbers[at] == BEYOND:
-            point = room.beyond[beyond]
-            beyond += _ONE
-            hashes[count] = _U64(point) * MIX_B
-            kind = classes[point]
-        kinds[count] = kind
-        count += _ONE
-        lengths[count] = total
-    return count, beyond, total
+    room.runs[runs + _ONE, :] = words  # behind the last: nothing
+    lengths[0] = 0
+    count = done = beyond = total = _NONE
+    for run in range(_ONE, runs + _TWO):
+        for word in range(done, _U64(room.runs[run, 2])):
+            at, size = spans[word] & _LOW, (spans[word] >> _HALF) - (spans[word] & _LOW)
+            total += size
+            gaps[count] = count
+            hashes[count] = _hash(numbers, at, size)
+            kind = bits[numbers[at]]
+            if _is_digit(numbers[at]):  # letters may follow; what begins with a letter has all bits, with a sign none
+                for other in range(at + _ONE, at + size):
+                    kind |= bits[numbers[other]]
+            elif numbers[at] == BEYOND:
+                point = room.beyond[beyond]
+                beyond += _ONE
+                hashes[count] = _U64(point) * MIX_B
+                kind = classes[point]
+            kinds[count] = kind
+            count += _ONE
+            lengths[count] = total
+        done = _U64(room.runs[run, 1])
+    return np.int64(count)
 
 
 def hash_word(word: str) -> int:

@@ -139,7 +139,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
     return Totals(n_lines, characters, feeds, content, han, digits, signs, ellipses, sentences, bracketed)
 
 
-@kernel
+@njit(inline="always")
 def _strip(data, first, last, classes):  # type: ignore[no-untyped-def]
     """`data[first:last]` without the white space at its ends: (first, last, how many characters that was)."""
     stripped = 0
@@ -167,7 +167,7 @@ def _last_character(data, first, end):  # type: ignore[no-untyped-def]
     return at
 
 
-@kernel
+@njit(inline="always")
 def _bits_of_line(data, first, last, classes):  # type: ignore[no-untyped-def]
     """The bits of a line that is not blank, all but OPENING."""
     opens = decode(data, first)[0]
