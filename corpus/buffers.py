@@ -1,7 +1,7 @@
 """The bytes behind an Arrow string column, as kernels want them: one flat array and one array of offsets.
 
 Every numba kernel of the house reads documents through this view, so that no document ever becomes a Python string.
-Kernels load 64 bytes at a time and may look past the last document; the padding makes that safe.
+Kernels load 64 bytes at a time and look past the last document; the padding makes that safe.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-PADDING = 64  # the widest unaligned load a kernel makes, in bytes
+PADDING = 128  # bytes: kernels load 64 at a time, from up to two behind the last document on
 
 
 def utf8_buffers(column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

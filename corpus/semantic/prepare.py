@@ -9,60 +9,65 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
+from corpus.buffers import PADDING, utf8_buffers
+from corpus.kernels import LOWER, kernel, load64, range_mask, store64, trailing_zeros
 from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes, decode
 
-# Letters and digits of ASCII in lower case; 0 for every other byte.
-_FOLDED = np.array([ord(chr(b).lower()) if b < 0x80 and chr(b).isalnum() else 0 for b in range(256)], np.uint8)
+_U64 = np.uint64
+_ONE = _U64(1)
 _GROWTH = 3  # an ASCII comma becomes three bytes; nothing grows more
 
 
 def fasttext_lines(texts: pa.Array | pa.ChunkedArray) -> list[str]:
     """Each text of a (large_)string column as one prepared line; null is empty."""
     data, offsets = utf8_buffers(texts)
-    out = np.empty(_GROWTH * int(offsets[-1]) + 8, np.uint8)
+    out = np.empty(_GROWTH * int(offsets[-1]) + PADDING, np.uint8)
     ends = np.zeros(len(offsets), np.int64)
-    _prepare(data, offsets, _FOLDED, character_classes(), out, ends)
+    _prepare(data, offsets, character_classes(), out, ends)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]])]
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2]).to_pylist()
 
 
-@njit(nogil=True, cache=True)
-def _prepare(data, offsets, folded, classes, out, ends):  # type: ignore[no-untyped-def]
-    at = 0
+@kernel
+def _prepare(data, offsets, classes, out, ends):  # type: ignore[no-untyped-def]
+    at = _U64(0)
     for row in range(len(offsets) - 1):
         begin = at
-        place, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-        blank = True  # the last byte written is a blank, or nothing is
+        place, end = _U64(offsets[row]), _U64(offsets[row + 1])
+        blank = _ONE  # 1: the last byte written is a blank, or nothing is
         while place < end:
-            plain = folded[data[place]]
-            if plain:  # most of English: a letter or digit in ASCII
-                out[at] = plain
-                at += 1
-                place += np.uint64(1)
-                blank = False
-                continue
+            if data[place] < 0x80:
+                run = min(_unchanged(data, place, blank), end - place)
+                if run:
+                    for done in range(_U64(0), run, _U64(8)):
+                        store64(out, at + done, load64(data, place + done) | LOWER)
+                    at += run
+                    place += run
+                    blank = _U64(data[place - _ONE] == 0x20)
+                    continue
             point, size = decode(data, place)
-            size = min(size, end - place)
-            kind = np.int64(classes[point])
+            kind = classes[point]
             if kind & SPACE or point < 0x20:
-                if not blank:
-                    out[at] = 0x20
-                    at += 1
-                    blank = True
+                out[at] = 0x20
+                at += _ONE - blank
+                blank = _ONE
             else:
-                alone = kind & IDEOGRAPHIC or not kind & CONTENT
-                if alone and not blank:
-                    out[at] = 0x20
-                    at += 1
-                for i in range(size):
-                    out[at + i] = data[place + i]
-                at += size
-                if alone:
-                    out[at] = 0x20
-                    at += 1
-                blank = alone != 0
+                size = min(size, end - place)
+                alone = _U64((kind & IDEOGRAPHIC != 0) | (kind & CONTENT == 0))
+                out[at] = 0x20
+                at += alone & (_ONE - blank)
+                bits = size << _U64(3)
+                store64(out, at, load64(data, place) & ((_ONE << bits) - _ONE) | _U64(0x20) << bits)
+                at += size + alone
+                blank = alone
             place += size
-        if at > begin and blank:
-            at -= 1
+        at -= blank & _U64(at > begin)
         ends[row + 1] = at
+
+
+@njit(inline="always")
+def _unchanged(data, place, blank):  # type: ignore[no-untyped-def]
+    """How many of the 64 bytes from `place` on stay, but for their case: letters, digits, and single blanks between."""
+    plain = range_mask(data, place, 0x30, 10) | range_mask(data, place, 0x61, 26) | range_mask(data, place, 0x41, 26)
+    blanks = range_mask(data, place, 0x20, 1)
+    return trailing_zeros(~(plain | blanks & ~(blanks << _ONE | blank)))
