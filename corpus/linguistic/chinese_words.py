@@ -160,7 +160,7 @@ def _child(cells, node, number):  # type: ignore[no-untyped-def]
 def _walk(count, room):  # type: ignore[no-untyped-def]
     """Write the words of the best cut, and where two or more of a block meet that are single: (runs, words).
 
-    Letters and digits of which none begins a word are single together, and alone they are a word.
+    Letters and digits of which none begins a longer word are single together, and alone they are a word.
     """
     numbers, lengths, spans, runs = room.numbers, room.lengths, room.spans, room.runs
     at = words = found = run = _NONE
@@ -192,7 +192,8 @@ def _cut_runs(runs, lexicon, room):  # type: ignore[no-untyped-def]
     """Cut the characters of the runs anew, as words from each run's first on.
 
     They fit where the run's parts were, of which there are never less: letters taken together are parted again only in
-    a run that is a word itself, and a word weighs more than any two single characters of it that are none.
+    a run that is a word itself, and a word weighs more than any two single characters of it that are none: no letter or
+    digit is.
     """
     for run in range(_ONE, runs + _ONE):
         words, last = _U64(room.runs[run, 0]), _U64(room.runs[run, 1])
@@ -346,7 +347,7 @@ def _fill(runs, words, lexicon, classes, room, tokens):  # type: ignore[no-untyp
 
 def hash_word(word: str) -> int:
     """The hash that `cut` gives a word of the basic plane."""
-    numbers = np.zeros(len(word) + 4, np.uint16)
+    numbers = np.zeros(len(word) + 8, np.uint16)
     numbers[: len(word)] = lexicon().numbers[[ord(character) for character in word]]
     return int(_hash_numbers(numbers, len(word)))
 

@@ -58,7 +58,7 @@ def measure_lines(lines, n_tokens, totals, table, row):  # type: ignore[no-untyp
     repeated, characters = _duplicate_lines(lines, count, table)
     row[7] = repeated / count
     row[8] = characters / totals.characters
-    row[11] = characters / (totals.characters - totals.line_feeds)
+    row[11] = characters / max(totals.characters - totals.line_feeds, 1)
     paragraphs, repeated, characters = _duplicate_paragraphs(lines, count, table)
     row[9] = repeated / paragraphs
     row[10] = characters / totals.characters

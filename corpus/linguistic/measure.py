@@ -34,12 +34,15 @@ _LINES = len(quality.NAMES)
 _REPETITION = _LINES + len(lines.NAMES)
 _CHINESE = _REPETITION + len(repetition.NAMES)
 _WEB = _CHINESE + len(chinese.NAMES)
-_KEPT = 1 << 20  # bytes of the longest document whose scratch a thread keeps: at most 90 MB
+_KEPT = 1 << 20  # bytes of the longest document whose scratch a thread keeps: some 90 MiB
 _THREAD = threading.local()
 
 
 def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Measure a (large_)string column; a table with the columns of `SCHEMA`, a row a document. Null is empty."""
+    """Measure a (large_)string column; a table with the columns of `SCHEMA`, a row a document. Null is empty.
+
+    Texts are UTF-8. What is not does no harm, but its values may depend on what lies behind it.
+    """
     values = np.empty((len(texts), len(SIGNALS)))
     stop_words = quality.stop_word_hashes(hash_token), quality.stop_word_hashes(hash_word)
     row = 0
@@ -107,7 +110,7 @@ def measure_documents(data, offsets, classes, stop_words, words, scratch, values
         segmented = False
         if totals.han and totals.han >= CHINESE * totals.content:
             count = cut(data, start, end, classes, words, space, tokens)
-            segmented = count <= (end - start) // 2  # else nearly all of it is punctuation, more than there is room for
+            segmented = count <= (end - start) // 2  # else nearly all of it is punctuation, more words than fit `work`
         if not segmented:
             count = split_tokens(data, start, end, classes, tokens)
         sought = stop_words[1] if segmented else stop_words[0]

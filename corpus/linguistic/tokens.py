@@ -29,7 +29,7 @@ class Tokens(NamedTuple):
 
 
 def new_tokens(longest: int) -> Tokens:
-    """Room for the tokens of any document of at most `longest` bytes, even if each of them is one."""
+    """Room for the tokens of any document of at most `longest` bytes: in Chinese each may be a word, a sign."""
     count = longest + 8
     return Tokens(
         np.empty(count, np.uint64),
@@ -42,16 +42,20 @@ def new_tokens(longest: int) -> Tokens:
 def hash_token(token: str) -> int:
     """The hash that `split_tokens` gives a token."""
     text = token.encode()
-    data = np.frombuffer(bytearray(text.ljust(PADDING, b"\0")), np.uint8)
+    data = np.frombuffer(text.ljust(PADDING, b"\0"), np.uint8)
     return int(hash_bytes(data, np.uint64(0), np.uint64(len(text)), NO_FOLD))
 
 
 @njit(inline="always")
-def _letters(data, at, end):  # type: ignore[no-untyped-def]
-    """How many bytes from `at` on are ASCII letters; 64 are looked at, of a longer run the rest is found next."""
-    if at >= end or not 0x61 <= data[at] | 0x20 <= 0x7A:
-        return _U64(0)
-    return min(trailing_zeros(~(range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26))), end - at)
+def _ascii_run(data, at, end):  # type: ignore[no-untyped-def]
+    """How many of the 64 bytes from `at` on are ASCII and no white space, up to the first other one, and their bits."""
+    letters = range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26)
+    others = range_mask(data, at, 0x80, 128) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 5)
+    run = min(trailing_zeros(others), end - at)
+    inside = ~_U64(0) >> (_U64(64) - run) if run else _U64(0)
+    bits = ALPHABETIC if letters & inside else 0
+    bits |= CONTENT if (letters | range_mask(data, at, 0x30, 10)) & inside else 0
+    return run, np.uint8(bits)
 
 
 @njit(inline="always")
@@ -77,10 +81,10 @@ def split_tokens(data, start, end, classes, tokens):  # type: ignore[no-untyped-
     bits = np.uint8(0)
     gap = 0  # 1: white space lies before it
     while at < end:
-        run = _letters(data, at, end)
+        run, of_run = _ascii_run(data, at, end)
         if run:
             first = first if length else at
-            bits = (bits if length else np.uint8(0)) | np.uint8(ALPHABETIC | CONTENT)
+            bits = (bits if length else np.uint8(0)) | of_run
             length += run
             at += run
             continue

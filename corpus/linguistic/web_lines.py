@@ -14,9 +14,9 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
 64 bytes are looked at at once: words and their ends are bits of masks, which are counted and not looked at one by one.
-Only line feeds are, and what may matter: curly brackets, and pairs of letters that few words but these phrases hold.
-Matching ignores the case of ASCII letters. Wikipedia's "[12]" and "[edit]" at the end of a line, which C4 cuts out
-before it looks for the end mark, are skipped.
+Only line feeds are, white space beyond ASCII, words that may be the longest, and what may matter: curly brackets, and
+pairs of letters that few words but these phrases hold. Matching ignores the case of ASCII letters. Wikipedia's "[12]"
+and "[edit]" at the end of a line, which C4 cuts out before it looks for the end mark, are skipped.
 """
 
 import numpy as np
@@ -155,7 +155,7 @@ def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
     third |= range_mask(data, at + _U64(2), 0x9F, 1)
     ideographic = range_mask(data, at + _U64(2), 0x80, 1) & range_mask(data, at, 0xE3, 1)
     maybe = range_mask(data, at + _ONE, 0x80, 2) & (range_mask(data, at, 0xE2, 1) & third | ideographic)
-    maybe |= range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 1)
+    maybe |= range_mask(data, at, 0xC2, 1) | range_mask(data, at, 0xE1, 1) & range_mask(data, at + _ONE, 0x9A, 1)
     maybe &= here
     inner = beyond = _U64(0)
     while maybe:

@@ -1,10 +1,10 @@
 """The segmenter gives jieba's words, cut for cut."""
 
+import itertools
 import random
 from pathlib import Path
 
 import jieba
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_linguistic_measure import real_texts
 
 import corpus.linguistic.lexicon
-from corpus.buffers import utf8_buffers
+from corpus.buffers import padded_views
 from corpus.errors import HeadwaterError
 from corpus.linguistic.characters import character_classes
 from corpus.linguistic.chinese_words import cut, room
@@ -25,14 +25,15 @@ SIGNS = "aB0T5.1%-+#&_ 超c＆，。\n\t２㐀龥龦\u3000"
 
 
 def words_of(texts: list[str]) -> list[list[str]]:
-    data, offsets = utf8_buffers(pa.array(texts, pa.large_string()))
-    longest = int(np.diff(offsets).max(initial=0))
+    longest = max((len(text.encode()) for text in texts), default=0)
     space, tokens = room(longest), new_tokens(longest)
+    left = iter(texts)
     found = []
-    for row, text in enumerate(texts):
-        count = cut(data, offsets[row], offsets[row + 1], character_classes(), lexicon(), space, tokens)
-        characters = "".join(text.split())
-        found.append([characters[tokens.ends[i] : tokens.ends[i + 1]] for i in range(count)])
+    for data, offsets in padded_views(pa.array(texts, pa.large_string())):
+        for begin, end in itertools.pairwise(offsets):
+            count = cut(data, begin, end, character_classes(), lexicon(), space, tokens)
+            characters = "".join(next(left).split())
+            found.append([characters[tokens.ends[i] : tokens.ends[i + 1]] for i in range(count)])
     return found
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,8 +84,9 @@ def test_rows_do_not_see_each_other() -> None:
 
 
 def test_threads_do_not_see_each_other() -> None:
-    long = "".join(f"{number} words of a line, 一样的一行。\n" for number in range(30_000))  # more than is kept for
-    columns = [pa.array([text[:size], text]) for text in (long, long[::-1]) for size in (100, 5_000)]
+    texts = ["".join(f"{number * k} words of a line, 一样的一行。\n" for number in range(40_000)) for k in (1, 7)]
+    columns = [pa.array([text[:size] for size in (100, 5_000, 60_000)] * 3) for text in texts * 2]
+    columns += [pa.array([text, text[:100]]) for text in texts]  # longer than scratch is kept for
     alone = [measure(column).to_pylist() for column in columns]
     with ThreadPoolExecutor(4) as pool:
         for found, expected in zip(pool.map(measure, columns * 8), alone * 8):
@@ -97,8 +100,14 @@ def test_null_and_empty_documents_measure_zero() -> None:
 
 
 def test_broken_utf8_is_measured_without_harm() -> None:
-    broken = pa.array([b"\xe4", b"\xff\xfe\xf0\x9f", b"the \xe4\xb8", b"ok " * 50 + b"\xf4"], pa.large_binary())
-    assert measure(broken)["words"].to_pylist()[3] >= 50
+    texts = [b"\xe4", b"\xff\xfe\xf0\x9f", b"the \xe4\xb8", b"ok " * 50 + b"\xf4", b"\n\x80"]
+    assert measure(pa.array(texts, pa.large_binary()))["words"].to_pylist()[3] >= 50
+
+
+def test_no_byte_is_read_behind_the_padding() -> None:
+    """The column's buffer ends where memory may not be read; whoever does is killed, so in a process of its own."""
+    script = Path(__file__).with_name("behind_the_padding.py")
+    assert subprocess.run([sys.executable, script], timeout=120).returncode == 0
 
 
 @pytest.mark.parametrize(
