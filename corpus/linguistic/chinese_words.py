@@ -265,14 +265,6 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
     """Viterbi over begin 0, end 1, middle 2, single 3."""
     numbers, back, start, move, emit = room.numbers, room.back, lexicon.start, lexicon.move, lexicon.emit
     row = numbers[first]
-    if last - first == _TWO:  # one word or two
-        row_two = numbers[first + _ONE]
-        together = start[0] + emit[row, 0] + move[0, 1] + emit[row_two, 1]
-        apart = start[3] + emit[row, 3] + move[3, 3] + emit[row_two, 3]
-        if apart >= together:
-            words = _add(room, words, first, first + _ONE)
-            first += _ONE
-        return _add(room, words, first, last)
     b, e, m, s = start[0] + emit[row, 0], start[1] + emit[row, 1], start[2] + emit[row, 2], start[3] + emit[row, 3]
     for at in range(first + _ONE, last):
         row = numbers[at]
