@@ -32,10 +32,15 @@ kernel = njit(nogil=True, cache=True, _nrt=False)
 
 def _load(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any) -> Any:
     """LLVM for one unaligned load of `kind` at byte `index` of a uint8 array."""
-    pointer = builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
-    value = builder.load(builder.bitcast(pointer, kind.as_pointer()))
+    value = builder.load(_pointer(context, builder, array_type, array, index, kind))
     value.align = 1
     return value
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any) -> Any:
+    """LLVM for a pointer to a `kind` at byte `index` of a uint8 array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 @intrinsic
@@ -54,10 +59,9 @@ def store64(typingctx: Any, data: Any, index: Any, value: Any) -> Any:
     """`store64(data, index, value)`: write a uint64 to the 8 bytes at `data[index:]`, little-endian."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.gep(array.data, [context.cast(builder, args[1], signature.args[1], types.intp)])
-        store = builder.store(args[2], builder.bitcast(pointer, ir.IntType(64).as_pointer()))
-        store.align = 1
+        at = context.cast(builder, args[1], signature.args[1], types.intp)
+        pointer = _pointer(context, builder, signature.args[0], args[0], at, ir.IntType(64))
+        builder.store(args[2], pointer).align = 1
         return context.get_dummy_value()
 
     return types.void(data, index, types.uint64), codegen
@@ -204,6 +208,24 @@ def affine_minima(
         return context.get_dummy_value()
 
     return types.void(hashes, types.int64, multipliers, increments, types.int64, out), codegen
+
+
+@njit(inline="always")
+def letter_mask(data, at):  # type: ignore[no-untyped-def]
+    """Which of the 64 bytes at `data[at:]` are ASCII letters, as `range_mask` has it."""
+    return range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26)
+
+
+@njit(inline="always")
+def low_bits(count):  # type: ignore[no-untyped-def]
+    """The lowest `count` bits (uint64), from 64 on all of them."""
+    return (_U64(1) << count) - _U64(1) if count < _U64(64) else _U64(_ALL)
+
+
+@njit(inline="always")
+def lowest_bit(bits):  # type: ignore[no-untyped-def]
+    """Of `bits` (uint64) the lowest that is set, alone; 0 of 0."""
+    return bits & (~bits + _U64(1))
 
 
 @njit(inline="always")

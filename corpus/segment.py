@@ -40,6 +40,7 @@ from corpus.kernels import (
     hash_bytes,
     kernel,
     load64,
+    low_bits,
     newline_mask,
     point_of_three,
     trailing_zeros,
@@ -166,9 +167,8 @@ def _find_runs(data, start, end, edges, unicode):  # type: ignore[no-untyped-def
     while at < end:
         word, high = word_masks(data, at)
         if end - at < _U64(64):
-            valid = (_ONE << (end - at)) - _ONE
-            word &= valid
-            high &= valid
+            word &= low_bits(end - at)
+            high &= low_bits(end - at)
         edge = word ^ ((word << _ONE) | inside)
         inside = word >> _U64(63)
         if high | carry:
@@ -348,9 +348,7 @@ def split_blocks(data, start, end, newlines, starts, ends, hashes):  # type: ign
     run = _U64(0)  # its length so far
     at = start
     while at < end:
-        feeds = newline_mask(data, at)
-        if end - at < _U64(64):
-            feeds &= (_ONE << (end - at)) - _ONE
+        feeds = newline_mask(data, at) & low_bits(end - at)
         while feeds:
             here = at + trailing_zeros(feeds)
             feeds &= feeds - _ONE

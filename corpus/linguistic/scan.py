@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import NO_FOLD, count_ones, hash_bytes, kernel, newline_mask, range_mask, trailing_zeros
+from corpus.kernels import (
+    NO_FOLD,
+    count_ones,
+    hash_bytes,
+    kernel,
+    letter_mask,
+    low_bits,
+    lowest_bit,
+    newline_mask,
+    range_mask,
+    trailing_zeros,
+)
 from corpus.linguistic.characters import CONTENT, DIGIT, HAN, SPACE, TERMINAL, decode
 
 # Bits of a line.
@@ -63,7 +74,7 @@ def _masks(data, at):  # type: ignore[no-untyped-def]
     """Of the 64 bytes at `data[at:]`, which are: first of a character, ASCII letters, ASCII digits, first of a Han of
     the basic block, and first of what is looked at one by one."""
     firsts = ~range_mask(data, at, 0x80, 64)
-    letters = range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26)
+    letters = letter_mask(data, at)
     older = range_mask(data, at, 0xE4, 1) & range_mask(data, at + _ONE, 0x80, 0x38)  # extension A, to E4 B7 BF
     han = range_mask(data, at, 0xE4, 6) & ~older
     ends = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x21, 1) | range_mask(data, at, 0x3F, 1)  # . ! ?
@@ -86,7 +97,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
     blank_before = True
     block = start
     while block <= end:
-        inside = (_ONE << (end - block)) - _ONE if end - block < _U64(64) else _ALL
+        inside = low_bits(end - block)
         firsts = others = _U64(0)
         if inside:
             firsts, letters, decimals, ideographs, others = _masks(data, block)
@@ -99,7 +110,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
         if inside != _ALL:
             others |= inside + _ONE  # the end of the text ends its last line
         while others:
-            bit = others & (~others + _ONE)
+            bit = lowest_bit(others)
             others ^= bit
             at = block + trailing_zeros(bit)
             here = characters + count_ones(firsts & (bit - _ONE))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from corpus.buffers import PADDING
-from corpus.kernels import NO_FOLD, hash_bytes, kernel, range_mask, trailing_zeros
+from corpus.kernels import NO_FOLD, hash_bytes, kernel, letter_mask, low_bits, range_mask, trailing_zeros
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, IDEOGRAPHIC, SPACE, decode
 
 _U64 = np.uint64
@@ -49,10 +49,10 @@ def hash_token(token: str) -> int:
 @njit(inline="always")
 def _ascii_run(data, at, end):  # type: ignore[no-untyped-def]
     """How many of the 64 bytes from `at` on are ASCII and no white space, up to the first other one, and their bits."""
-    letters = range_mask(data, at, 0x61, 26) | range_mask(data, at, 0x41, 26)
+    letters = letter_mask(data, at)
     others = range_mask(data, at, 0x80, 128) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 5)
     run = min(trailing_zeros(others), end - at)
-    inside = ~_U64(0) >> (_U64(64) - run) if run else _U64(0)
+    inside = low_bits(run)
     bits = ALPHABETIC if letters & inside else 0
     bits |= CONTENT if (letters | range_mask(data, at, 0x30, 10)) & inside else 0
     return run, np.uint8(bits)

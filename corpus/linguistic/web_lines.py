@@ -22,7 +22,16 @@ and "[edit]" at the end of a line, which C4 cuts out before it looks for the end
 import numpy as np
 from numba import njit
 
-from corpus.kernels import count_ones, kernel, leading_zeros, newline_mask, range_mask, trailing_zeros
+from corpus.kernels import (
+    count_ones,
+    kernel,
+    leading_zeros,
+    low_bits,
+    lowest_bit,
+    newline_mask,
+    range_mask,
+    trailing_zeros,
+)
 from corpus.linguistic.characters import SPACE, decode
 
 NAMES = (
@@ -73,7 +82,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
     wide = inside = finished = _U64(0)  # of the last block: what reaches into the next one
     block = start
     while block <= end:
-        here = (_ONE << (end - block)) - _ONE if end - block < _U64(64) else _ALL
+        here = low_bits(end - block)
         firsts, spaces, feeds, marks = _masks(data, block)
         firsts &= here
         inner, wide_next = _wide_spaces(data, block, here, classes)
@@ -86,7 +95,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
         sentence_ends = ends & (closed << _ONE | finished)
         finished = closed >> _U64(63)
         if ends:
-            below = (ends & (~ends + _ONE)) - _ONE
+            below = lowest_bit(ends) - _ONE
             if not spaces & below:  # the word was open before the block
                 length = characters + count_ones(firsts & below) - begin
                 longest = max(longest, length)
@@ -97,7 +106,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
         characters += count_ones(firsts)
         events = feeds | marks & here
         while events:
-            bit = events & (~events + _ONE)
+            bit = lowest_bit(events)
             events ^= bit
             at = block + trailing_zeros(bit)
             if not bit & feeds:
@@ -163,7 +172,7 @@ def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
         maybe &= maybe - _ONE
         point, size = decode(data, at + place)
         if classes[point] & SPACE:
-            bits = (_ONE << size) - _ONE
+            bits = low_bits(size)
             inner |= bits << place
             beyond |= bits >> _ONE >> (_U64(63) - place)
     return inner, beyond
@@ -183,16 +192,15 @@ def _sentence_ends(data, at, here, before):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
     """`longest`, or the characters of a longer one of the block's words, each between two spaces."""
-    runs = ~spaces & ((_ONE << (_U64(63) - leading_zeros(ends))) - _ONE)
+    runs = ~spaces & low_bits(_U64(63) - leading_zeros(ends))
     size = _ONE
     while runs and size <= longest:  # a bit stays where `size` bytes are none of them white space
         step = min(size, longest + _ONE - size)
         runs &= runs >> step
         size += step
     while runs:
-        bit = runs & (~runs + _ONE)
-        end = ends & ~(bit - _ONE)
-        end &= ~end + _ONE
+        bit = lowest_bit(runs)
+        end = lowest_bit(ends & ~(bit - _ONE))
         longest = max(longest, count_ones(firsts & (end - bit)))
         runs &= ~(end - _ONE)
     return longest

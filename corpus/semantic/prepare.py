@@ -10,7 +10,7 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.buffers import PADDING, utf8_buffers
-from corpus.kernels import LOWER, kernel, load64, range_mask, store64, trailing_zeros
+from corpus.kernels import LOWER, kernel, letter_mask, load64, low_bits, range_mask, store64, trailing_zeros
 from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes, decode
 
 _U64 = np.uint64
@@ -57,7 +57,7 @@ def _prepare(data, offsets, classes, out, ends):  # type: ignore[no-untyped-def]
                 out[at] = 0x20
                 at += alone & (_ONE - blank)
                 bits = size << _U64(3)
-                store64(out, at, load64(data, place) & ((_ONE << bits) - _ONE) | _U64(0x20) << bits)
+                store64(out, at, load64(data, place) & low_bits(bits) | _U64(0x20) << bits)
                 at += size + alone
                 blank = alone
             place += size
@@ -68,6 +68,6 @@ def _prepare(data, offsets, classes, out, ends):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def _unchanged(data, place, blank):  # type: ignore[no-untyped-def]
     """How many of the 64 bytes from `place` on stay, but for their case: letters, digits, and single blanks between."""
-    plain = range_mask(data, place, 0x30, 10) | range_mask(data, place, 0x61, 26) | range_mask(data, place, 0x41, 26)
+    plain = letter_mask(data, place) | range_mask(data, place, 0x30, 10)
     blanks = range_mask(data, place, 0x20, 1)
     return trailing_zeros(~(plain | blanks & ~(blanks << _ONE | blank)))
