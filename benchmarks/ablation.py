@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from corpus import storage, table
-from corpus.mixture import make_plan
+from corpus.io import storage, table
+from corpus.mixture.plan import make_plan
 from corpus.spans import cut
 from pipelines.cli import main as headwater
 from pipelines.commands.inputs import Inputs

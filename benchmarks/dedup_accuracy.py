@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from revisions import THRESHOLD, Truth, judge, load
 
-from corpus.dedup.local import deduplicate, sign_table
+from corpus.dedup.in_memory import deduplicate, sign_table
 from corpus.dedup.minhash import Scheme, sign
 from corpus.dedup.scurve import match_probability
 

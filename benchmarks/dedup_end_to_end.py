@@ -29,13 +29,13 @@ from limits import decoding, scanning
 from revisions import Truth, judge, load
 from rich.console import Console
 
-from corpus import table
 from corpus.document import SCHEMA
+from corpus.io import table
 from pipelines.cli import main as headwater
+from pipelines.config.dedup import DedupParameters
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task
-from pipelines.sections.dedup import DedupParameters
-from pipelines.stages.dedup import dedup_stages
+from pipelines.stages.dedup.stages import dedup_stages
 
 PEERS = ("datatrove", "datasketch", "rensa")
 ROWS = 500  # documents of a row group
@@ -45,8 +45,8 @@ Keepers = Callable[[], list[str]]
 class Given(Stage[NoParameters]):
     """One shard of documents that is there before the clock starts."""
 
-    name: ClassVar[str] = "extract"
-    group: ClassVar[str] = "extract"
+    name: ClassVar[str] = "documents"
+    phase: ClassVar[str] = "extract"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """The shard."""

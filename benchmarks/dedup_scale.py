@@ -17,22 +17,22 @@ from pathlib import Path
 
 from signature_generator import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
 
+from pipelines.config.dedup import DedupParameters
 from pipelines.engine.cluster import connected, run_here, run_on_ray
-from pipelines.engine.outputs import add_counts
+from pipelines.engine.run_task import Outcome
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.engine.work import Outcome
-from pipelines.sections.dedup import DedupParameters
-from pipelines.stages.dedup import dedup_stages
+from pipelines.engine.stamps import add_counts
+from pipelines.stages.dedup.stages import dedup_stages
 
 LAST_READERS = {  # a folder below dedup/, and the last stage that reads it
-    "texts": "copies",
-    "shuffle": "candidates",
-    "copies": "forests",
-    "candidates": "forests",
-    "forests": "components",
+    "exact_keys": "exact_edges",
+    "band_keys": "candidate_edges",
+    "exact_edges": "local_components",
+    "candidate_edges": "local_components",
+    "local_components": "components",
     "components": "members",
-    "members": "clusters",
-    "clusters": "fates",
+    "members": "keepers",
+    "keepers": "keepers_by_shard",
 }
 
 
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--hub", type=float, default=1e6, help="documents of the largest cluster (default: a million)")
     parser.add_argument("--memory-gib", type=float, default=2.0, help="dedup.memory_bytes (default: 2)")
     parser.add_argument("--workers", type=int, default=2, help="0: in this process, without Ray")
-    parser.add_argument("--until", default="fates", help="the last stage (default: fates, where keepers are known)")
+    parser.add_argument(
+        "--until", default="keepers_by_shard", help="the last stage (default: fates, where keepers are known)"
+    )
     parser.add_argument("--keep-files", action="store_true", help="delete nothing")
     arguments = parser.parse_args()
     totals = []
@@ -97,7 +99,7 @@ def run(documents: int, hub: int, root: Path, arguments: argparse.Namespace) -> 
         if stage.name == arguments.until:
             break
     truth = expected(documents, hub)
-    removed = counts["clusters"]["removed"]
+    removed = counts["keepers"]["removed"]
     kept = documents - sum(removed.values())
     print(
         f"{total:.1f} s; kept {kept:,} of {documents:,}; copies removed {removed['exact']:,}, near {removed['near']:,}"

@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from corpus import storage
+from corpus.io import storage
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpus import storage
+from corpus.io import storage
 from pipelines.commands.inputs import Inputs
 from tokenizer.encode import Encoder
 from tokenizer.vocabulary import load_vocabulary

@@ -21,10 +21,10 @@ import fasttext
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
-from corpus.crawl import dump_files
+from corpus.crawl.dumps import dump_files
 from corpus.language import find_model, sample
-from pipelines.sections.extract import ExtractParameters
-from pipelines.sections.inputs import CrawlInput
+from pipelines.config.extract import ExtractParameters
+from pipelines.config.inputs import CrawlInput
 from pipelines.stages.extract import ExtractStage
 
 

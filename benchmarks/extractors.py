@@ -21,11 +21,11 @@ from pathlib import Path
 from backports import zstd
 from resiliparse.extract.html2text import extract_plain_text
 
-from corpus.charset import decode
+from corpus.crawl.charset import decode
+from corpus.crawl.http import parse_response
+from corpus.crawl.warc import Record, read_records
 from corpus.document import Refused
-from corpus.extract import clean
-from corpus.http import parse_response
-from corpus.warc import Record, read_records
+from corpus.extract.main_text import clean
 
 Extractor = Callable[[str], str]
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from llvmlite.binding import get_host_cpu_features
 from numba import njit
 
-from corpus.buffers import utf8_buffers
+from corpus.io.buffers import utf8_buffers
 
 VECTORS = "AVX-512" if get_host_cpu_features().get("avx512f") else "AVX2"
 CYCLES_A_PERMUTATION = {"AVX-512": 2 / 16, "AVX2": 1.5 / 8}[VECTORS]

@@ -27,7 +27,7 @@ from backports import zstd
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
-from corpus import table
+from corpus.io import table
 
 SCHEMA = pa.schema([("source", pa.string()), ("text", pa.large_string())])
 SHARD_BYTES = 16 << 20

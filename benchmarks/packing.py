@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numba import njit
 
 from pipelines.commands.inputs import Inputs
-from train.packing import GROUP_TOKENS, best_fit
+from train.data.packing import GROUP_TOKENS, best_fit
 
 Array = npt.NDArray[np.int64]
 

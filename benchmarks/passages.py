@@ -23,12 +23,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.buffers import utf8_buffers
-from corpus.dedup.counting import Tally
-from corpus.dedup.cuts import Limits
-from corpus.dedup.passages import repeated_passages
-from corpus.dedup.windows import anchor_keys, anchor_set, window_keys
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.words import new_scratch, split_words
+from corpus.passages.cuts import Limits
+from corpus.passages.in_memory import repeated_passages
+from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
+from corpus.passages.tally import Tally
 from corpus.spans import cut_lengths
 from pipelines.commands.inputs import Inputs
 

@@ -21,7 +21,7 @@ from revisions import load
 from corpus.dedup.bands import band_keys
 from corpus.dedup.minhash import Scheme, minimum_of_permutations, permutations, sign
 from corpus.dedup.verify import similarity
-from corpus.kernels import MIX_A, MIX_B, mix64
+from corpus.kernels.simd import MIX_A, MIX_B, mix64
 
 VALUES, BANDS = 100, 20
 SIZES = (20, 60, 120, 450, 2000)

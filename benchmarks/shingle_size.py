@@ -20,7 +20,7 @@ from numba import njit
 
 from corpus.dedup.minhash import Scheme, sign
 from corpus.dedup.verify import similarity
-from corpus.segment import words_of
+from corpus.kernels.words import words_of
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 13)
 FOUND = 0.9

@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from token_data import DOCUMENT_TOKENS, write_sparse
 
 from tokenizer.order import document_hashes
-from train.stream import TokenStream
+from train.data.stream import TokenStream
 
 LENGTH, SHARD_TOKENS = 4096, 250_000_000
 SHARES = (0.7, 0.2, 0.1)

@@ -19,12 +19,12 @@ import pyarrow as pa
 from numba import njit
 from pydantic import BaseModel, ConfigDict
 
-from corpus import table
 from corpus.dedup.exact import hash_binary
 from corpus.dedup.minhash import Scheme
-from corpus.kernels import mix64
+from corpus.io import table
+from corpus.kernels.simd import mix64
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup_signatures import signature_schema
+from pipelines.stages.dedup.signatures import signature_schema
 
 SINGLE, MEAN, LARGEST = 955 / 1486, (3940 - 955) / (1486 - 955), 150  # of the FineWeb-2 counts, in millions
 COPIES, SHARED_BAND, STRAY = 0.3, 0.6, 0.01
@@ -140,7 +140,7 @@ class GeneratedSignatures(Stage[GeneratorParameters]):
     """-> signatures/dump=D/N.parquet; a task per dump, since all need the whole order of documents."""
 
     name: ClassVar[str] = "signatures"
-    group: ClassVar[str] = "dedup"
+    phase: ClassVar[str] = "dedup"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard."""

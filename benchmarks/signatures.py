@@ -21,10 +21,10 @@ from limits import VECTORS, best, bytes_a_second, decoding, permuting, scanning
 from numba import njit
 from peer import Peer
 
-from corpus.buffers import utf8_buffers
 from corpus.dedup.minhash import Scheme, sign
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.words import new_scratch, split_words
 
 BATCH = 1000  # documents signed together, as a row group is
 

@@ -27,8 +27,8 @@ def imported() -> None:
 
 def headwater(folder: str, tokens: int) -> Start:
     """Sparse shards, made by stream_start.py."""
-    from train.permutation import feistel
-    from train.stream import TokenStream
+    from train.data.permutation import feistel
+    from train.data.stream import TokenStream
 
     feistel(0, 1, np.uint64(0))  # numba imports half of itself at the first call
     imported()

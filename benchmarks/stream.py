@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from token_data import write_domain
 
-from train.stream import TokenStream
+from train.data.stream import TokenStream
 
 SHARES = {"web": 0.7, "code": 0.2, "books": 0.1}
 PEERS = ("mosaicml-streaming", "litdata", "datatrove")
@@ -98,7 +98,7 @@ def main() -> None:
             return read
 
         def loader() -> int:
-            from train.dataset import TokenLoader
+            from train.data.dataset import TokenLoader
 
             stream.samples = 0
             for taken in TokenLoader(stream, batch_size=batch):

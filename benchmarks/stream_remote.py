@@ -18,10 +18,10 @@ from pathlib import Path
 import pyarrow.fs as pafs
 from token_data import write_domain
 
-from corpus import storage
+from corpus.io import storage
 from tokenizer.shard_blocks import BLOCK_BYTES
-from train.prefetch import THREADS
-from train.stream import TokenStream
+from train.data.prefetch import THREADS
+from train.data.stream import TokenStream
 
 
 def epoch(stream: TokenStream, batch: int) -> float:

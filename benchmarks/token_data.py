@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from corpus import storage
+from corpus.io import storage
 from tokenizer.shard_blocks import BLOCK_BYTES
 from tokenizer.shard_format import ITEM_BYTES, index_bytes
 from tokenizer.shard_writer import TokenShardWriter

@@ -30,9 +30,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus import storage, table
-from corpus.buffers import utf8_buffers
-from tokenizer.counts import SCHEMA, PieceCounter, hash_rows, merge_counts
+from corpus.io import storage, table
+from corpus.io.buffers import utf8_buffers
+from tokenizer.pretoken_counts import SCHEMA, PretokenCounter, hash_rows, merge_counts
 from tokenizer.train import train
 from tokenizer.vocabulary import Vocabulary
 
@@ -109,7 +109,7 @@ def common_ideographs(texts: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 def count_part(files: list[str], out: str, number: int, share: float) -> dict[str, Any]:
     """Count the pieces of the text's repetition `number` (0: as it is); write them by hash."""
     start, size, curve = time.perf_counter(), 0, []
-    counter = PieceCounter()
+    counter = PretokenCounter()
     ideographs = common_ideographs(table.read_table(files[0], ["text"])["text"])
     for file in files:
         data, offsets = utf8_buffers(table.read_table(file, ["text"])["text"])
@@ -184,7 +184,7 @@ def run(arguments: argparse.Namespace, files: list[str], out: str) -> None:
     """The steps, each with what it took."""
     begin = time.perf_counter()
     pool = ProcessPoolExecutor(arguments.workers, get_context("spawn"))
-    counted, curve, seen = [], [], PieceCounter()
+    counted, curve, seen = [], [], PretokenCounter()
     done, parts = 0, []
     first = pool.submit(count_part, files, f"{out}/part-00000.parquet", 0, 0.0).result()
     number = math.ceil(arguments.gigabytes * 1e9 / first["bytes"])

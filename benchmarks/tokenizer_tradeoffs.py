@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage, table
-from tokenizer.counts import PieceCounter
+from corpus.io import storage, table
 from tokenizer.encode import Encoder
 from tokenizer.evaluate import cut_vocabulary, load_reference, reference_lengths, sweep_sizes
 from tokenizer.order import document_hashes, sampled
+from tokenizer.pretoken_counts import PretokenCounter
 from tokenizer.train import train
 from tokenizer.vocabulary import Vocabulary
 
@@ -42,7 +42,7 @@ def read(files: list[str]) -> Iterator[tuple[pa.Table, pa.Array]]:
         yield rows, pa.array(sampled(document_hashes(rows["text"], 1), HELD_OUT))
 
 
-def vocabulary_of(counter: PieceCounter, size: int) -> Vocabulary:
+def vocabulary_of(counter: PretokenCounter, size: int) -> Vocabulary:
     """Train on what was counted."""
     return Vocabulary.from_merges(train(counter.result(), size))
 
@@ -74,7 +74,7 @@ def shares(files: list[str], size: int, total: int, held: dict[str, pa.ChunkedAr
             sizes[side] += pc.sum(pc.binary_length(part)).as_py() or 0
     header("share of Chinese", *held)
     for share in SHARES:
-        counter = PieceCounter()
+        counter = PretokenCounter()
         for side, wanted in (("Chinese", share), ("English", 1 - share)):
             for part in texts[side]:
                 chosen = sampled(document_hashes(part, 2), wanted * total / sizes[side])
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--share-megabytes", type=int, default=60, help="of text in each sample of it")
     arguments = parser.parse_args()
     files = storage.expand(arguments.text)
-    counter = PieceCounter()
+    counter = PretokenCounter()
     kept: list[pa.Table] = []
     for rows, out in read(files):
         counter.add(rows.filter(pc.invert(out))["text"])

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage
+from corpus.io import storage
 from pipelines.commands.inputs import Inputs
 from tokenizer.alphabet import ALPHABET, SYMBOLS
 
@@ -41,16 +41,16 @@ def read(files: list[str], limit: int) -> Iterator[pa.ChunkedArray]:
 
 def ours(texts: Iterator[pa.ChunkedArray], vocab_size: int, out: str) -> dict[str, float]:
     """Count and merge; the time to compile the kernels, which is spent once on a machine, is kept apart."""
-    from tokenizer.counts import PieceCounter
+    from tokenizer.pretoken_counts import PretokenCounter
     from tokenizer.train import train
     from tokenizer.vocabulary import Vocabulary
 
     start = time.perf_counter()
-    warm = PieceCounter()
+    warm = PretokenCounter()
     warm.add(pa.array(["warm up é 中"]))
     train(warm.result(), 250)
     compiled = time.perf_counter()
-    counter = PieceCounter()
+    counter = PretokenCounter()
     for batch in texts:
         counter.add(batch)
     counts = counter.result()

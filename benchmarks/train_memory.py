@@ -24,12 +24,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
-from train.config import DEEPSEEK_VOCAB_SIZE, named_model
-from train.init import initialise
-from train.loss import cross_entropy_sum
-from train.mesh import ParallelDims
+from train.distributed.mesh import ParallelDims
+from train.distributed.parallel import parallelise
+from train.model.config import DEEPSEEK_VOCAB_SIZE, named_model
+from train.model.init import initialise
+from train.model.loss import cross_entropy_sum
 from train.optimizer import build_optimizer
-from train.parallel import parallelise
 
 LENGTH = 64  # tokens of a sequence; two micro-batches of one
 

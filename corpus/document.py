@@ -13,7 +13,7 @@ SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # 32 hexadecimal digits
         pa.field("url", pa.string()),
-        pa.field("site", pa.string()),  # the registered domain (corpus.site)
+        pa.field("site", pa.string()),  # the registered domain (corpus.url)
         pa.field(
             "date", pa.timestamp("ms", tz="UTC")
         ),  # when it was captured, to the second (Parquet knows no coarser unit)

@@ -3,7 +3,7 @@
 A signal is a number measured of each document, a column of one of the tables that stand beside `documents/`. The
 registry says for each its table, its meaning and where its definition is published; `corpus.linguistic.thresholds` has
 the bounds that apply by default, and a recipe may bound any signal that its run measures. A table that judges
-documents in a new way registers its signals here, one line each, and its stage in `pipelines.stages.filter`;
+documents in a new way registers its signals here, one line each, and its stage in `pipelines.stages.filter.stages`;
 verdicts, `headwater filter try`, `headwater why` and the reports then know them. Nothing heavy is imported here, so
 that a recipe is checked without waiting for the kernels.
 """

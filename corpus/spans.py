@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from corpus.buffers import PADDING, utf8_buffers
 from corpus.errors import HeadwaterError
+from corpus.io.buffers import PADDING, utf8_buffers
 
 SPAN = pa.struct(
     [

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from corpus import storage
-from corpus.mixture_fit import Floats, Law, best_mixture, design, fit, leave_one_out
+from corpus.io import storage
+from corpus.mixture.fit import Floats, Law, best_mixture, design, fit, leave_one_out
 from train.loop import Display
 from train.pretrain import RunData, pretrain
 from train.settings import OPERATIONAL, TrainSettings

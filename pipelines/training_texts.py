@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from corpus import storage
 from corpus.errors import UsageError
+from corpus.io import storage
 from corpus.language import LanguageIdentifier
 from pipelines.commands.inputs import Inputs
-from pipelines.engine.outputs import file_entry
+from pipelines.engine.stamps import file_entry
 
 _PARTS_OF_NAME = 2  # of a file's path, from its end, that a model card shows
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("corpus", "tokenizer", "train", "pipelines")
-SHARED = {"corpus.storage", "corpus.table", "corpus.buffers", "corpus.errors"}
+SHARED = {"corpus.io.storage", "corpus.io.table", "corpus.io.buffers", "corpus.errors"}
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
-from tokenizer.bridges import cut_clauses, find_bridges
+from corpus.io.buffers import utf8_buffers
+from tokenizer.bpe_merge import SHORT, join
 from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_piece, new_table, prefetch
 from tokenizer.characters import class_table
-from tokenizer.first_symbols import first_symbols
-from tokenizer.join import SHORT, join
+from tokenizer.cjk_boundaries import cut_clauses, find_bridges
+from tokenizer.initial_tokens import first_symbols
+from tokenizer.merge_ranks import rank_table
 from tokenizer.pretokenizer import new_memo, scan
-from tokenizer.ranks import rank_table
 from tokenizer.vocabulary import Vocabulary
 
 _CHUNK = 1024  # pieces a scan
@@ -67,7 +67,7 @@ class Encoder:
     def encode_buffers(
         self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """As `encode_column`, for what `corpus.buffers.utf8_buffers` returns."""
+        """As `encode_column`, for what `corpus.io.buffers.utf8_buffers` returns."""
         lengths = np.zeros(len(offsets) - 1, np.int32)
         # Room for an id a byte, which is much too much: only memory that is written to is taken, and the rest given up.
         tokens = np.empty(offsets[-1] - offsets[0] + 2 * len(lengths), np.int32)

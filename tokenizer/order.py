@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.buffers import utf8_buffers
-from tokenizer.counts import hash_rows
+from corpus.io.buffers import utf8_buffers
+from tokenizer.pretoken_counts import hash_rows
 
 _GOLDEN = 0x9E3779B97F4A7C15  # the three constants of SplitMix64 (Steele, Lea, Flood 2014)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from corpus import storage
 from corpus.errors import UsageError
+from corpus.io import storage
 from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError
+from corpus.io import storage
 from tokenizer.shard_format import DTYPE, ITEM_BYTES, index_bytes, parse_index
 
 MANIFEST = "manifest.json"

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
+from corpus.io.buffers import utf8_buffers
 from tokenizer.alphabet import ALPHABET, byte_ids
 from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes, prefetch
-from tokenizer.counts import read_weights
 from tokenizer.pair_heap import COUNT, END, FIRST, KEY, push, replace_first
 from tokenizer.pair_heap import FIELDS as HEAP_FIELDS
 from tokenizer.pair_table import pair_key, pair_slot, with_room
+from tokenizer.pretoken_counts import read_weights
 
 # A word: where its symbols begin and end (they grow fewer), and how often it occurs.
 _BEGIN, _STOP, _WEIGHT = 0, 1, 2
@@ -41,7 +41,8 @@ class Merges:
 
 
 def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
-    """Train on a table of counts (`tokenizer.counts.SCHEMA`) up to `vocab_size` tokens, the alphabet's included.
+    """Train on a table of counts (`tokenizer.pretoken_counts.SCHEMA`) up to `vocab_size` tokens, the alphabet's
+    included.
 
     Stops early where no pair occurs `min_frequency` times. Memory: 4 bytes a byte of distinct pieces and 4 to 12 more
     for lists of words, 24 a piece, about 60 a distinct pair. Raises ValueError for a vocabulary smaller than the

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import xxhash
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from corpus import storage
 from corpus.errors import HeadwaterError
+from corpus.io import storage
 from tokenizer.alphabet import ALPHABET, NEVER_IN_UTF8, SYMBOLS, from_symbols, to_symbols
 from tokenizer.pretokenizer import build_components
 from tokenizer.train import Merges

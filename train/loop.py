@@ -26,20 +26,20 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from corpus import storage
 from corpus.errors import HeadwaterError
+from corpus.io import storage
 from tokenizer.shards import TokenShards
-from train.checkpoint import Checkpoints
-from train.init import initialise
+from train.checkpoint.checkpoints import Checkpoints
+from train.data.stream import TokenStream
+from train.distributed.parallel import ParallelModel
+from train.distributed.world import World
 from train.metrics import Metrics
+from train.model.init import initialise
 from train.optimizer import build_optimizer
-from train.parallel import ParallelModel
 from train.schedule import SCHEDULES, last_constant_step, phase_ends
 from train.settings import TrainSettings
-from train.stream import TokenStream
 from train.utilisation import peak_flops, utilisation
 from train.validate import BitsPerByte, measure
-from train.world import World
 
 _FLAT = StateDictOptions(flatten_optimizer_state_dict=True)  # keyed by parameter name: any layout can read it
 ENDING_SECONDS = 30.0  # how long a run that fails waits for the checkpoint that is being written

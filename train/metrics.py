@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from corpus import storage
+from corpus.io import storage
 from train.tensorboard import Curves
 
 

@@ -5,7 +5,7 @@ OUT/tensorboard/       the same, where TensorBoard is installed
 OUT/checkpoints/       step-NNNNNNNNN
 OUT/export/            the model for Hugging Face
 
-Every process of a run calls it with the same arguments; `train.launch` starts them.
+Every process of a run calls it with the same arguments; `train.distributed.launch` starts them.
 """
 
 import json
@@ -20,19 +20,19 @@ from typing import Any
 import torch
 import xxhash
 
-from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io import storage
 from tokenizer.shards import TokenShards, open_shards
-from train.checkpoint import Checkpoints, OtherRun
-from train.export import export_model
+from train.checkpoint.checkpoints import Checkpoints, OtherRun
+from train.checkpoint.export import export_model
+from train.data.stream import TokenStream
+from train.distributed.parallel import parallelise
+from train.distributed.rank_environment import is_first_attempt
+from train.distributed.world import joined
 from train.loop import Display, Trainer
 from train.metrics import Metrics, MetricsLog
-from train.parallel import parallelise
-from train.ranks import is_first_attempt
 from train.settings import OPERATIONAL, TrainSettings
-from train.stream import TokenStream
 from train.validate import BitsPerByte
-from train.world import joined
 
 __all__ = ["OtherRun", "RunData", "pretrain"]
 

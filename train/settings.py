@@ -9,9 +9,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from corpus.errors import UsageError
-from train.cache import CACHE_BYTES
-from train.config import MODELS, ModelConfig, named_model
-from train.mesh import ParallelDims
+from train.data.cache import CACHE_BYTES
+from train.distributed.mesh import ParallelDims
+from train.model.config import MODELS, ModelConfig, named_model
 
 
 class MixtureChange(BaseModel):

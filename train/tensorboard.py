@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus import storage
+from corpus.io import storage
 
 _SCALARS = {
     "loss": "train/loss",

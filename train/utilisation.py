@@ -5,7 +5,7 @@ recomputed: 6 FLOPs a token for each weight that multiplies (the embedding only 
 each layer. The peaks are the makers' figures for dense bf16 matrix products without sparsity; a CPU's is not known.
 """
 
-from train.config import ModelConfig
+from train.model.config import ModelConfig
 
 # FLOP/s, dense bf16 (fp16 for V100), by a part of the name that torch gives the device; the first that fits counts
 PEAKS = {

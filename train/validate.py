@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tokenizer.shards import TokenShards
-from train.source import first_tokens
+from train.data.source import first_tokens
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-from train.config import DEEPSEEK_VOCAB_SIZE
-from train.loss import cross_entropy_sum
+from train.model.config import DEEPSEEK_VOCAB_SIZE
+from train.model.loss import cross_entropy_sum
 
 
 def measure(in_place: bool, tokens: int, rounds: int) -> dict[str, float]:

@@ -10,9 +10,9 @@ the questions).
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from corpus import storage
 from corpus.errors import UsageError
-from corpus.sources import BadRow, read_objects
+from corpus.io import storage
+from corpus.io.plain_files import BadRow, read_objects
 
 
 class Piece(NamedTuple):

@@ -1,7 +1,7 @@
 """The index of benchmark sets: the n-grams by which an item is recognised in a document.
 
-An n-gram is a run of `corpus.segment` words, so case, width, accents and punctuation do not hide an item. It has 13
-words (GPT-3, arXiv 2005.14165, appendix C); a text that is mostly CJK characters, each of which is a word here, has
+An n-gram is a run of `corpus.kernels.words` words, so case, width, accents and punctuation do not hide an item. It has
+13 words (GPT-3, arXiv 2005.14165, appendix C); a text that is mostly CJK characters, each of which is a word here, has
 n-grams of 20, which is as long: a Chinese word has about one and a half characters. A text that is shorter is one
 n-gram as a whole, down to 8 words (where GPT-3 stops) or 12 characters; below that it would be found everywhere and is
 not looked for, nor is an n-gram of fewer than 24 bytes of words (`a, b, c, d`). An n-gram that more than 10 texts of
@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
 from corpus.contamination.benchmarks import Piece
-from corpus.kernels import MIX_A
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.simd import MIX_A
+from corpus.kernels.words import new_scratch, split_words
 
 NGRAM, NGRAM_CJK = 13, 20
 SHORTEST, SHORTEST_CJK = 8, 12

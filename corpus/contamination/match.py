@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
 from corpus.contamination.index import ANCHOR, Index, hash_words
-from corpus.kernels import MIX_A
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.simd import MIX_A
+from corpus.kernels.words import new_scratch, split_words
 
 _U64 = np.uint64
 SIGNAL = "benchmark_items"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, mix64
+from corpus.kernels.simd import MIX_A, mix64
 
 _U64 = np.uint64
 KIND_BITS = 10  # of a key in the exchange: which band it is of (or that it is a URL's), so at most 1,024 kinds

@@ -1,7 +1,7 @@
 """Connected components of the candidate graph, range by range: memory is bounded by a range of documents, not by all.
 
 A component is only a unit of work. Being connected is no reason to be removed: inside a component every removal is
-decided by comparing a document with its keeper (`corpus.dedup.keep`).
+decided by comparing a document with its keeper (`corpus.dedup.keepers`).
 
 Documents are numbered, and the numbers are cut into ranges. An edge belongs to the range of its larger end. To
 *contract* a range is to replace its edges by fewer that connect the same documents: inside the range, a tree of depth

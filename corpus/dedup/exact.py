@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from corpus.buffers import utf8_buffers, utf8_views
+from corpus.io.buffers import utf8_buffers, utf8_views
 
 
 def text_hashes(text: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from corpus.buffers import padded_views
 from corpus.dedup.bands import band_keys
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
-from corpus.kernels import LANES, affine_minima
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import padded_views
+from corpus.kernels.simd import LANES, affine_minima
+from corpus.kernels.words import new_scratch, split_words
 
 _U32 = np.uint32
 EMPTY = _U32(0xFFFFFFFF)  # the minimum over no hashes, as in datasketch

@@ -1,8 +1,8 @@
 """Shingles: the overlapping runs of words whose set stands for a document.
 
 Two documents are near-duplicates when their sets of shingles overlap. A shingle is `size` consecutive words of
-`corpus.segment`, where a CJK character is a word, so English gives word n-grams, Chinese character n-grams, and mixed
-text both in one stream. A document of fewer words, but at least one, has one shingle made of all its words: such
+`corpus.kernels.words`, where a CJK character is a word, so English gives word n-grams, Chinese character n-grams, and
+mixed text both in one stream. A document of fewer words, but at least one, has one shingle made of all its words: such
 documents are near-duplicates exactly when their normalised words are equal. A document without words has none.
 
 A shingle is known by a 32-bit hash, the width that the signature scheme takes. Two unrelated documents of a thousand
@@ -12,7 +12,7 @@ shingles share 0.0002 hashes by accident, which moves no similarity that anyone 
 import numpy as np
 from numba import njit
 
-from corpus.kernels import kernel, rotate_left
+from corpus.kernels.simd import kernel, rotate_left
 
 _I32, _U32, _U64 = np.int32, np.uint32, np.uint64
 _ONE = _U64(1)

@@ -13,7 +13,7 @@ the same hashes, and the four merges go on side by side: three times as fast.
 import numpy as np
 from numba import njit
 
-from corpus.kernels import kernel
+from corpus.kernels.simd import kernel
 
 _U32, _U64 = np.uint32, np.uint64
 _ONE = _U64(1)

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.segment import CJK, SKIP, TABLE_SIZE, character_table
+from corpus.kernels.words import CJK, SKIP, TABLE_SIZE, character_table
 
 SPACE = 1  # str.isspace: what str.split separates at
 ALPHABETIC = 2  # str.isalpha: Unicode's letters
 CONTENT = 4  # no space and no punctuation: a token that holds one is a word, else a symbol
-IDEOGRAPHIC = 8  # a token of its own: the characters that corpus.segment takes as words of their own
+IDEOGRAPHIC = 8  # a token of its own: the characters that corpus.kernels.words takes as words of their own
 HAN = 16  # a Chinese character
 DIGIT = 32  # str.isdecimal, full-width digits too
 TERMINAL = 64  # ends a sentence

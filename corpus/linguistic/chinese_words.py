@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, MIX_B, kernel, load64, point_of_three
+from corpus.kernels.simd import MIX_A, MIX_B, kernel, load64, point_of_three
 from corpus.linguistic.characters import decode
 from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
 

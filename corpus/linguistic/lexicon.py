@@ -28,8 +28,8 @@ from numba import njit
 from pyarrow import csv
 
 from corpus.errors import HeadwaterError
-from corpus.kernel_cache import VARIABLE
-from corpus.kernels import trailing_zeros
+from corpus.kernels.cache import VARIABLE
+from corpus.kernels.simd import trailing_zeros
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, SPACE, character_classes
 
 HAN_FIRST, HAN_LAST = 0x4E00, 0x9FD5

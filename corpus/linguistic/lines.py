@@ -11,7 +11,7 @@ Sources: Gopher (arXiv 2112.11446 A1.1; datatrove gopher_quality_filter.py, goph
 
 import numpy as np
 
-from corpus.kernels import MIX_A, kernel, mix64, rotate_left
+from corpus.kernels.simd import MIX_A, kernel, mix64, rotate_left
 from corpus.linguistic.repetition import begin_round, insert
 from corpus.linguistic.scan import BULLET, ELLIPSIS, FINISHED, OPENING
 

@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.buffers import padded_views
-from corpus.kernels import kernel
-from corpus.linguistic import chinese, lines, quality, repetition, web_lines
+from corpus.io.buffers import padded_views
+from corpus.kernels.simd import kernel
+from corpus.linguistic import c4, chinese, lines, quality, repetition
 from corpus.linguistic.characters import character_classes
 from corpus.linguistic.chinese_words import Room, cut, hash_word, room
 from corpus.linguistic.lexicon import lexicon
 from corpus.linguistic.scan import Lines, new_lines, scan
 from corpus.linguistic.tokens import Tokens, hash_token, new_tokens, split_tokens
 
-SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES + web_lines.NAMES
+SIGNALS: tuple[str, ...] = quality.NAMES + lines.NAMES + repetition.NAMES + chinese.NAMES + c4.NAMES
 COUNTS = frozenset({"words", "lines", "stop_words_en", "stop_words_zh", "characters", "sentences"}) | {
     *("lorem_ipsum", "curly_brackets", "longest_word", "c4_sentences")
 }
@@ -118,4 +118,4 @@ def measure_documents(data, offsets, classes, stop_words, words, scratch, values
         quality.measure_quality(tokens, count, totals, found, row[:_LINES])
         lines.measure_lines(line_scratch, count, totals, table, row[_LINES:_REPETITION])
         chinese.measure_characters(totals, row[_CHINESE:_WEB])
-        web_lines.measure_web_lines(data, start, end, classes, row[_WEB:])
+        c4.measure_web_lines(data, start, end, classes, row[_WEB:])

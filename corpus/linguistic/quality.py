@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from corpus.kernels import kernel
+from corpus.kernels.simd import kernel
 from corpus.linguistic.characters import ALPHABETIC, CONTENT
 
 # Gopher's, and those of FineWeb-2's configs/cmn_Hani.yml; the rule wants two of either.

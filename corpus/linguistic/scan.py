@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import (
+from corpus.kernels.simd import (
     NO_FOLD,
     count_ones,
     hash_bytes,

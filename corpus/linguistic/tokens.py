@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.buffers import PADDING
-from corpus.kernels import NO_FOLD, hash_bytes, kernel, letter_mask, low_bits, range_mask, trailing_zeros
+from corpus.io.buffers import PADDING
+from corpus.kernels.simd import NO_FOLD, hash_bytes, kernel, letter_mask, low_bits, range_mask, trailing_zeros
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, IDEOGRAPHIC, SPACE, decode
 
 _U64 = np.uint64

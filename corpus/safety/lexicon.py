@@ -3,7 +3,7 @@
 These are phrases of the trade, of shops and their doorway pages, and not of the subject: a medical text says "sexual"
 and an economist "casino", so single words are here only where hardly anybody else uses them. A document is judged by
 the share of its words that lie inside such phrases, never by one of them. Each string holds phrases separated by
-commas; case, width and punctuation inside a phrase do not matter (`corpus.segment`).
+commas; case, width and punctuation inside a phrase do not matter (`corpus.kernels.words`).
 """
 
 ADULT = """

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus import storage
 from corpus.errors import UsageError
-from corpus.site import canonical_url
+from corpus.io import storage
+from corpus.url import canonical_url
 
 
 class PlaceList:

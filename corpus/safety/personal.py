@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
-from corpus.kernels import load64
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.simd import load64
 from corpus.spans import Spans
 
 KINDS = ("email", "phone", "id_number", "ip")

@@ -13,10 +13,10 @@ import pyarrow as pa
 import xxhash
 from numba import njit
 
-from corpus.buffers import utf8_buffers
-from corpus.kernels import MIX_A
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.simd import MIX_A
+from corpus.kernels.words import new_scratch, split_words, words_of
 from corpus.safety.lexicon import TRADES, phrases
-from corpus.segment import new_scratch, split_words, words_of
 
 SIGNALS = tuple(f"{trade}_share" for trade in TRADES)
 SCHEMA = pa.schema([pa.field(name, pa.float32()) for name in SIGNALS])

@@ -1,7 +1,7 @@
 """Training of an n-gram language model: interpolated modified Kneser-Ney over hashed words and CJK characters.
 
 The model of Chen and Goodman (1999) as KenLM estimates it (Heafield et al. 2013), which is what CCNet judges pages
-with. Words are those of `corpus.segment`, each known by its 64-bit hash, and an n-gram by the hash of its words'
+with. Words are those of `corpus.kernels.words`, each known by its 64-bit hash, and an n-gram by the hash of its words'
 hashes, so that counting is sorting arrays of integers, whole columns at a time:
 
 - The highest order has true counts; a lower one counts the different words that an n-gram is seen to follow, except
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels import MIX_A, mix64, rotate_left
+from corpus.kernels.simd import MIX_A, mix64, rotate_left
 
 Hashes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]

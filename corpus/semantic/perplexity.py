@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import utf8_buffers
 from corpus.errors import UsageError
-from corpus.segment import new_scratch, split_words
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.words import new_scratch, split_words
 from corpus.semantic import artifact
 from corpus.semantic.ngrams import BEGIN, SLOT, Model, extend, find, train
 

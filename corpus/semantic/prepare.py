@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from corpus.buffers import PADDING, utf8_buffers
-from corpus.kernels import LOWER, kernel, letter_mask, load64, low_bits, range_mask, store64, trailing_zeros
+from corpus.io.buffers import PADDING, utf8_buffers
+from corpus.kernels.simd import LOWER, kernel, letter_mask, load64, low_bits, range_mask, store64, trailing_zeros
 from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes, decode
 
 _U64 = np.uint64

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from corpus.errors import UsageError, nearest
-from pipelines.sections.judges import ClassifierRecipe
+from pipelines.config.judges import ClassifierRecipe
 
 EXAMPLE = """\
 examples:
@@ -72,7 +72,7 @@ def train(name: str, recipe: ClassifierRecipe) -> dict[str, Any]:
 
 def _asked(arguments: argparse.Namespace) -> dict[str, ClassifierRecipe]:
     if arguments.recipe:
-        from pipelines.recipe import load_recipe
+        from pipelines.config.recipe import load_recipe
 
         known = load_recipe(arguments.recipe).classifiers
         if not known:

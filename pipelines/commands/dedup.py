@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from corpus import storage, table
-from corpus.dedup.keep import LEVELS, Election, cluster_sizes
-from corpus.dedup.local import Signed, deduplicate, sign_table
+from corpus.dedup.in_memory import Signed, deduplicate, sign_table
+from corpus.dedup.keepers import LEVELS, Election, cluster_sizes
 from corpus.dedup.minhash import Scheme
 from corpus.dedup.scurve import CURVE_POINTS, choose_bands, match_probability
 from corpus.errors import UsageError
+from corpus.io import storage, table
 from pipelines.commands.inputs import add_input_arguments, inputs_from
 from pipelines.commands.keep_policy import parse_policy
 

@@ -5,17 +5,17 @@ import re
 import sys
 import time
 
-from corpus import storage
-from corpus.collect import Collector, Limits, collect_archive
+from corpus.crawl.warc import MAX_RECORD
 from corpus.document import REJECTS, SCHEMA
 from corpus.errors import UsageError
-from corpus.extract import MAX_HTML
+from corpus.extract.ingest import Collector, Limits, collect_archive
+from corpus.extract.main_text import MAX_HTML
+from corpus.io import storage
+from corpus.io.table import ShardWriter
 from corpus.language import LanguageIdentifier
-from corpus.table import ShardWriter
-from corpus.warc import MAX_RECORD
-from pipelines.engine.outputs import add_counts
 from pipelines.engine.progress import human_bytes
 from pipelines.engine.stage import Counts
+from pipelines.engine.stamps import add_counts
 
 _DUMP = re.compile(r"(?:^|/)crawl-data/([^/]+)/")
 _ARCHIVES = re.compile(r"\.(warc|wet|arc)(\.(gz|lz4|zst))?$", re.IGNORECASE)

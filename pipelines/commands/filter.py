@@ -7,18 +7,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage
 from corpus.errors import UsageError
+from corpus.io import storage
+from corpus.io.table import ShardWriter
 from corpus.language import LanguageIdentifier
 from corpus.linguistic.measure import SCHEMA, measure
 from corpus.linguistic.thresholds import Bounds, override
 from corpus.linguistic.verdict import judge
-from corpus.table import ShardWriter
 from pipelines.commands.inputs import add_input_arguments, inputs_from
-from pipelines.engine.outputs import add_counts
+from pipelines.config.filter import FilterParameters
 from pipelines.engine.stage import Counts
-from pipelines.sections.filter import FilterParameters
-from pipelines.stages.filter import count_verdicts
+from pipelines.engine.stamps import add_counts
+from pipelines.stages.filter.stages import count_verdicts
 
 EXAMPLE = """\
 examples:

@@ -7,9 +7,9 @@ from typing import Any
 
 from corpus.errors import UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.config.recipe import Recipe
 from pipelines.engine.progress import human_bytes
-from pipelines.filter_try import Change, Trial, compare
-from pipelines.recipe import Recipe
+from pipelines.results.filter_try import Change, Trial, compare
 
 EXAMPLE = """\
 examples:

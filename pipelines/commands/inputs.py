@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from corpus import storage
 from corpus.errors import UsageError, nearest
-from corpus.sources import BadRow, read_objects, read_rows, to_python
+from corpus.io import storage
+from corpus.io.plain_files import BadRow, read_objects, read_rows, to_python
 from pipelines.commands.keep_policy import Ranking
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("text", pa.large_string(), nullable=False)])

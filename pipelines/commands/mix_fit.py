@@ -8,12 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from corpus import storage
 from corpus.errors import UsageError
+from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.commands.train import by_domain
+from pipelines.config.recipe import Recipe
 from pipelines.engine import pipeline
-from pipelines.recipe import Recipe
 from pipelines.stages import stages_of
 from pipelines.stages.remix import TOKEN_PLAN
 from pipelines.stages.train import require_torch

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from corpus.errors import UsageError, nearest
-from corpus.mixture import METHODS
+from corpus.mixture.plan import METHODS
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.config.recipe import Recipe
+from pipelines.config.remix import RemixParameters
 from pipelines.engine import pipeline
 from pipelines.engine.progress import human_bytes
-from pipelines.recipe import Recipe
-from pipelines.sections.remix import RemixParameters
 from pipelines.stages import stages_of
 from pipelines.stages.remix import counted_domains, mixture_parameters, plan_mixture
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import spans, storage, table
-from corpus.dedup.cuts import Limits
-from corpus.dedup.passages import repeated_passages
+from corpus import spans
 from corpus.errors import UsageError
+from corpus.io import storage, table
+from corpus.passages.cuts import Limits
+from corpus.passages.in_memory import repeated_passages
 from pipelines.commands.inputs import SCHEMA, add_input_arguments, inputs_from
+from pipelines.config.passages import PassageParameters
 from pipelines.engine.progress import human_bytes
-from pipelines.sections.passages import PassageParameters
 
 DEFAULTS = PassageParameters()
 

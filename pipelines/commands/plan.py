@@ -7,15 +7,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from corpus import storage
+from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.config.inputs import CrawlInput
+from pipelines.config.recipe import Recipe
 from pipelines.engine import pipeline
-from pipelines.engine.outputs import add_counts
 from pipelines.engine.progress import human_bytes
 from pipelines.engine.stage import Counts
-from pipelines.estimate import PAGES_PER_FILE, Cost, cost, human_hours, measured, total
-from pipelines.recipe import Recipe
-from pipelines.sections.inputs import CrawlInput
+from pipelines.engine.stamps import add_counts
+from pipelines.results.estimate import PAGES_PER_FILE, Cost, cost, human_hours, measured, total
 from pipelines.stages import stages_of
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from corpus.errors import UsageError, nearest
-from pipelines import recipe as recipes
-from pipelines.recipe import Recipe
-from pipelines.sections.inputs import CrawlInput
+from pipelines.config import recipe as recipes
+from pipelines.config.inputs import CrawlInput
+from pipelines.config.recipe import Recipe
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:

@@ -5,14 +5,14 @@ import os
 
 from rich.console import Console
 
-from corpus import storage
 from corpus.errors import UsageError
+from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine import cluster, pipeline
-from pipelines.engine.only import only_run
+from pipelines.engine.run_lock import only_run
 from pipelines.report.page import draw_report
+from pipelines.results.summary import summary
 from pipelines.stages import stages_of
-from pipelines.summary import summary
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
-from pipelines.recipe import Recipe
-from pipelines.sections.inputs import CrawlInput
+from pipelines.config.inputs import CrawlInput
+from pipelines.config.recipe import Recipe
 
 PACKAGES = ("corpus", "pipelines", "tokenizer", "train")
 FORWARDED = ("HEADWATER_", "AWS_", "NUMBA_")  # variables of these prefixes travel with the job

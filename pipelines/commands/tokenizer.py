@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io import storage
 from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
-from pipelines.engine.outputs import add_counts
+from pipelines.engine.stamps import add_counts
 from tokenizer.alphabet import ALPHABET
-from tokenizer.counts import PieceCounter
 from tokenizer.encode import Encoder
 from tokenizer.evaluate import (
     count_scripts,
@@ -25,6 +24,7 @@ from tokenizer.evaluate import (
     sweep_sizes,
     unused_tokens,
 )
+from tokenizer.pretoken_counts import PretokenCounter
 from tokenizer.train import train
 from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary, load_vocabulary
 
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < 1:
             raise UsageError(f"--{option.replace('_', '-')} {getattr(arguments, option)}: should be 1 or more")
     inputs = inputs_from(arguments)
-    counter = PieceCounter()
+    counter = PretokenCounter()
     for batch in inputs.batches():
         counter.add(batch["text"])
     pieces = counter.result(arguments.min_count)

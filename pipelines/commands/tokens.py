@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage, table
 from corpus.errors import UsageError
+from corpus.io import storage, table
 from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
 from tokenizer.encode import Encoder
 from tokenizer.shard_format import ITEM_BYTES

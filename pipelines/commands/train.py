@@ -11,18 +11,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
-from pipelines.engine.only import only_run
-from pipelines.engine.outputs import counts_if_done
+from pipelines.engine.run_lock import only_run
 from pipelines.engine.stage import Task
+from pipelines.engine.stamps import counts_if_done
 from pipelines.stages import stages_of
 from pipelines.stages.train import TrainStage, require_torch
-from train.config import MODELS
-from train.launch import launch
-from train.mesh import ParallelDims
-from train.ranks import is_launched
+from train.distributed.launch import launch
+from train.distributed.mesh import ParallelDims
+from train.distributed.rank_environment import is_launched
+from train.model.config import MODELS
 from train.settings import TrainSettings
 
 EXAMPLE = """\
@@ -156,7 +156,7 @@ def run_recipe(args: argparse.Namespace) -> int:
     done: dict[str, list[Task]] = {}
     for other in earlier:
         done[other.name] = other.plan(done)
-    for task in (*done["tokenizer"], *done["tokens"]):
+    for task in (*done["tokenizer"], *done["token_mixture"]):
         if counts_if_done(recipe.root, task, False) is None:
             raise HeadwaterError(
                 f"{storage.join(recipe.root, task.output)} is not made yet, or by other settings; "

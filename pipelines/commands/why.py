@@ -7,8 +7,8 @@ from typing import Any
 
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.engine.progress import human_bytes
-from pipelines.why import why
-from pipelines.why_token import FORM, document_at
+from pipelines.results.why import why
+from pipelines.results.why_token import FORM, document_at
 
 INDENT = " " * 12
 SHOWN = 90  # characters of a span

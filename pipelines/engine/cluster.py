@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from corpus.errors import UsageError
+from pipelines.engine.run_task import Outcome, execute
 from pipelines.engine.stage import Stage, Task
-from pipelines.engine.work import Outcome, execute
 
 ATTEMPTS = 3  # how often a task is tried before it is set aside
 FIRST_PAUSE = 1.0  # seconds before the second try; four times as long before each next one
@@ -98,13 +98,13 @@ def _submitter(ray: Any, stage: Stage, cpus: float, tasks: int) -> Callable[[Tas
                 f"{stage.name}: it asks for {stage.num_gpus:g} GPUs, and this machine has none; set gpus: 0"
             )
         fitting = min(fitting, gpus / stage.num_gpus)
-    worker = ray.remote(Keeper).options(**options, max_restarts=NODE_LOSSES, max_task_retries=NODE_LOSSES)
+    worker = ray.remote(ModelWorker).options(**options, max_restarts=NODE_LOSSES, max_task_retries=NODE_LOSSES)
     actors = [worker.remote(shared) for _ in range(max(1, min(int(fitting), tasks)))]
     turn = itertools.cycle(actors)
     return lambda task: next(turn).execute.remote(task)
 
 
-class Keeper:
+class ModelWorker:
     """An actor that does the tasks of one stage; what the stage loads stays in its process."""
 
     def __init__(self, stage: Stage) -> None:

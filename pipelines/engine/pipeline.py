@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
 
-from corpus import storage
+from corpus.io import storage
 from pipelines.engine import cluster
-from pipelines.engine.outputs import add_counts, counts_if_done
 from pipelines.engine.progress import StageProgress
+from pipelines.engine.run_task import Outcome
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
-from pipelines.engine.work import Outcome
+from pipelines.engine.stamps import add_counts, counts_if_done
 
 CHECKERS = 16  # threads that look for finished outputs
 REPAIRS = 3  # how often one run starts over because of a corrupt shard
@@ -27,7 +27,7 @@ class StageResult:
     """What a stage did in this run, as runs/*.json keeps it. `counts` covers every task that is done, now or before."""
 
     stage: str
-    group: str
+    phase: str
     tasks: int
     done_before: int
     seconds: float = 0.0
@@ -113,7 +113,7 @@ def _run_once(
             tasks = stage.plan(done)
         except NotPlanned as error:
             failure = {"output": stage.name, "message": f"not started: {error}"}
-            results.append(StageResult(stage.name, stage.group, 0, 0, failed=[failure]))
+            results.append(StageResult(stage.name, stage.phase, 0, 0, failed=[failure]))
             break
         result, made = _run_stage(stage, tasks, console, verify, on_ray, repair)
         results.append(result)
@@ -128,7 +128,7 @@ def _run_stage(
 ) -> tuple[StageResult, list[Task]]:
     counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
     todo = [task for task in tasks if counts[task.output] is None]
-    result = StageResult(stage.name, stage.group, len(tasks), len(tasks) - len(todo))
+    result = StageResult(stage.name, stage.phase, len(tasks), len(tasks) - len(todo))
     if not todo:
         console.print(f"{stage.name}: {len(tasks)} of {len(tasks)} shards are done", style="dim", highlight=False)
     else:

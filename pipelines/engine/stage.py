@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import xxhash
 from pydantic import BaseModel
 
-from corpus import storage
 from corpus.errors import HeadwaterError
+from corpus.io import storage
 
 Counts = dict[str, Any]
 P = TypeVar("P", bound=BaseModel)
@@ -63,7 +63,7 @@ class Stage(ABC, Generic[P]):
     """A step of the pipeline. Instances travel to the workers, so they hold the root and the parameters and no more."""
 
     name: ClassVar[str]
-    group: ClassVar[str]  # the command line's name for the stages that belong together, e.g. dedup
+    phase: ClassVar[str]  # the command line's name for the stages that belong together, e.g. dedup
     version: ClassVar[int] = 1  # raised when the same parameters begin to give other bytes
     folder: ClassVar[str] = ""  # where its outputs are, if it makes one for each document shard
     num_cpus: ClassVar[float] = 1

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage
 from corpus.errors import HeadwaterError
-from pipelines.recipe import Recipe
+from corpus.io import storage
+from pipelines.config.inputs import CrawlInput, FilesInput
+from pipelines.config.recipe import Recipe
 from pipelines.report.scan import SUMS, Tally, partitions
-from pipelines.sections.inputs import CrawlInput, FilesInput
 
 PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
 PAPER_TABLE_1 = {1: 22.2, 2: 46.7, 6: 55.7, 12: 69.9, 16: 75.7, 22: 76.3, 41: 81.6, 91: 89.8}  # dumps: dedup rate, %
@@ -56,8 +56,8 @@ def _planned(recipe: Recipe, item: CrawlInput | FilesInput) -> dict[str, set[str
         count = -(-item.files // item.files_per_shard)
         return {dump: {f"{number:05d}.parquet" for number in range(count)} for dump in item.dumps}
     from pipelines.stages.extract import (
-        ExtractStage,
-    )  # imports what extracts, which a report of a remote crawl needs not
+        ExtractStage,  # imports what extracts, which a report of a remote crawl needs not
+    )
 
     try:
         tasks = ExtractStage(recipe.root, recipe.extract, [item]).plan({})
@@ -172,7 +172,7 @@ def read_curve(recipe: Recipe) -> list[dict[str, Any]]:
 
     Plain sources take part in deduplication but are no dumps, so they have no point of their own.
     """
-    path = storage.join(recipe.root, "dedup/curve.json")
+    path = storage.join(recipe.root, "dedup/dedup_rate.json")
     if not storage.exists(path):
         return []
     sources = {item.name for item in recipe.inputs if not isinstance(item, CrawlInput)}

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from corpus import signals, storage, table
+from corpus import signals
 from corpus.errors import CorruptShard
+from corpus.io import storage, table
 from corpus.linguistic.thresholds import ALWAYS, Bounds, table_for
 from corpus.semantic.perplexity import HEAD, MIDDLE
-from pipelines.recipe import Recipe
+from pipelines.config.recipe import Recipe
 from pipelines.report.scan import Shards
-from pipelines.stages.filter import verdict_parameters
+from pipelines.stages.filter.stages import verdict_parameters
 
 SHARDS, ROWS = 48, 4096
 BINS = 32

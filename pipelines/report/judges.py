@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from corpus.errors import UsageError
 from corpus.semantic import artifact
-from pipelines.recipe import Recipe
+from pipelines.config.recipe import Recipe
 from pipelines.report.charts import Line, line_chart
 
 

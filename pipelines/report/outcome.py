@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from corpus import storage
+from corpus.io import storage
 
 CURVE_POINTS = 400  # points of a training curve that are drawn; longer runs are averaged
 

@@ -12,9 +12,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from corpus import storage
+from corpus.io import storage
+from pipelines.config.recipe import Recipe
 from pipelines.engine.progress import human_bytes
-from pipelines.recipe import Recipe
 from pipelines.report import data, outcome
 from pipelines.report.charts import WIDE, Line, column_chart, compact, line_chart
 from pipelines.report.distributions import distributions, drawing

@@ -9,9 +9,9 @@ from typing import Any
 
 import xxhash
 
-from corpus import storage, table
-from corpus.dedup.cuts import KINDS
-from pipelines.engine.outputs import add_counts
+from corpus.io import storage, table
+from corpus.passages.cuts import KINDS
+from pipelines.engine.stamps import add_counts
 from pipelines.report.scan import Place, Shards, shards_of
 from pipelines.report.texts import read_places
 

@@ -7,10 +7,10 @@ all of its pages share: the warning says where to look, and the report's cluster
 from collections import Counter
 from typing import Any
 
-from pipelines.recipe import Recipe
+from pipelines.config.inputs import FilesInput
+from pipelines.config.recipe import Recipe
 from pipelines.report.data import SMALL_SITE, grouped
 from pipelines.report.scan import Tally
-from pipelines.sections.inputs import FilesInput
 
 LEVELS = ("exact", "url", "near", "takedown")
 MUCH = 0.5  # share of a source or site whose removal deserves a look

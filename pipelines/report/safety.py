@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from corpus import storage, table
-from pipelines.engine.outputs import add_counts
+from corpus.io import storage, table
 from pipelines.engine.stage import Counts
-from pipelines.stages.decontaminate import REPORT
+from pipelines.engine.stamps import add_counts
+from pipelines.stages.filter.decontaminate import REPORT
 
 
 def safety(root: str) -> dict[str, Any] | None:

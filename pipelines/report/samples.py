@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage, table
+from corpus.io import storage, table
 from pipelines.report.scan import Place, Shards, Tally, shards_of
 from pipelines.report.texts import differences, excerpt, find_ids, read_places
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from corpus import storage, table
 from corpus.errors import CorruptShard
+from corpus.io import storage, table
 
 Shards = Mapping[str, Collection[str]]  # dump: names of its shards, in the order of the dumps
 ANNOTATIONS = {

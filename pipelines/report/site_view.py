@@ -5,8 +5,8 @@ from typing import Any
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from corpus import storage, table
-from corpus.sites import SIGNALS
+from corpus.io import storage, table
+from corpus.site_stats import SIGNALS
 
 SHOWN = 100  # dropped sites and, apart from them, the largest of the kept
 _REASONS = 3  # of a site's documents, the most frequent

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus import storage, table
+from corpus.io import storage, table
 from pipelines.report.scan import Place, Shards, shards_of
 
 EXCERPT = 1600  # characters of a text that is shown alone

@@ -13,7 +13,7 @@ from typing import Any
 
 import xxhash
 
-from corpus.storage import write_bytes, write_json
+from corpus.io.storage import write_bytes, write_json
 from pipelines.sample.crawl import write_dump
 from pipelines.sample.fetch import fetch
 from pipelines.sample.packages import PACKAGES, Plan, load_plan

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-from corpus.storage import write_bytes
+from corpus.io.storage import write_bytes
 from pipelines.sample.pages import Page
 
 SEGMENTS = 2  # WARC files of a dump, one in each of its segments

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corpus.errors import HeadwaterError
-from corpus.storage import atomic_output
+from corpus.io.storage import atomic_output
 from pipelines.sample.packages import Release
 
 SUFFIXES = (".tar.gz", ".tar.bz2", ".zip")

@@ -1,8 +1,8 @@
 """The stages, a file each, and the order in which a recipe runs them."""
 
 from corpus.errors import UsageError, nearest
+from pipelines.config.recipe import Recipe
 from pipelines.engine.stage import Stage
-from pipelines.recipe import Recipe
 
 
 def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
@@ -11,15 +11,15 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     Filters come before deduplication, though the report tells of them after it: both only annotate, and a keeper that
     passes the filters is preferred to one that does not.
     """
-    from pipelines.stages.dedup import dedup_stages
+    from pipelines.stages.dedup.stages import dedup_stages
     from pipelines.stages.extract import ExtractStage
-    from pipelines.stages.filter import filter_stages
-    from pipelines.stages.passages import passage_stages
+    from pipelines.stages.filter.stages import filter_stages
+    from pipelines.stages.passages.stages import passage_stages
     from pipelines.stages.remix import remix_stages
     from pipelines.stages.sites import site_stages
-    from pipelines.stages.tokenizer import tokenizer_stages
-    from pipelines.stages.tokenizer_report import evaluation_stages
-    from pipelines.stages.tokens import tokens_stages
+    from pipelines.stages.tokens.stages import tokens_stages
+    from pipelines.stages.tokens.tokenizer import tokenizer_stages
+    from pipelines.stages.tokens.tokenizer_evaluation import evaluation_stages
     from pipelines.stages.train import TrainStage
 
     stages = [
@@ -37,8 +37,8 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
         stages.append(TrainStage(recipe.root, recipe.train))
     if until is None:
         return stages
-    last = [index for index, stage in enumerate(stages) if until in (stage.name, stage.group)]
+    last = [index for index, stage in enumerate(stages) if until in (stage.name, stage.phase)]
     if not last:
-        names = [name for stage in stages for name in (stage.group, stage.name)]
+        names = [name for stage in stages for name in (stage.phase, stage.name)]
         raise UsageError(f"--until {until}: there is no such stage; {nearest(until, names, 'the stages are:')}")
     return stages[: last[-1] + 1]

@@ -12,19 +12,19 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from corpus import storage
-from corpus.collect import Collector, Limits, collect_archive, collect_source
-from corpus.crawl import check_dump, dump_files
+from corpus.crawl.dumps import check_dump, dump_files
 from corpus.document import REJECTS, SCHEMA
 from corpus.errors import HeadwaterError, UsageError
-from corpus.extract import EXTRACTOR
+from corpus.extract.ingest import Collector, Limits, collect_archive, collect_source
+from corpus.extract.main_text import EXTRACTOR
+from corpus.io import storage
+from corpus.io.plain_files import SUFFIXES
+from corpus.io.table import ShardWriter
 from corpus.language import LanguageIdentifier, find_model, model_fingerprint
-from corpus.sources import SUFFIXES
-from corpus.table import ShardWriter
-from pipelines.engine.outputs import add_counts, file_entry
+from pipelines.config.extract import ExtractParameters
+from pipelines.config.inputs import CrawlInput, FilesInput
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
-from pipelines.sections.extract import ExtractParameters
-from pipelines.sections.inputs import CrawlInput, FilesInput
+from pipelines.engine.stamps import add_counts, file_entry
 
 Input = CrawlInput | FilesInput
 IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"
@@ -38,8 +38,8 @@ class ExtractStage(Stage[ExtractParameters]):
     by reason (parts of a file that are no record), languages (documents and bytes of each).
     """
 
-    name: ClassVar[str] = "extract"
-    group: ClassVar[str] = "extract"
+    name: ClassVar[str] = "documents"
+    phase: ClassVar[str] = "extract"
     folder: ClassVar[str] = "documents"
     version: ClassVar[int] = 2
 

@@ -17,16 +17,16 @@ import pyarrow.compute as pc
 import xxhash
 from pydantic import BaseModel, ConfigDict
 
-from corpus import storage, table
 from corpus.errors import UsageError, nearest
-from corpus.mixture import Method, make_plan, resolve, seen_class, with_languages
+from corpus.io import storage, table
+from corpus.mixture.plan import Method, make_plan, resolve, seen_class, with_languages
 from corpus.spans import cut_lengths
-from pipelines.engine.outputs import add_counts
+from pipelines.config.inputs import CrawlInput
+from pipelines.config.recipe import Recipe
+from pipelines.config.remix import DomainRule, RemixParameters
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.recipe import Recipe
-from pipelines.sections.inputs import CrawlInput
-from pipelines.sections.remix import DomainRule, RemixParameters
-from pipelines.stages.filter import partition_of
+from pipelines.engine.stamps import add_counts
+from pipelines.stages.filter.stages import partition_of
 
 PLAN = "mixture/plan.json"
 TOKEN_PLAN = "mixture/tokens.json"
@@ -89,7 +89,7 @@ class DomainStage(Stage[DomainParameters]):
     name: ClassVar[str] = "domains"
     version: ClassVar[int] = 2
     folder: ClassVar[str] = "domains"
-    group: ClassVar[str] = "remix"
+    phase: ClassVar[str] = "remix"
 
     def __init__(self, root: str, parameters: DomainParameters, plain: Sequence[str]) -> None:
         """`plain` names the inputs that are no crawls."""
@@ -99,7 +99,7 @@ class DomainStage(Stage[DomainParameters]):
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard."""
         duplicates = {shard_of(task): task for task in done["duplicates"]}
-        verdicts = {shard_of(task): task for task in done["verdict"]}
+        verdicts = {shard_of(task): task for task in done["verdicts"]}
         passages = [{shard_of(task): task for task in done["passages"]}] if "passages" in done else []
         by_topic = any(rule.topic != "*" for rule in self.parameters.domains)
         topics = {shard_of(task): task for task in done["topics"]} if by_topic else {}
@@ -158,7 +158,7 @@ class MixtureStage(Stage[MixtureParameters]):
 
     name: ClassVar[str] = "mixture"
     version: ClassVar[int] = 2
-    group: ClassVar[str] = "remix"
+    phase: ClassVar[str] = "remix"
 
     def expected_tasks(self, document_shards: int) -> int:
         """One."""
@@ -233,7 +233,7 @@ def _domain_of(parts: Sequence[str], source: str, plain: bool, rules: Sequence[D
 
 
 def with_classes(domain: pa.Array, sizes: npt.NDArray[np.int32], cluster_weights: Mapping[int, float]) -> pa.Array:
-    """The domain of each document with the class of its cluster's size (`corpus.mixture.seen_class`)."""
+    """The domain of each document with the class of its cluster's size (`corpus.mixture.plan.seen_class`)."""
     leasts = np.array(sorted({1, *cluster_weights}))
     classes = leasts[np.searchsorted(leasts, sizes, side="right") - 1]
     coded = domain.dictionary_encode()

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 import xxhash
 from pydantic import BaseModel, ConfigDict
 
-from corpus import sites, spans, table
+from corpus import site_stats, spans
+from corpus.io import table
+from pipelines.config.sites import SitesParameters
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.sections.sites import SitesParameters
 
 DROPPED = "sites/dropped.parquet"
-SUMS_SCHEMA = pa.schema([("partition", pa.int32()), *sites.SUMS])
+SUMS_SCHEMA = pa.schema([("partition", pa.int32()), *site_stats.SUMS])
 DROPPED_SCHEMA = pa.schema([("site", pa.string()), ("reasons", pa.list_(pa.string())), ("documents", pa.int64())])
 _OPTIONAL = ("safety", "classifier", "passages", "lists")  # tables that are joined where the run has them
 
@@ -44,21 +45,22 @@ def site_stages(root: str, section: SitesParameters) -> list[Stage]:
     judging = JudgeParameters(
         partitions=section.partitions, bounds=section.bounds, least_documents=section.least_documents
     )
-    return [SiteSumStage(root, sum_parameters), SiteStage(root, judging), DroppedStage(root, judging)]
+    return [SiteCountStage(root, sum_parameters), SiteStage(root, judging), DroppedStage(root, judging)]
 
 
-class SiteSumStage(Stage[SumParameters]):
-    """documents, verdicts, duplicates[, safety, classifier, passages, lists] -> sites/dump=D/N.parquet: sums by site"""
+class SiteCountStage(Stage[SumParameters]):
+    """documents, verdicts, duplicates[, safety, classifier, passages, lists] -> site_counts/dump=D/N.parquet: sums
+    by site"""
 
-    name: ClassVar[str] = "site_sums"
+    name: ClassVar[str] = "site_counts"
     folder: ClassVar[str] = "sites"
-    group: ClassVar[str] = "sites"
+    phase: ClassVar[str] = "sites"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per shard."""
         made = {task.output: task for tasks in done.values() for task in tasks}
         tasks = []
-        for documents in done["extract"]:
+        for documents in done["documents"]:
             shard = documents.output.removeprefix("documents/")
             needed = [made.get(f"{name}/{shard}") for name in ("verdicts", "duplicates")]
             beside = [made[path] for path in (f"{name}/{shard}" for name in _OPTIONAL) if path in made]
@@ -69,7 +71,7 @@ class SiteSumStage(Stage[SumParameters]):
     def run(self, task: Task) -> Counts:
         """Join a shard's columns and add them up."""
         rows = self._documents(task)
-        sums = sites.sums(rows)
+        sums = site_stats.sums(rows)
         partition = partitions_of(sums["site"], self.parameters.partitions)
         counts: Counts = {"documents": len(rows), "bytes": int(pc.sum(rows["length"]).as_py() or 0)}
         with table.ShardWriter(self.path(task.output), SUMS_SCHEMA) as writer:
@@ -114,7 +116,7 @@ class SiteStage(Stage[JudgeParameters]):
     """The sums of all shards -> sites/NNNNN.parquet: every site of a partition with its signals and verdict"""
 
     name: ClassVar[str] = "sites"
-    group: ClassVar[str] = "sites"
+    phase: ClassVar[str] = "sites"
 
     def expected_tasks(self, document_shards: int) -> int:
         """One a partition."""
@@ -123,25 +125,25 @@ class SiteStage(Stage[JudgeParameters]):
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """A task per partition, over all shards."""
         return [
-            self.task(f"sites/{number:05d}.parquet", done["site_sums"], partition=number)
+            self.task(f"sites/{number:05d}.parquet", done["site_counts"], partition=number)
             for number in range(self.parameters.partitions)
         ]
 
     def run(self, task: Task) -> Counts:
         """Add up a partition's sums, a shard at a time, and judge its sites."""
-        total, partition = sites.SUMS.empty_table(), task.arguments["partition"]
+        total, partition = site_stats.SUMS.empty_table(), task.arguments["partition"]
         for path in task.inputs:
-            own = table.read_between(self.path(path), "partition", partition, partition, sites.SUMS.names)
-            total = sites.add_up(pa.concat_tables([total, own]))
-        bounds = [sites.Bound(signal, most) for signal, most in self.parameters.bounds.items()]
-        judged = sites.judge(total, bounds, self.parameters.least_documents)
+            own = table.read_between(self.path(path), "partition", partition, partition, site_stats.SUMS.names)
+            total = site_stats.add_up(pa.concat_tables([total, own]))
+        bounds = [site_stats.Bound(signal, most) for signal, most in self.parameters.bounds.items()]
+        judged = site_stats.judge(total, bounds, self.parameters.least_documents)
         dropped = judged.filter(pc.invert(judged["keep"]))
         counts = {
             "sites": len(judged),
             "dropped": len(dropped),
             "documents_dropped": int(pc.sum(dropped["documents"]).as_py() or 0),
         }
-        with table.ShardWriter(self.path(task.output), sites.SITES) as writer:
+        with table.ShardWriter(self.path(task.output), site_stats.SITES) as writer:
             writer.write(judged)
             writer.metadata = task.stamp(counts)
         return counts
@@ -151,7 +153,7 @@ class DroppedStage(Stage[JudgeParameters]):
     """sites/NNNNN.parquet -> sites/dropped.parquet: the sites that fail, with their reasons"""
 
     name: ClassVar[str] = "dropped_sites"
-    group: ClassVar[str] = "sites"
+    phase: ClassVar[str] = "sites"
 
     def expected_tasks(self, document_shards: int) -> int:
         """One."""

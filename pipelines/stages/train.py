@@ -10,14 +10,14 @@ worker, so planning does without it.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from corpus import storage
 from corpus.errors import HeadwaterError
-from pipelines.engine.gang import run_gang
-from pipelines.engine.outputs import file_entry
+from corpus.io import storage
+from pipelines.config.train import TrainParameters
+from pipelines.engine.process_group import run_process_group
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
-from pipelines.sections.train import TrainParameters
-from train.launch import launch
-from train.ranks import is_launched
+from pipelines.engine.stamps import file_entry
+from train.distributed.launch import launch
+from train.distributed.rank_environment import is_launched
 from train.settings import OPERATIONAL
 
 PLAN = "mixture/tokens.json"
@@ -27,7 +27,7 @@ class TrainStage(Stage[TrainParameters]):
     """Pretraining, resumable, on whatever the worker has."""
 
     name: ClassVar[str] = "train"
-    group: ClassVar[str] = "train"
+    phase: ClassVar[str] = "train"
 
     live: bool = False  # whether a terminal shows nothing but this stage
 
@@ -37,7 +37,7 @@ class TrainStage(Stage[TrainParameters]):
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
         """One task, of all that the tokenizer and tokens stages made."""
-        inputs = [*done.get("tokenizer", ()), *done.get("tokens", ())]
+        inputs = [*done.get("tokenizer", ()), *done.get("token_mixture", ())]
         if not inputs:
             raise NotPlanned("needs the tasks of the tokens stage")
         fields = type(self.parameters).model_fields
@@ -65,7 +65,7 @@ class TrainStage(Stage[TrainParameters]):
         gpus = self._wants_gpus()
         if not (self._is_gang or gpus):
             return self.train(task)
-        return run_gang(self.train, (task,), size, gpus=gpus, restarts=restarts, note=_say)
+        return run_process_group(self.train, (task,), size, gpus=gpus, restarts=restarts, note=_say)
 
     def _wants_gpus(self) -> bool:
         import ray

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-from pipelines.recipe import Recipe, validate
+from pipelines.config.recipe import Recipe, validate
 from pipelines.sample.crawl import write_dump
 from pipelines.sample.packages import Release
 from pipelines.sample.pages import Page

@@ -11,9 +11,9 @@ import pytest
 from backports import zstd
 from rich.console import Console
 
+from pipelines.config.recipe import Recipe, builtin_recipe, load_recipe
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Stage
-from pipelines.recipe import Recipe, builtin_recipe, load_recipe
 from pipelines.stages import stages_of
 
 Key = tuple[str, str]  # dump, URL
@@ -70,7 +70,7 @@ def test_copies_of_a_page_are_found_without_exception(root: Path, pages: list[di
 
 
 def test_the_curve_covers_one_to_nine_dumps(root: Path) -> None:
-    curve = json.loads((root / "dedup/curve.json").read_text())["curve"]
+    curve = json.loads((root / "dedup/dedup_rate.json").read_text())["curve"]
     assert [point["dumps"] for point in curve] == list(range(1, 10))
     rates = [point["rate"] for point in curve]
     assert 0.3 < rates[0] < 0.4  # copies of one stub and of versioned pages within the first dump

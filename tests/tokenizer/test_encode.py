@@ -13,23 +13,23 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_texts import MIXED, read_texts
-from test_pretokenizer import ALPHABET as LETTERS
 from tokenizers import Tokenizer
 
 from corpus.errors import HeadwaterError
+from tests.tokenizer.real_texts import MIXED, read_texts
+from tests.tokenizer.test_pretokenizer import ALPHABET as LETTERS
 from tokenizer import encode
 from tokenizer.alphabet import NEVER_IN_UTF8, to_symbols
-from tokenizer.bridges import cut_clauses
-from tokenizer.counts import PieceCounter
+from tokenizer.cjk_boundaries import cut_clauses
 from tokenizer.encode import Encoder
-from tokenizer.first_symbols import first_symbols
+from tokenizer.initial_tokens import first_symbols
+from tokenizer.pretoken_counts import PretokenCounter
 from tokenizer.train import train
 from tokenizer.vocabulary import BOS, EOS, Vocabulary, load_vocabulary
 
 
 def make_vocabulary(texts: list[str], size: int, model_size: int | None = None) -> Vocabulary:
-    counter = PieceCounter()
+    counter = PretokenCounter()
     counter.add(pa.array(texts, pa.large_string()))
     return Vocabulary.from_merges(train(counter.result(), size, 1), model_size)
 

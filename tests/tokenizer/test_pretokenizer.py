@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_texts import read_texts
 from tokenizers import Regex, pre_tokenizers
 
+from tests.tokenizer.real_texts import read_texts
 from tokenizer import characters
 from tokenizer.characters import class_table, members, numeric
 from tokenizer.pretokenizer import PATTERNS, build_components, new_memo, scan, split

@@ -7,9 +7,9 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_folders import write_shards
 
 from corpus.errors import CorruptShard
+from tests.token_folders import write_shards
 from tokenizer.shard_blocks import BlockSums, build_blocks, parse_blocks
 from tokenizer.shard_format import build_index
 from tokenizer.shard_index import DocumentIndex

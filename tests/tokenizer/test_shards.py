@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_encode import VOCABULARY
 
-from corpus import storage
 from corpus.errors import CorruptShard, HeadwaterError
+from corpus.io import storage
+from tests.tokenizer.test_encode import VOCABULARY
 from tokenizer.shard_format import build_index, parse_index
 from tokenizer.shard_writer import TokenShardWriter, build_manifest, cut_shards, write_manifest
 from tokenizer.shards import open_shards

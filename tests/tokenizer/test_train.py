@@ -10,19 +10,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_texts import MIXED, read_texts
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from corpus.buffers import utf8_buffers
+from corpus.io.buffers import utf8_buffers
+from tests.tokenizer.real_texts import MIXED, read_texts
 from tokenizer.alphabet import ALPHABET, BYTES, NEVER_IN_UTF8, SYMBOLS, from_symbols, to_symbols
 from tokenizer.bytes_table import FIELDS, HASH
-from tokenizer.counts import SCHEMA, PieceCounter, hash_rows, merge_counts
+from tokenizer.pretoken_counts import SCHEMA, PretokenCounter, hash_rows, merge_counts
 from tokenizer.pretokenizer import build_components, split
 from tokenizer.train import _train, train
 
 
 def count(texts: list[str]) -> pa.Table:
-    counter = PieceCounter()
+    counter = PretokenCounter()
     counter.add(pa.array(texts, pa.large_string()))
     return counter.result()
 
@@ -94,7 +94,7 @@ def test_counts_are_those_of_the_pieces() -> None:
 def test_counts_grow_over_many_pieces_and_columns() -> None:
     chance = random.Random(3)
     texts = ["".join(chance.choice("abcdefgh ") for _ in range(2000)) for _ in range(300)]
-    counter = PieceCounter()
+    counter = PretokenCounter()
     for first in range(0, len(texts), 7):
         counter.add(pa.chunked_array([pa.array(texts[first : first + 7])]))
     assert as_counter(counter.result()) == Counter(piece for text in texts for piece in split(text))
@@ -114,7 +114,7 @@ def test_counts_add_up_by_shard() -> None:
 
 def test_pieces_that_share_a_hash_are_ordered_by_their_bytes() -> None:
     expected = [row["piece"] for row in count(MIXED).to_pylist()]
-    counter = PieceCounter()
+    counter = PretokenCounter()
     for text in reversed(MIXED):
         counter.add(pa.array([text]))
     slots = counter._slots.reshape(-1, FIELDS)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from token_folders import write_shards
+
+from tests.token_folders import write_shards
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from corpus import storage
 from corpus.errors import HeadwaterError, UsageError
-from train.checkpoint import OtherRun
-from train.init import initialise
+from corpus.io import storage
+from train.checkpoint.checkpoints import OtherRun
+from train.data.stream import TokenStream
 from train.loop import Display, StepReport, is_overdue
 from train.metrics import read_metrics
-from train.model import Transformer
+from train.model.init import initialise
+from train.model.llama import Transformer
 from train.pretrain import RunData, choose_device, pretrain, shared_vocabulary
 from train.settings import TrainSettings
-from train.stream import TokenStream
 
 SETTINGS = TrainSettings(
     threads=1, steps=30, batch_size=8, sequence_length=32, warmup_steps=3, validate_every=10, validation_tokens=300
@@ -246,7 +246,8 @@ def test_a_loss_that_is_no_number_is_said(text_shards: dict[str, str], tmp_path:
 
 def test_different_tokenizers_are_refused(text_shards: dict[str, str], tmp_path: Path) -> None:
     import numpy as np
-    from token_folders import write_shards
+
+    from tests.token_folders import write_shards
 
     other = write_shards(tmp_path / "other", [[np.arange(10)]], tokenizer_hash="another")
     with pytest.raises(UsageError, match="different tokenizers"):
@@ -306,14 +307,15 @@ def test_an_infinite_gradient_is_not_stepped_on(
     text_shards: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clipping by an infinite norm would make every weight NaN, and a checkpoint might be taken of that."""
-    monkeypatch.setattr("train.parallel.ParallelModel.clip_gradients", lambda *given: float("inf"))
+    monkeypatch.setattr("train.distributed.parallel.ParallelModel.clip_gradients", lambda *given: float("inf"))
     with pytest.raises(HeadwaterError, match="at step 1 "):
         pretrain(SETTINGS, data(text_shards), str(tmp_path), Recorder(stop_at=2))
 
 
 def test_held_out_tokens_without_text_leave_valid_json(text_shards: dict[str, str], tmp_path: Path) -> None:
     import numpy as np
-    from token_folders import write_shards
+
+    from tests.token_folders import write_shards
 
     marks = write_shards(tmp_path / "marks", [[np.zeros(1)] * 9])
     manifest = storage.read_json(f"{marks}/manifest.json")

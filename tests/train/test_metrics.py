@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus import storage
+from corpus.io import storage
 from train.metrics import MetricsLog, read_metrics
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.model import Transformer
+from train.model.llama import Transformer
 from train.optimizer import build_optimizer
 from train.schedule import SCHEDULES, cosine, last_constant_step, multi_step, phase_ends, wsd
 from train.settings import TrainSettings

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.config import ModelConfig, named_model
-from train.init import initialise
-from train.model import Transformer
+from train.model.config import ModelConfig, named_model
+from train.model.init import initialise
+from train.model.llama import Transformer
 from train.utilisation import model_flops_per_token, peak_flops, utilisation
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from token_folders import write_shards
 
+from tests.token_folders import write_shards
 from tokenizer.shards import open_shards
-from train.config import ModelConfig
-from train.init import initialise
-from train.loss import token_losses
-from train.model import Transformer
+from train.model.config import ModelConfig
+from train.model.init import initialise
+from train.model.llama import Transformer
+from train.model.loss import token_losses
 from train.validate import BitsPerByte, measure
 
 CONFIG = ModelConfig(

@@ -1,0 +1,142 @@
+"""An exchange through storage: rows written by many tasks in the order of a 64-bit key, read back one range at a time.
+
+A writer sorts what it holds and writes it in small row groups; the footer then says which keys each row group spans.
+A reader that is given a range of keys opens each file, notes the few row groups that can hold such keys, and reads
+them in *windows*: consecutive sub-ranges that each fit a budget of memory. A key that alone exceeds the budget, a
+template that a million pages share, is a window of its own, marked as such, to be streamed. So neither the writer nor
+the reader ever needs to know how many there are of the other, and memory is bounded by the budget and not by the data.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import CorruptShard
+from corpus.io import table
+
+OPEN_FILES = 64  # held open between windows where there are no more; beyond, a file is opened anew for each window
+
+
+class Window(NamedTuple):
+    """Keys `first` to `last`, both included. `hot`: a single key whose rows exceed the budget."""
+
+    first: int
+    last: int
+    hot: bool
+
+
+def write_rows(writer: table.ShardWriter, rows: pa.Table, rows_a_group: int) -> None:
+    """Append rows that are sorted by the exchange's key, as row groups of at most `rows_a_group`."""
+    for at in range(0, len(rows), rows_a_group):
+        writer.write(rows.slice(at, rows_a_group))
+
+
+def row_groups(keys: npt.NDArray[np.uint64], rows_a_group: int) -> Iterator[tuple[int, int]]:
+    """`(first, end)` of the row groups of sorted keys, of at most `rows_a_group` each.
+
+    A key with more than an eighth of that has row groups of its own: what it costs is then known from the footers, and
+    not spread over the keys beside it, however many files have some of it.
+    """
+    sample = keys[:: max(1, rows_a_group // 16)]
+    large = np.unique(sample[1:][sample[1:] == sample[:-1]])
+    ends = [np.searchsorted(keys, large, side) for side in ("left", "right")]
+    for first, end in pairwise(np.unique(np.r_[0, *ends, len(keys)]).tolist()):
+        for at in range(first, end, rows_a_group):
+            yield at, min(at + rows_a_group, end)
+
+
+class Exchange:
+    """The rows with `first <= column <= last` of some sorted files; `column` is an unsigned integer without nulls."""
+
+    def __init__(self, paths: Sequence[str], column: str, first: int, last: int) -> None:
+        self.paths = list(paths)
+        self.column = column
+        self.first, self.last = first, last
+        self._open: dict[int, pq.ParquetFile] = {}
+        spans = [np.array(list(self._spans(place)), np.uint64).reshape(-1, 6) for place in range(len(self.paths))]
+        columns = np.concatenate([np.zeros((0, 6), np.uint64), *spans])
+        self._file, self._group, self._low, self._high = columns.T[:4]
+        self.rows = columns[:, 4].astype(np.int64)
+        self.bytes = columns[:, 5].astype(np.int64)
+
+    def _spans(self, place: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+        file = self._file_at(place)
+        where = file.schema_arrow.get_field_index(self.column)
+        for group in range(file.num_row_groups):
+            about = file.metadata.row_group(group)
+            span = about.column(where).statistics
+            if span is None or not span.has_min_max:
+                raise CorruptShard(self.paths[place], f"row group {group} does not say which keys it holds")
+            if span.min <= self.last and span.max >= self.first:
+                yield place, group, span.min, span.max, about.num_rows, about.total_byte_size
+
+    def _file_at(self, place: int) -> pq.ParquetFile:
+        if place in self._open:
+            return self._open[place]
+        file = table.open_shard(self.paths[place])
+        if len(self.paths) <= OPEN_FILES:
+            self._open[place] = file
+        return file
+
+    def cost(self, first: int, last: int, per_row: float, per_byte: float = 0.0) -> float:
+        """Estimated memory of a range; a row group that is partly inside counts in proportion to its span."""
+        met = (self._low <= np.uint64(last)) & (self._high >= np.uint64(first))
+        low, high = self._low[met], self._high[met]
+        inside = np.minimum(high, np.uint64(last)) - np.maximum(low, np.uint64(first))
+        share = (inside.astype(np.float64) + 1) / ((high - low).astype(np.float64) + 1)
+        return float((share * (self.rows[met] * per_row + self.bytes[met] * per_byte)).sum())
+
+    def windows(self, budget: float, per_row: float, per_byte: float = 0.0) -> Iterator[Window]:
+        """Cut the range into windows whose estimated memory is within the budget, as few as halving finds."""
+        pending = [(self.first, self.last)]
+        held: tuple[int, int, float] | None = None
+        while pending:
+            first, last = pending.pop()
+            cost = self.cost(first, last, per_row, per_byte)
+            if cost > budget and first < last:
+                middle = (first + last) // 2
+                pending += [(middle + 1, last), (first, middle)]
+                continue
+            if held and held[2] + cost > budget:
+                yield Window(held[0], held[1], held[2] > budget)
+                held = None
+            held = (held[0], last, held[2] + cost) if held else (first, last, cost)
+        if held:
+            yield Window(held[0], held[1], held[2] > budget)
+
+    def read(self, window: Window, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
+        """`(place of the file, rows of a row group that are in the window)`, file by file, as they are stored."""
+        met = np.flatnonzero((self._low <= np.uint64(window.last)) & (self._high >= np.uint64(window.first)))
+        wanted = columns if columns is None else list(dict.fromkeys([self.column, *columns]))
+        place, file = -1, None
+        for index in met.tolist():
+            if file is None or place != int(self._file[index]):
+                place = int(self._file[index])
+                file = self._file_at(place)
+            try:
+                rows = file.read_row_group(int(self._group[index]), columns=wanted, use_threads=False)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise CorruptShard(self.paths[place], str(error).splitlines()[0]) from None
+            if int(self._low[index]) < window.first or int(self._high[index]) > window.last:
+                keys = rows[self.column].combine_chunks().to_numpy(zero_copy_only=False)
+                inside = (keys >= np.uint64(window.first)) & (keys <= np.uint64(window.last))
+                rows = rows.filter(pa.array(inside))
+            if len(rows):
+                yield place, rows if columns is None else rows.select(columns)
+
+    def every(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """All rows of the range, a row group at a time; the files are closed then."""
+        for _, rows in self.read(Window(self.first, self.last, hot=False), columns):
+            yield rows
+        self.close()
+
+    def close(self) -> None:
+        """Close what is held open."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()

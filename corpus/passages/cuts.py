@@ -1,0 +1,158 @@
+"""From what repeats to what is cut: the spans of a document, given its repeated windows and its boilerplate lines.
+
+A word is cut when a repeated window covers it. With the words goes what separates them from the next word that stays,
+and what stands before them on their line if they begin it; but where the cut begins inside a line, the line keeps its
+end. A document of which fewer than `least` words would stay is cut whole: the rest is no text any more.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from numba import njit
+
+from corpus.io.buffers import utf8_buffers
+from corpus.kernels.words import new_scratch, split_words
+from corpus.passages.site_lines import next_line
+from corpus.spans import Spans
+
+KINDS = ("passage", "line", "rest")
+_PASSAGE, _LINE, _REST = range(3)
+_FEED = 10
+
+
+class Marks(NamedTuple):
+    """Places in documents: the row, and the number of a word (where a window begins) or of a line; ascending."""
+
+    rows: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+
+class Limits(NamedTuple):
+    """What decides a cut, given the marks."""
+
+    size: int  # words a window
+    line_bytes: int  # bytes that the words of neighbouring boilerplate lines have together, at least
+    least: int  # words that stay, at least, where anything is cut
+
+
+def spans_to_cut(text: pa.Array | pa.ChunkedArray, windows: Marks, lines: Marks, limits: Limits) -> Spans:
+    """The spans of the documents whose repeated windows and boilerplate lines are given."""
+    data, offsets = utf8_buffers(text)
+    rows = np.arange(len(offsets))
+    bounds = [np.searchsorted(marks.rows, rows) for marks in (windows, lines)]
+    most = len(windows.rows) + len(lines.rows)
+    starts, ends, kinds = (np.empty(2 * most, np.int64) for _ in range(3))
+    counts = np.zeros(len(offsets), np.int64)
+    longest = int(np.diff(offsets).max(initial=0))
+    touched = np.empty(longest // 2 + 2, np.int8)
+    _cut(
+        data,
+        offsets,
+        new_scratch(longest),
+        touched,
+        windows.places,
+        bounds[0],
+        lines.places,
+        bounds[1],
+        limits,
+        counts,
+        starts,
+        ends,
+        kinds,
+    )
+    total = int(counts.sum())
+    names = pa.array(KINDS).take(pa.array(kinds[:total]))
+    return Spans(np.cumsum(counts), starts[:total].copy(), ends[:total].copy(), names)
+
+
+@njit(nogil=True, cache=True)
+def _cut(  # type: ignore[no-untyped-def]
+    data, offsets, scratch, touched, windows, first_window, lines, first_line, limits, counts, starts, ends, kinds
+):
+    """Fill the spans document by document; `counts[row + 1]` is how many document `row` has."""
+    at = 0
+    for row in range(len(offsets) - 1):
+        a, b, c, d = first_window[row], first_window[row + 1], first_line[row], first_line[row + 1]
+        if a == b and c == d:
+            continue
+        start, end = offsets[row], offsets[row + 1]
+        words = split_words(data, start, end, scratch)
+        touched[:words] = -1
+        _mark_lines(data, end, scratch, words, lines[c:d], limits.line_bytes, touched)
+        _mark_windows(windows[a:b], limits.size, touched)
+        made, cut = _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds)
+        if cut and words - cut < limits.least:
+            made = 1
+            starts[at], ends[at], kinds[at] = 0, end - start, _REST
+        counts[row + 1] = made
+        at += made
+
+
+@njit(nogil=True, cache=True)
+def _mark_windows(windows, size, touched):  # type: ignore[no-untyped-def]
+    """The words that repeated windows cover."""
+    reached = 0
+    for first in windows:
+        for word in range(max(first, reached), first + size):
+            touched[word] = _PASSAGE
+        reached = first + size
+
+
+@njit(nogil=True, cache=True)
+def _mark_lines(data, end, scratch, words, lines, least, touched):  # type: ignore[no-untyped-def]
+    """The words of boilerplate lines, in runs of neighbours that have enough of them."""
+    word = line = at = 0
+    first = size = 0  # the word that the run begins with, and the bytes of its words
+    while word < words:
+        boilerplate = at < len(lines) and lines[at] == line
+        at += boilerplate
+        if not boilerplate and size >= least:
+            touched[first:word] = _LINE
+        line_end = next_line(data, scratch.starts[word], end)
+        while word < words and scratch.starts[word] < line_end:
+            size += scratch.ends[word] - scratch.starts[word]
+            word += 1
+        if not boilerplate:
+            first, size = word, 0
+        line += 1
+    if size >= least:
+        touched[first:word] = _LINE
+
+
+@njit(nogil=True, cache=True)
+def _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds):  # type: ignore[no-untyped-def]
+    """Write the spans of the runs of touched words of one document; return (how many, words cut)."""
+    made = cut = 0
+    word = 0
+    while word < words:
+        kind = touched[word]
+        if kind < 0:
+            word += 1
+            continue
+        first = word
+        while word < words and touched[word] == kind:
+            word += 1
+        cut += word - first
+        low = start if first == 0 else _line_start(data, scratch.ends[first - 1], scratch.starts[first])
+        high = end if word == words else scratch.starts[word]
+        if low > start and data[low - 1] != _FEED:
+            for i in range(scratch.ends[word - 1], high):
+                if data[i] == _FEED:
+                    high = i
+                    break
+        elif word < words:
+            high = _line_start(data, scratch.ends[word - 1], high)
+        starts[at + made], ends[at + made], kinds[at + made] = low - start, high - start, kind
+        made += 1
+    return made, cut
+
+
+@njit(nogil=True, cache=True)
+def _line_start(data, low, at):  # type: ignore[no-untyped-def]
+    """Where the line of `at` begins, if it does so after `low`; else `at`."""
+    i = at
+    while i > low and data[i - 1] != _FEED:
+        i -= 1
+    return i if i > low else at

@@ -1,0 +1,139 @@
+"""A gang: processes on the cluster that begin together, talk to each other, and end together, as a training run needs.
+
+Each is a Ray actor in a bundle of one placement group, so that either all have their CPU or GPU or none waits holding
+one; the cluster grows for the group as it does for tasks. Every process gets the environment that torchrun would give
+it. When an actor dies, with its node or alone, the others are ended and a new gang goes on from the last checkpoint.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from corpus.errors import HeadwaterError
+from train.distributed.rank_environment import attempted, environment, free_port
+
+PATIENCE_SECONDS = 30.0  # how long to wait for room in the cluster before saying so, each time
+
+
+def run_process_group(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    size: int,
+    *,
+    gpus: bool,
+    restarts: int,
+    note: Callable[[str], None],
+) -> Any:
+    """Call `function(*arguments)` in `size` actors of the connected cluster and return what that of rank 0 returned.
+
+    Raises the HeadwaterError that a rank raised, and HeadwaterError where the gang lost a process more than `restarts`
+    times; each loss, and a wait for room, is told to `note`.
+    """
+    for attempt in range(restarts + 1):
+        kind, value = _attempt(function, arguments, size, gpus, note)
+        if kind == "done":
+            return value
+        if kind == "lasting":
+            raise value
+        note(str(value) + (f"; starting again ({attempt + 1} of {restarts})" if attempt < restarts else ""))
+    raise HeadwaterError(
+        f"{value}, for the {restarts + 1}. time; mend what ended it (out of memory?) and run it again: it goes on from "
+        "the last checkpoint"
+    )
+
+
+class Member:
+    """The actor that is one process of a gang."""
+
+    def place(self) -> tuple[str, str, int]:
+        """Its node, that node's address, and a port that is free there."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address(), free_port()
+
+    def run(self, variables: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """The outcome of the function under these environment variables, as
+        `train.distributed.rank_environment.attempted` has it."""
+        os.environ |= variables
+        return attempted(function, arguments)
+
+
+def _attempt(
+    function: Callable[..., Any], arguments: tuple[Any, ...], size: int, gpus: bool, note: Callable[[str], None]
+) -> tuple[str, Any]:
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    cpus = ray.cluster_resources().get("CPU", 1.0)
+    share = 1.0 if gpus or size <= cpus else 1.0 / -(-size // max(1, int(cpus)))  # of a small machine, for trials
+    resources = {"CPU": share} | ({"GPU": 1.0} if gpus else {})
+    group = placement_group([resources] * size, strategy="PACK")
+    members = []
+    try:
+        while not group.wait(PATIENCE_SECONDS):
+            note(f"waiting for {size} x {resources} in a cluster of {_total(ray)}")
+        for rank in range(size):
+            where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
+            options = {"num_cpus": share, "num_gpus": 1.0 if gpus else 0.0, "scheduling_strategy": where}
+            members.append(ray.remote(Member).options(**options).remote())
+        try:
+            places = ray.get([member.place.remote() for member in members])
+            order = sorted(range(size), key=lambda index: places[index][0])  # neighbours share a node
+            members, places = [members[index] for index in order], [places[index] for index in order]
+            running = [
+                member.run.remote(variables, function, arguments)
+                for member, variables in zip(members, _environments(places))
+            ]
+            first, waiting = running[0], list(running)
+            while waiting:
+                ready, waiting = ray.wait(waiting)
+                kind, value = ray.get(ready[0])
+                if kind == "lost":
+                    return kind, _cause(ray, running, value)
+                if kind == "lasting":
+                    return kind, value
+            outcome: tuple[str, Any] = ray.get(first)
+            return outcome
+        except ray.exceptions.RayError as error:
+            return "lost", f"a process of the run was lost: {_brief(error)}"
+    finally:
+        for member in members:
+            ray.kill(member)
+        remove_placement_group(group)
+
+
+def _cause(ray: Any, running: list[Any], value: str) -> str:
+    """What ended the run: an actor that died, if there is one, as the others only say that they lost it."""
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        ready, _ = ray.wait(running, num_returns=len(running), timeout=0.2)
+        for reference in ready:
+            try:
+                ray.get(reference)
+            except ray.exceptions.RayError as error:
+                return f"rank {running.index(reference)} of {len(running)} was lost: {_brief(error)}"
+        if len(ready) == len(running):
+            break
+    return value
+
+
+def _environments(places: list[tuple[str, str, int]]) -> list[dict[str, str]]:
+    """The environment of each rank, given the node, address and port of each."""
+    _, address, port = places[0]
+    nodes = [node for node, _, _ in places]
+    return [
+        environment(rank, len(places), nodes[:rank].count(node), nodes.count(node), address, port)
+        for rank, node in enumerate(nodes)
+    ]
+
+
+def _brief(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _total(ray: Any) -> str:
+    found = ray.cluster_resources()
+    return f"{found.get('CPU', 0):g} CPUs and {found.get('GPU', 0):g} GPUs"

@@ -1,0 +1,76 @@
+"""Which outputs are there: reading the stamp that each output carries.
+
+A Parquet shard carries its stamp in its footer. A JSON output carries it at its top level, and may name sibling files
+with their sizes and checksums, which is how files that have no room for a stamp (.bin, .idx, tokenizer.json) are
+covered."""
+
+import json
+from typing import Any
+
+import xxhash
+
+from corpus.io import storage, table
+from pipelines.engine.stage import Counts, Task
+
+_READ = 1 << 22
+
+
+def file_entry(path: str) -> dict[str, Any]:
+    """The size and xxh3 of a file, as a JSON output lists its siblings."""
+    digest, length = xxhash.xxh3_128(), 0
+    with storage.open_input(path) as file:
+        while block := file.read(_READ):
+            digest.update(block)
+            length += len(block)
+    return {"bytes": length, "xxh3": digest.hexdigest()}
+
+
+def read_stamp(path: str) -> dict[str, Any] | None:
+    """The stamp of an output, or None where it is missing or cannot be read."""
+    if path.endswith(".parquet"):
+        return table.read_metadata(path)
+    try:
+        value = json.loads(storage.read_bytes(path))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def is_intact(root: str, output: str, stamp: dict[str, Any]) -> bool:
+    """Whether every byte of the output, and of the other files it names, is the byte that was written.
+
+    A name without a slash is a sibling of the output; one with a slash is relative to the root.
+    """
+    path = storage.join(root, output)
+    if path.endswith(".parquet") and not table.is_whole(path):
+        return False
+    folder = path.rsplit("/", 1)[0]
+    for name, expected in stamp.get("files", {}).items():
+        try:
+            if file_entry(storage.join(root if "/" in name else folder, name)) != expected:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def counts_if_done(root: str, task: Task, verify: bool) -> Counts | None:
+    """The counts of a task that is done, or None where it must be run. With `verify`, every byte is checked."""
+    path = storage.join(root, task.output)
+    stamp = read_stamp(path)
+    if stamp is None or stamp.get("fingerprint") != task.fingerprint:
+        return None
+    if verify and not is_intact(root, task.output, stamp):
+        return None
+    counts: Counts = stamp["counts"]
+    return counts
+
+
+def add_counts(total: Counts, counts: Counts) -> Counts:
+    """Add counts to a total in place, key by key and level by level."""
+    for key, value in counts.items():
+        if isinstance(value, dict):
+            add_counts(total.setdefault(key, {}), value)
+        elif isinstance(value, (int, float)):
+            total[key] = total.get(key, 0) + value
+    return total

@@ -1,0 +1,178 @@
+"""Decontamination as three stages: `benchmarks` indexes the sets, `contamination` looks for their items in each shard
+of documents, `contaminated` adds up by benchmark what was found and where.
+
+The stages are there only if the recipe names benchmarks. Dropping a document for it is the verdict's part: the number
+of items that a document holds is a signal with a threshold, so a recipe may keep the documents and only be told.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from corpus.contamination import match
+from corpus.contamination.benchmarks import read_benchmark
+from corpus.contamination.index import Index, build_index
+from corpus.io import storage, table
+from pipelines.config.decontaminate import BenchmarkSet, DecontaminateParameters
+from pipelines.engine.stage import Counts, Source, Stage, Task
+from pipelines.engine.stamps import file_entry
+from pipelines.stages.filter.annotate import annotate
+
+FOLDER = "contamination"
+INDEX = "contamination/index.json"
+ENTRIES, PIECES = "entries.parquet", "pieces.parquet"
+REPORT = "contamination/report.json"
+EXAMPLES = 20  # kept of each benchmark, those with the largest share
+
+
+class BenchmarkParameters(BaseModel):
+    """The sets that are indexed."""
+
+    model_config = ConfigDict(frozen=True)
+    benchmarks: tuple[BenchmarkSet, ...]
+
+
+class MatchParameters(BaseModel):
+    """What it takes to hold an item."""
+
+    model_config = ConfigDict(frozen=True)
+    least_share: float
+
+
+def decontaminate_stages(root: str, section: DecontaminateParameters) -> list[Stage]:
+    """The stages up to the signal; none where the recipe names no benchmark."""
+    if not section.benchmarks:
+        return []
+    return [
+        BenchmarkStage(root, BenchmarkParameters(benchmarks=section.benchmarks)),
+        ContaminationStage(root, MatchParameters(least_share=section.least_share)),
+        ContaminationReportStage(root, MatchParameters(least_share=section.least_share)),
+    ]
+
+
+class BenchmarkStage(Stage[BenchmarkParameters]):
+    """The files of all sets -> contamination/index.json, entries.parquet and pieces.parquet"""
+
+    name: ClassVar[str] = "benchmarks"
+    phase: ClassVar[str] = "decontaminate"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """One task over all files."""
+        patterns = (pattern for benchmark in self.parameters.benchmarks for pattern in benchmark.files)
+        paths = dict.fromkeys(path for pattern in patterns for path in storage.expand(pattern))
+        return [self.task(INDEX, [Source(path, storage.identify(path)) for path in paths])]
+
+    def run(self, task: Task) -> Counts:
+        """Read and index every set."""
+        sets = self.parameters.benchmarks
+        pieces = [piece for one in sets for piece in read_benchmark(one.name, one.files, one.fields)]
+        index = build_index(pieces)
+        files = {}
+        for name, rows in ((ENTRIES, index.entries), (PIECES, index.pieces)):
+            path = self.path(f"{FOLDER}/{name}")
+            with table.ShardWriter(path, rows.schema) as writer:
+                writer.write(rows)
+            files[name] = file_entry(path)
+        counts = {"texts": len(index.pieces), "ngrams": len(index.entries)}
+        storage.write_json(self.path(task.output), task.stamp(counts) | {"files": files})
+        return counts
+
+
+class ContaminationStage(Stage[MatchParameters]):
+    """documents/dump=D/N.parquet + the index -> contamination/dump=D/N.parquet: id, benchmark_items, matches"""
+
+    name: ClassVar[str] = "contamination"
+    folder: ClassVar[str] = FOLDER
+    phase: ClassVar[str] = "decontaminate"
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """A task per shard of documents."""
+        (index,) = done["benchmarks"]
+        return [
+            self.task(task.output.replace("documents/", f"{FOLDER}/", 1), [task, index]) for task in done["documents"]
+        ]
+
+    def run(self, task: Task) -> Counts:
+        """Scan a shard, a row group at a time."""
+        _, index = task.inputs
+        version = storage.read_json(self.path(index))["fingerprint"]
+        matcher = _matcher(self.path(FOLDER), version, self.parameters.least_share)
+
+        def found_in(documents: pa.Table, counts: Counts) -> pa.Table:
+            found = matcher.match(documents["id"], documents["text"])
+            for matches in found["matches"].to_pylist():
+                for name in {one["benchmark"] for one in matches}:
+                    counts["benchmarks"][name] = counts["benchmarks"].get(name, 0) + 1
+            return found
+
+        return annotate(self, task, match.SCHEMA, found_in, benchmarks={})
+
+
+class ContaminationReportStage(Stage[MatchParameters]):
+    """contamination/** -> contamination/report.json: by benchmark, the items that were found and where"""
+
+    name: ClassVar[str] = "contamination_report"
+    phase: ClassVar[str] = "decontaminate"
+
+    def expected_tasks(self, document_shards: int) -> int:
+        """One."""
+        return 1
+
+    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+        """One task over all shards."""
+        return [self.task(REPORT, [*done["benchmarks"], *done["contamination"]])]
+
+    def run(self, task: Task) -> Counts:
+        """Gather the matches, which are few, shard by shard."""
+        _, *shards = task.inputs
+        benchmarks: dict[str, dict[str, Any]] = {}
+        for row in table.read_table(self.path(f"{FOLDER}/{PIECES}")).to_pylist():
+            of = benchmarks.setdefault(
+                row["benchmark"], {"items": set(), "looked_for": set(), "found": {}, "matches": []}
+            )
+            of["items"].add(row["item"])
+            if row["grams"]:
+                of["looked_for"].add(row["item"])
+        for shard in shards:
+            for document in table.read_table(self.path(shard), ["id", "matches"]).to_pylist():
+                for one in document["matches"]:
+                    of = benchmarks[one["benchmark"]]
+                    of["found"].setdefault(one["item"], set()).add(document["id"])
+                    where = {"shard": shard.split("/", 1)[1], "id": document["id"]}
+                    of["matches"].append(where | {key: one[key] for key in ("item", "field", "share", "start", "end")})
+        report: dict[str, dict[str, Any]] = {
+            name: {
+                "items": len(of["items"]),
+                "looked_for": len(of["looked_for"]),  # the others are too short, or shared by too many items
+                "found": len(of["found"]),
+                "documents": len(set().union(*of["found"].values())),
+                "matches": self._with_urls(
+                    sorted(of["matches"], key=lambda one: (-one["share"], one["item"], one["id"]))[:EXAMPLES]
+                ),
+            }
+            for name, of in sorted(benchmarks.items())
+        }
+        counts = {"items_found": sum(of["found"] for of in report.values())}
+        storage.write_json(self.path(task.output), task.stamp(counts) | {"benchmarks": report})
+        return counts
+
+    def _with_urls(self, matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        urls: dict[str, str | None] = {}
+        for shard in {one["shard"] for one in matches}:
+            documents = table.read_table(self.path(f"documents/{shard}"), ["id", "url"])
+            urls |= dict(zip(documents["id"].to_pylist(), documents["url"].to_pylist()))
+        return [one | {"url": urls[one["id"]]} for one in matches]
+
+
+@lru_cache(maxsize=1)
+def _matcher(folder: str, version: str, least_share: float) -> match.Matcher:
+    """The index in memory, once for a worker and each version of it."""
+    entries, pieces = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, PIECES))
+    return match.Matcher(Index(entries, pieces), least_share)

@@ -1,0 +1,165 @@
+"""The files of one checkpoint: written by all ranks together, checked by all, read in whatever pieces a rank needs.
+
+The format is torch's distributed checkpoint (DCP): each rank writes what it holds, keyed by parameter name, so that
+any other layout can read it. On a disk the ranks write into one folder, which they must share; for an object store
+each fills a temporary folder and sends its own files. When reading, a rank fetches the ranges it needs and no more.
+"""
+
+import errno
+import io
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import torch
+import torch.distributed.checkpoint as dcp
+import xxhash
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystem
+
+from corpus.errors import HeadwaterError
+from corpus.io import storage
+from train.distributed.world import Channel
+
+Files = dict[str, dict[str, Any]]  # by name: {"bytes": n, "xxh3": hex}
+_READ = 1 << 22
+
+
+def write_files(state: dict[str, Any], place: str, channel: Channel) -> Files:
+    """Write `state` (tensors by name, of this rank) below `place`; on every rank, return the files of all.
+
+    Raises OSError on every rank where one of them cannot write.
+    """
+    problem, own = None, {}
+    with _folder_to_write(place, channel) as folder:
+        _save(state, folder, channel)
+        try:
+            mine = [".metadata", *(path.name for path in folder.glob(f"__{channel.rank}_*"))]
+            own = {name: _entry(folder / name) for name in sorted(mine) if (folder / name).exists()}
+            if storage.scheme(place) == "file":
+                own = own if channel.rank == 0 else {name: own[name] for name in own if name != ".metadata"}
+            else:
+                for name in own:
+                    _send(folder / name, storage.join(place, name))
+        except OSError as error:
+            problem = error
+    outcomes = channel.gather(problem or own)
+    for outcome in outcomes:
+        if isinstance(outcome, OSError):
+            raise outcome
+    files = {name: entry for outcome in outcomes for name, entry in outcome.items()}
+    if channel.rank == 0 and storage.scheme(place) == "file":
+        for name in files:
+            if not (Path(place) / name).exists():
+                raise OSError(
+                    errno.ENOENT, "another rank wrote it, but it is not here: OUT must be a shared disk", name
+                )
+    return dict(sorted(files.items()))
+
+
+def check_files(place: str, files: Files, channel: Channel) -> None:
+    """Check sizes and checksums, a share of the files on each rank; raise HeadwaterError naming one that differs."""
+    for name in sorted(files)[channel.rank :: channel.size]:
+        expected, path = files[name], storage.join(place, name)
+        found = _entry(path) if storage.exists(path) else {"bytes": 0}
+        if found != expected:
+            why = "altered" if found["bytes"] == expected["bytes"] else f"{found['bytes']:,} bytes"
+            raise HeadwaterError(f"{path} is {why}, it was written with {expected['bytes']:,} bytes")
+
+
+def read_files(state: dict[str, Any], place: str, channel: Channel) -> None:
+    """Fill `state` in place with what this rank holds of it."""
+    with _quiet():
+        dcp.load(state, storage_reader=_reader(place), process_group=channel.group, no_dist=channel.size == 1)
+
+
+class SavedWeights(Mapping[str, Tensor]):
+    """The weights of a checkpoint by parameter name, whole, each read when it is asked for."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        found = _reader(place).read_metadata().state_dict_metadata
+        self._known = {name.removeprefix("model."): found[name] for name in found if name.startswith("model.")}
+
+    def __getitem__(self, name: str) -> Tensor:
+        known = self._known[name]
+        value = torch.empty(known.size, dtype=known.properties.dtype)
+        read_files({"model": {name: value}}, self._place, Channel())
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class _Storage(FileSystem):
+    """DCP's file system over `corpus.io.storage`, for reading."""
+
+    @contextmanager
+    def create_stream(self, path: str | os.PathLike, mode: str) -> Generator[io.IOBase, None, None]:
+        with storage.open_input(str(path)) as file:
+            yield cast(io.IOBase, file)
+
+    def concat_path(self, path: str | os.PathLike, suffix: str) -> str:
+        return storage.join(str(path), suffix)
+
+
+def _reader(place: str) -> dcp.FileSystemReader:
+    reader = dcp.FileSystemReader(place)
+    reader.fs, reader.path = _Storage(), place  # it would make a path of a URL
+    return reader
+
+
+def _save(state: dict[str, Any], folder: Path, channel: Channel) -> None:
+    """DCP wraps whatever stops it, a full disk too, in an exception of its own that is no Exception."""
+    try:
+        with _quiet():
+            dcp.save(
+                state,
+                storage_writer=dcp.FileSystemWriter(folder),
+                process_group=channel.group,
+                no_dist=channel.size == 1,
+            )
+    except CheckpointException as error:
+        cause, _ = next(iter(error.failures.values()))
+        raise OSError(errno.EIO, f"no room or no permission to write ({cause})", str(folder)) from None
+
+
+@contextmanager
+def _folder_to_write(place: str, channel: Channel) -> Iterator[Path]:
+    if storage.scheme(place) == "file":
+        Path(place).mkdir(parents=True, exist_ok=True)
+        yield Path(place)
+    else:
+        with tempfile.TemporaryDirectory(prefix="headwater-") as name:
+            yield Path(name)
+
+
+def _send(path: Path, target: str) -> None:
+    with open(path, "rb") as source, storage.atomic_output(target) as sink:
+        shutil.copyfileobj(source, sink, _READ)
+
+
+def _entry(path: str | Path) -> dict[str, Any]:
+    digest, length = xxhash.xxh3_128(), 0
+    with cast(IO[bytes], storage.open_input(str(path))) as file:
+        while block := file.read(_READ):
+            digest.update(block)
+            length += len(block)
+    return {"bytes": length, "xxh3": digest.hexdigest()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """DCP warns at each call that there is one process; that is what a run on one process means."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
