@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from corpus.io import storage
 from pipelines.engine import cluster
 from pipelines.engine.progress import StageProgress
 from pipelines.engine.run_task import Outcome
-from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
+from pipelines.engine.stage import Counts, NotPlanned, Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts, counts_if_done
 
 CHECKERS = 16  # threads that look for finished outputs
@@ -36,7 +37,7 @@ class StageResult:
     bytes: int = 0
     peak_rss_bytes: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
-    counts: Counts = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,13 +54,6 @@ class _Corrupt(Exception):
     pass
 
 
-class _Done(dict[str, Sequence[Task]]):
-    """The planned tasks by stage name; to ask for a stage that could not be planned is not to be planned oneself."""
-
-    def __missing__(self, name: str) -> Sequence[Task]:
-        raise NotPlanned(f"needs the shards of {name}")
-
-
 def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | None]:
     """The counts of each task that is done; None for each that is to do."""
     with ThreadPoolExecutor(CHECKERS) as pool:
@@ -69,19 +63,20 @@ def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | No
 
 def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     """Plan all stages without running any."""
-    done = _Done()
+    upstream = Upstream()
     plans: list[StagePlan] = []
     for stage in stages:
         unknown = next((earlier.stage.name for earlier in plans if earlier.why_not), "")
         try:
-            tasks = stage.plan(done)
+            tasks = stage.plan(upstream)
             if not tasks and unknown:
                 raise NotPlanned(f"needs the shards of {unknown}")
         except NotPlanned as error:
             plans.append(StagePlan(stage, [], [], str(error)))
         else:
-            done[stage.name] = tasks
-            plans.append(StagePlan(stage, tasks, check(stage, tasks, verify=False)))
+            counts = check(stage, tasks, verify=False)
+            upstream.add(stage.name, tasks, counts)
+            plans.append(StagePlan(stage, tasks, counts))
     return plans
 
 
@@ -106,18 +101,18 @@ def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = 
 def _run_once(
     stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool, repair: bool = True
 ) -> list[StageResult]:
-    done = _Done()
+    upstream = Upstream()
     results = []
     for stage in stages:
         try:
-            tasks = stage.plan(done)
+            tasks = stage.plan(upstream)
         except NotPlanned as error:
             failure = {"output": stage.name, "message": f"not started: {error}"}
             results.append(StageResult(stage.name, stage.phase, 0, 0, failed=[failure]))
             break
-        result, made = _run_stage(stage, tasks, console, verify, on_ray, repair)
+        result, made, counts = _run_stage(stage, tasks, console, verify, on_ray, repair)
         results.append(result)
-        done[stage.name] = made
+        upstream.add(stage.name, made, counts)
         if not made and tasks:
             break
     return results
@@ -125,7 +120,7 @@ def _run_once(
 
 def _run_stage(
     stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool, repair: bool
-) -> tuple[StageResult, list[Task]]:
+) -> tuple[StageResult, list[Task], list[Counts]]:
     counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
     todo = [task for task in tasks if counts[task.output] is None]
     result = StageResult(stage.name, stage.phase, len(tasks), len(tasks) - len(todo))
@@ -153,10 +148,10 @@ def _run_stage(
             (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
         result.seconds = time.monotonic() - start
         result.documents, result.bytes = progress.documents, progress.bytes
-    made = [task for task in tasks if counts[task.output] is not None]
-    for task in made:
-        add_counts(result.counts, counts[task.output] or {})
-    return result, made
+    made = [(task, found) for task in tasks if (found := counts[task.output]) is not None]
+    for _, found in made:
+        add_counts(result.counts, found)
+    return result, [task for task, _ in made], [found for _, found in made]
 
 
 def write_run(root: str, results: Sequence[StageResult]) -> None:

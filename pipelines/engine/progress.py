@@ -2,13 +2,12 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from pipelines.engine.stage import Counts
 
 LINE_EVERY = 10.0  # seconds between plain lines
 
@@ -48,7 +47,7 @@ class StageProgress:
             self._id = self._bar.add_task(self.name, total=self.total, rates="")
         return self
 
-    def advance(self, counts: Counts, failed: bool) -> None:
+    def advance(self, counts: Mapping[str, Any], failed: bool) -> None:
         """A task has ended with these counts."""
         self.done += 1
         self.failed += failed

@@ -15,7 +15,7 @@ class Outcome:
     """How a task ended. `message` is empty when it succeeded."""
 
     task: Task
-    counts: Counts = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
     peak_rss_bytes: int = 0
     message: str = ""
