@@ -79,7 +79,7 @@ def test_a_process_group_on_ray_that_loses_a_process_ends_the_same(
     forked: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = made_root(tmp_path)
-    watcher = threading.Thread(target=killing(tmp_path / "train/metrics.jsonl", "ray::Member.run", 3), daemon=True)
+    watcher = threading.Thread(target=killing(tmp_path / "train/metrics.jsonl", "ray::RankActor.run", 3), daemon=True)
     watcher.start()
     with cluster.connected(2):
         found = trained(root, MESH, on_ray=True)
