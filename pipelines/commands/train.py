@@ -19,7 +19,7 @@ from pipelines.engine.run_lock import only_run
 from pipelines.stages import stages_of
 from pipelines.stages.train import TrainStage, require_torch
 from train.distributed.launch import launch
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.distributed.rank_environment import is_launched
 from train.model.config import MODELS
 from train.settings import TrainSettings

@@ -17,7 +17,7 @@ from pipelines.config.train import TrainParameters
 from pipelines.engine import cluster, pipeline
 from pipelines.stages.train import TrainStage
 from tests.pipelines.stages.test_train import INPUTS, PARAMETERS, made_root
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.metrics import read_metrics
 
 MESH = PARAMETERS.model_copy(update={"mesh": ParallelDims(dp=2), "checkpoint_seconds": 0})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import HeadwaterError
-from train.data.cache import BlockCache
+from train.data.block_cache import BlockCache
 
 
 def always(_: object) -> bool:

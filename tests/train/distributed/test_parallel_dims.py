@@ -3,8 +3,8 @@
 import pytest
 
 from corpus.errors import UsageError
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import layers_of_stage
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_plan import layers_of_stage
 from train.model.config import MODELS, ModelConfig
 
 BATCH = {"batch_size": 2304, "micro_batch": 1, "sequence_length": 4096}
