@@ -18,9 +18,7 @@ class MixtureChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at_token: int = Field(
-        ge=1
-    )  # of all domains together; the weights hold from the first sequence that begins there or later
+    at_token: int = Field(ge=1)  # of all domains together; they hold from the first sequence that begins there or later
     weights: dict[str, float]  # shares of tokens; a domain that is not named is left out from there on
 
 

@@ -208,10 +208,8 @@ def _tokenizer_files(folder: str | None, bos: int | None, eos: int | None, lengt
         content = {token["id"]: token["content"] for token in added}
         special = {"bos_token": content.get(bos), "eos_token": content.get(eos), "pad_token": content.get(eos)}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length}
-        yield (
-            "tokenizer_config.json",
-            _json(settings | {key: text for key, text in special.items() if text is not None}),
-        )
+        settings |= {key: text for key, text in special.items() if text is not None}
+        yield "tokenizer_config.json", _json(settings)
 
 
 def _json(value: Any) -> bytes:

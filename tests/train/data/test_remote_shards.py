@@ -227,7 +227,7 @@ def test_workers_of_a_data_loader_share_the_cache(
 
 RANK = """
 import hashlib, json, sys
-from train.stream import TokenStream, micro_batches
+from train.data.stream import TokenStream, micro_batches
 folders, options, cache, rank, steps = json.loads(sys.argv[1])
 stream = TokenStream(folders, **options, cache_folder=cache)
 for step in range(steps):
