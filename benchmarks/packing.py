@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numba import njit
 
 from pipelines.commands.inputs import Inputs
-from train.data.packing import GROUP_TOKENS, best_fit
+from train.data.packing import CHUNK_TOKENS, best_fit
 
 Array = npt.NDArray[np.int64]
 
@@ -57,7 +57,7 @@ def best_fit_of_all(lengths: Array, capacity: int) -> tuple[int, Array]:
 
 def by_groups(lengths: Array, capacity: int) -> tuple[int, Array, Array]:
     """Best fit as the stream does it: the samples, and the pieces' lengths and documents."""
-    group = max(1, GROUP_TOKENS // capacity)
+    group = max(1, CHUNK_TOKENS // capacity)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) // capacity * capacity
     pieces, owners = [], []

@@ -24,8 +24,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import parallelise
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_model import parallelise
 from train.model.config import DEEPSEEK_VOCAB_SIZE, named_model
 from train.model.init import initialise
 from train.model.loss import cross_entropy_sum

@@ -1,7 +1,7 @@
 """Training steps beside transformers' LlamaForCausalLM: same shape, batch, AdamW, clipping and threads, in one run.
 
-Ours are the steps of the training loop (`train.distributed.parallel`, on a mesh of one process); theirs the usual five
-lines.
+Ours are the steps of the training loop (`train.distributed.parallel_model`, on a mesh of one process); theirs are the
+usual five lines.
 
     python benchmarks/train_step.py [--model nano] [--vocab-size 8192] [--batch-size 16] [--sequence-length 256]
                                     [--threads 1] [--rounds 7]
@@ -18,8 +18,8 @@ from collections.abc import Callable
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import parallelise
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_model import parallelise
 from train.model.config import named_model
 from train.model.init import initialise
 from train.optimizer import BETAS, build_optimizer

@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 8 benchmarks/gpu/step.py --model 7b --mesh 1,8,1 --batch-size 64 --micro-batch 1
     torchrun --nproc-per-node 8 benchmarks/gpu/step.py --model 7b --mesh 2,2,2 --batch-size 64 --micro-batch 2 --profile
 
-Random tokens through the training loop's own step (`train.distributed.parallel`), in bf16. The first step is not
+Random tokens through the training loop's own step (`train.distributed.parallel_model`), in bf16. The first step is not
 counted. --layers shortens a model that the devices at hand cannot hold. --profile traces one more step on rank 0 and
 says which share of the time of communication kernels passes under other kernels. Losses are printed, so that two
 meshes can be compared. Without a GPU the same runs on gloo, to try the script: times mean nothing then. Rank 0
@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import parallelise
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_model import parallelise
 from train.distributed.world import World, joined
 from train.model.config import named_model
 from train.model.init import initialise

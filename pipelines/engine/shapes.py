@@ -1,11 +1,11 @@
-"""The shapes of stages: a task per shard, per group of shards, per partition, or one. Each says what it reads.
+"""The shapes of stages: a task per shard, per group of shards, per part of all shards, or one. Each says what it reads.
 
 A stage of one of these shapes has no `plan` of its own. `reads` names the stages whose outputs a task gets, and `uses`
 those of which every task gets all outputs, such as an index or a tokenizer.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -72,32 +72,45 @@ class GroupStage(Stage[P]):
         return -(-document_shards // self.shards_per_group)
 
 
-class PartitionStage(Stage[P]):
-    """A task per partition of a key, over all outputs of the stages in `reads`: `<folder>/NNNNN.parquet`.
-
-    The argument `partition` is the partition's number, from 0, and `partitions` how many there are.
-    """
+class GatherStage(Stage[P]):
+    """Tasks that each take their part of all outputs of the stages in `reads`."""
 
     reads: tuple[str, ...]
 
     @abstractmethod
-    def partitions(self, upstream: Upstream) -> int:
-        """Into how many parts the key is cut; may depend on counts of earlier stages."""
+    def outputs(self, upstream: Upstream) -> Iterable[tuple[str, dict[str, Any]]]:
+        """The output of each task, and the arguments that say which part is its own; may depend on earlier counts."""
 
     def inputs(self, upstream: Upstream) -> Sequence[Task]:
         """What each task reads: all outputs of `reads`, unless a stage says otherwise."""
         return [task for stage in self.reads for task in upstream[stage]]
 
     def plan(self, upstream: Upstream) -> list[Task]:
-        """A task per partition; the inputs are hashed once and held once, however many of both there are."""
-        tasks, partitions = self.inputs(upstream), self.partitions(upstream)
+        """A task per output; the inputs are hashed once and held once, however many of both there are."""
+        tasks = self.inputs(upstream)
         together = gathered(tasks, self.folder)
         paths, sources = tuple(task.output for task in tasks), tuple(task.stage for task in tasks)
         return [
-            replace(self.task(name, [together], partition=part, partitions=partitions), inputs=paths, sources=sources)
-            for part in range(partitions)
-            for name in [f"{self.folder}/{part:05d}.parquet"]
+            replace(self.task(output, [together], **arguments), inputs=paths, sources=sources)
+            for output, arguments in self.outputs(upstream)
         ]
+
+
+class PartitionStage(GatherStage[P]):
+    """A task per partition of a key, over all outputs of the stages in `reads`: `<folder>/NNNNN.parquet`.
+
+    The argument `partition` is the partition's number, from 0, and `partitions` how many there are.
+    """
+
+    @abstractmethod
+    def partitions(self, upstream: Upstream) -> int:
+        """Into how many parts the key is cut; may depend on counts of earlier stages."""
+
+    def outputs(self, upstream: Upstream) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One per partition."""
+        partitions = self.partitions(upstream)
+        for part in range(partitions):
+            yield f"{self.folder}/{part:05d}.parquet", {"partition": part, "partitions": partitions}
 
 
 class SingleStage(Stage[P]):

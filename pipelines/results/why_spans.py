@@ -9,7 +9,7 @@ from corpus import spans
 from pipelines.config.recipe import Recipe
 from pipelines.report.scan import Place
 from pipelines.report.texts import read_places
-from pipelines.stages.tokens.tokenizer import SPAN_TABLES
+from pipelines.stages.tokens.texts import SPAN_TABLES
 
 
 def spans_at(recipe: Recipe, places: Sequence[Place]) -> dict[Place, dict[str, Any]]:

@@ -1,14 +1,14 @@
 """Which domain gives the next sample: weights kept exact, not on average.
 
-Drawing domains at random keeps weights only in the long run; a short training run, or one batch, can be far
-off. Here the sequence of domains is fixed and as even as can be. Weights are rounded to shares of a period of
-65,536 samples, and the period is filled by Tijdeman's algorithm for the chairman assignment problem (Discrete
-Mathematics 32, 1980), which proves that after any k samples each domain has been given its share of k to
-within less than one sample. All samples have the same number of tokens, so the same holds for tokens. The
-period is the only table: 65,536 entries, whatever the length of the run.
+Drawing domains at random keeps weights only in the long run; a short training run, or one batch, can be far off. Here
+the sequence of domains is fixed and as even as possible. Weights are rounded to shares of a period of 65,536 samples.
+The period is filled by Tijdeman's algorithm for the chairman assignment problem (Discrete Mathematics 32, 1980). He
+proves that after any k samples each domain has had its share of k to within less than one sample. All samples have the
+same number of tokens, so the same holds for tokens. The period is the only table: 65,536 entries, for a run of any
+length.
 
-Weights may change at a stated sample: a `Phase` starts where the last one ended, and each domain goes on in
-its own order.
+Weights may change at a stated sample: a `Phase` starts where the last one ended, and each domain continues its own
+order.
 """
 
 from collections.abc import Sequence

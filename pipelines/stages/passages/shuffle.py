@@ -24,11 +24,9 @@ from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window, row_groups, write_rows
-from pipelines.engine.stage import Counts, Source, Stage, Task
+from pipelines.engine.stage import Counts, Source, Stage, Task, Upstream
 from pipelines.stages.dedup import partition_plan
 from pipelines.stages.dedup.partition_plan import gathered, group_name
-from pipelines.stages.filter.stages import partition_of
-from pipelines.stages.tokens.tokenizer import shards_with
 
 ROW_BITS = 24
 SORTED_BYTES = 24  # a row of a run while it is sorted, beside the row itself, of which there are two
@@ -40,13 +38,13 @@ MARK_SCHEMA = pa.schema(
 GroupMarks = Iterator[tuple[int, npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]
 
 
-def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> dict[str, list[Task]]:
+def participants(done: Upstream, exclude: Sequence[str]) -> dict[str, list[Task]]:
     """The shards whose documents take part, each with its tasks: documents, duplicates, verdicts."""
-    shards = shards_with(done, "documents", "duplicates", "verdicts")
-    return {shard: tasks for shard, tasks in shards if partition_of(shard) not in exclude}
+    shards = done.shards("documents", "duplicates", "verdicts")
+    return {str(shard): tasks for shard, tasks in shards.items() if shard.dump not in exclude}
 
 
-def groups_of(done: Mapping[str, Sequence[Task]], exclude: Sequence[str], size: int) -> dict[str, list[Task]]:
+def groups_of(done: Upstream, exclude: Sequence[str], size: int) -> dict[str, list[Task]]:
     """The groups of up to `size` neighbouring shards of those that take part, each with the tasks of all its shards."""
     groups: dict[str, list[Task]] = {}
     for shard, tasks in participants(done, exclude).items():

@@ -124,7 +124,7 @@ def export_model(
 
 
 def _remove_model(folder: str) -> None:
-    """Remove config.json, then whatever a loader could take for a part of the model that is to come."""
+    """Remove config.json, then every file that a loader could take for a part of the new model."""
     inside = [info.path for info in storage.list_files(folder)]
     for path in [storage.join(folder, "config.json"), *inside]:
         name = path.rsplit("/", 1)[1]
@@ -172,7 +172,7 @@ def import_model(folder: str) -> tuple[ModelConfig, dict[str, Tensor]]:
     for file in files:
         for name, value in load_safetensors(storage.read_bytes(storage.join(folder, file))).items():
             if name not in ours:
-                raise UsageError(f"{folder}/{file}: parameter {name} has no place in this model")
+                raise UsageError(f"{folder}/{file}: parameter {name} is unknown to this model")
             weights[ours[name]] = value
     if missing := sorted(set(ours.values()) - set(weights)):
         raise UsageError(f"{folder}: the weights lack {', '.join(missing[:3])} and {max(0, len(missing) - 3)} more")
@@ -206,9 +206,10 @@ def _tokenizer_files(folder: str | None, bos: int | None, eos: int | None, lengt
     if "tokenizer_config.json" not in found:
         added = storage.read_json(storage.join(folder, "tokenizer.json")).get("added_tokens", [])
         content = {token["id"]: token["content"] for token in added}
-        marks = {"bos_token": content.get(bos), "eos_token": content.get(eos), "pad_token": content.get(eos)}
+        special = {"bos_token": content.get(bos), "eos_token": content.get(eos), "pad_token": content.get(eos)}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length}
-        yield "tokenizer_config.json", _json(settings | {key: text for key, text in marks.items() if text is not None})
+        settings |= {key: text for key, text in special.items() if text is not None}
+        yield "tokenizer_config.json", _json(settings)
 
 
 def _json(value: Any) -> bytes:

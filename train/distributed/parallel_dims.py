@@ -1,10 +1,9 @@
 """How many processes a run is spread over, and in which three directions.
 
-`pp` cuts the layers into pipeline stages, `dp` cuts the global batch, `tp` cuts every matrix (and, between
-matrices, the sequence). A process has a place in each direction; neighbours in `tp` talk most and have
-neighbouring ranks, so that they share a host. The one place where a mesh is checked against the model and the
-batch: what cannot work is refused before a process is started, with the arithmetic that shows why. Needs no
-torch, so that planning a recipe does without it.
+`pp` cuts the layers into pipeline stages, `dp` cuts the global batch, `tp` cuts every matrix (and, between matrices,
+the sequence). A process has a rank in each direction. Neighbours in `tp` exchange most and have neighbouring ranks, so
+that they share a host. A mesh is checked here against the model and the batch: what cannot work is refused before a
+process is started, with the arithmetic that shows why. Needs no torch, so that planning a recipe does without it.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,12 +47,12 @@ class ParallelDims(BaseModel):
         share = batch_size / self.dp
         if share % micro_batch:
             faults.append(
-                f"a batch of {batch_size} over dp {self.dp} is {share:g} sequences a rank, which is no multiple of the "
-                f"micro-batch of {micro_batch}"
+                f"a batch of {batch_size} over dp {self.dp} is {share:g} sequences per rank, which is no multiple of "
+                f"the micro-batch of {micro_batch}"
             )
         elif share / micro_batch < self.pp:
             faults.append(
-                f"a pipeline of {self.pp} stages needs {self.pp} micro-batches a step or more; {batch_size} / (dp "
+                f"a pipeline of {self.pp} stages needs at least {self.pp} micro-batches per step; {batch_size} / (dp "
                 f"{self.dp} x micro-batch {micro_batch}) is {share / micro_batch:g}"
             )
         if faults:

@@ -1,10 +1,10 @@
 """The bytes of token shards in an object store: fetched in whole blocks, checked, kept on disk, and mapped.
 
 A corpus may be larger than a host's disk, so a shard is never fetched whole. Its blocks (1 MiB) are read by ranged
-requests when a window first falls into them, or before that by the prefetcher, checked against the shard's `.blocks`,
-and kept in the host's `BlockCache`. What arrives broken (a connection that is cut, a throttled request, a flipped
-bit) is asked for again after a growing, random pause; a block that stays broken is an error that names its shard and
-place.
+requests when a sample is first read from them, or before that by the prefetcher. They are checked against the shard's
+`.blocks` and kept in the host's `BlockCache`. What arrives broken (a connection that is cut, a throttled request, a
+flipped bit) is asked for again after a growing, random pause. A block that stays broken is an error that names its
+shard and offset.
 """
 
 import mmap
@@ -27,22 +27,22 @@ from tokenizer.shard_blocks import ShardBlocks, parse_blocks
 from tokenizer.shard_format import ITEM_BYTES, index_bytes
 from tokenizer.shard_index import DocumentIndex
 from tokenizer.shards import TokenShards
-from train.data.cache import BlockCache
+from train.data.block_cache import BlockCache
 
 ATTEMPTS = 8  # of reading a block, each of which the S3 client has repeated by itself already
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; doubled each time, times a random factor of a half to one
-MAPPED_BLOCKS = 1024  # that a process keeps mapped of a domain: a window of the order
+MAPPED_BLOCKS = 1024  # that a process keeps mapped per domain: a shuffle buffer of the order
 
 
 def read_again(read: Callable[[], bytes], intact: Callable[[bytes], bool], path: str, offset: int) -> bytes:
-    """What `read` gives, as soon as it gives it intact.
+    """What `read` returns, as soon as it is intact.
 
-    Raises CorruptShard where the bytes are wrong every time, HeadwaterError where there are none.
+    Raises CorruptShard where the bytes are wrong every time, HeadwaterError where every request fails.
     """
     pause, problem = FIRST_PAUSE, ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(pause * random.uniform(0.5, 1))  # hosts that were throttled together must not come back together
+            time.sleep(pause * random.uniform(0.5, 1))  # hosts that were throttled together must not retry together
             pause = min(2 * pause, LONGEST_PAUSE)
         try:
             data = read()
@@ -109,7 +109,7 @@ class RemoteShards:
         return DocumentIndex(read, entry.num_documents, entry.index_path)
 
     def _block(self, shard: int, suffix: str, block: int) -> npt.NDArray[np.uint8]:
-        """A block, mapped; checked when this process maps it, whoever fetched it."""
+        """A block, mapped; it is checked when this process maps it, even if another process fetched it."""
         key = (shard, suffix, block)
         with self._lock:
             if key in self._mapped:

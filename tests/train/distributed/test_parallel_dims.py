@@ -3,8 +3,8 @@
 import pytest
 
 from corpus.errors import UsageError
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import layers_of_stage
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_plan import layers_of_stage
 from train.model.config import MODELS, ModelConfig
 
 BATCH = {"batch_size": 2304, "micro_batch": 1, "sequence_length": 4096}
@@ -24,8 +24,8 @@ def test_the_papers_models_fit_the_meshes_of_their_size() -> None:
         ({"tp": 64}, {}, r"64 does not divide 32 key-value heads"),
         ({"tp": 32}, {"sequence_length": 1000}, r"1,000 tokens of a sequence \(1,000 / 32 = 31.25\)"),
         ({"pp": 31}, {}, r"30 layers cannot be cut into 31 pipeline stages"),
-        ({"dp": 5}, {}, r"batch of 2304 over dp 5 is 460.8 sequences a rank"),
-        ({"dp": 2304}, {"micro_batch": 2}, r"is 1 sequences a rank, which is no multiple of the micro-batch of 2"),
+        ({"dp": 5}, {}, r"batch of 2304 over dp 5 is 460.8 sequences per rank"),
+        ({"dp": 2304}, {"micro_batch": 2}, r"is 1 sequences per rank, which is no multiple of the micro-batch of 2"),
         ({"pp": 4, "dp": 4}, {"micro_batch": 288}, r"needs 4 micro-batches.*2304 / \(dp 4 x micro-batch 288\) is 2"),
     ],
 )

@@ -1,9 +1,9 @@
 """The 1F1B pipeline (Narayanan et al. 2021): each stage alternates one forward and one backward pass.
 
-So a stage holds the activations of as many micro-batches as there are stages from it to the end, and not of
-all of them. torch's schedule reduces gradients over the data-parallel ranks after the last backward pass has
-ended; `OverlappedStage` lets that pass itself start each group's reduction as soon as its gradients are there,
-so that communication hides behind the rest of the pass, as in the paper's section 2.4.
+So a stage holds the activations of as many micro-batches as there are stages from it to the end, and not of all of
+them. torch's schedule reduces gradients over the data-parallel ranks after the last backward pass has ended. With
+`OverlappedStage` that pass itself starts the reduction of each FSDP unit as soon as its gradients are there, so that
+communication overlaps with the rest of the pass, as in the paper's section 2.4.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Loss = Callable[[Tensor, Tensor, float], Tensor]  # of logits, targets and scale
 
 
 def reduce_in_next_backward(model: FSDPModule, last: bool) -> None:
-    """Say whether the next backward pass is a step's last: then it reduces gradients and lets go of the weights."""
+    """Say whether the next backward pass is a step's last: then it reduces gradients and frees the weights."""
     model.set_requires_gradient_sync(last)
     model.set_reshard_after_backward(last)
     model.set_is_last_backward(last)
@@ -40,7 +40,7 @@ class OverlappedStage(PipelineStage):
 
 
 class Pipeline:
-    """A process's stage, and its place among the others."""
+    """A process's stage, and how it exchanges hidden states with the others."""
 
     def __init__(self, model: Transformer, group: dist.ProcessGroup, loss: Loss, dtype: torch.dtype, tp: int) -> None:
         """Hidden states travel between stages as `dtype`; each of `tp` tensor-parallel ranks sends its part of T."""
@@ -86,7 +86,7 @@ class Pipeline:
         return None
 
     def _ends(self, batch: int, length: int) -> tuple[Tensor, Tensor]:
-        """What goes in and what comes out, without memory: told in advance, torch need not try a step to find out."""
+        """The shapes of input and output, without memory; given these, torch need not run a step to find them."""
         meta, config = torch.device("meta"), self.model.config
         ends = self._hidden(batch, length, meta).requires_grad_(), self._hidden(batch, length, meta).requires_grad_()
         if self.stage == 0:

@@ -1,15 +1,14 @@
 """Blocks of an object store on a host's disk: one copy for all processes of the host, within a limit.
 
-A block is a file named by the checksum of the shard it belongs to and its number, so runs, ranks and shards with equal
-bytes share it. What holds it together is the file system alone; there is no server, no shared memory and no index:
+A block is a file named by the checksum of its shard and by its number, so runs, ranks and shards with equal bytes share
+it. Processes share the cache through the file system alone. There is no server, no shared memory and no index:
 
 - a block appears by rename, whole or not at all;
-- who fetches a block holds a kernel lock (flock) on its unfinished file, so that others wait for it rather than fetch
-  it too. The kernel drops the lock of a process that dies, and the next one fetches the block anew;
-- who reads a block maps it. Eviction unlinks the oldest blocks, and a mapping outlives that, so no reader is
-  disturbed;
-- a process that is about to add more than 1/64 of the limit since it last looked, lists the folder and deletes the
-  oldest blocks until 7/8 of the limit are left. With up to eight processes on a host the limit is never passed.
+- a process that fetches a block holds a kernel lock (flock) on its unfinished file, so that others wait for it and do
+  not fetch it too. The kernel drops the lock of a process that dies, and the next one fetches the block anew;
+- a process that reads a block maps it. Eviction unlinks the oldest blocks, but a mapping stays valid after that;
+- each process lists the folder after every 1/64 of the limit that it adds, and deletes the oldest blocks until 7/8 of
+  the limit are left. With up to eight processes on a host the limit is never passed.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from pathlib import Path
 from corpus.errors import HeadwaterError
 from corpus.io import storage
 
-CACHE_BYTES = 64 << 30  # of a host's disk; a run over an object store wants 2 GiB a domain at least
+CACHE_BYTES = 64 << 30  # of a host's disk; a run over an object store wants at least 2 GiB per domain
 ABANDONED_SECONDS = 3600.0  # after which an unfinished file can only be a dead process's
 
 
@@ -50,7 +49,7 @@ class BlockCache:
                 os.unlink(self._path(name))  # torn by a crash of the host
 
     def ensure(self, name: str, fetch: Callable[[], bytes]) -> None:
-        """Have the block on disk when this returns, fetched by this process or by another; mark it as used.
+        """Have the block on disk when this returns, fetched by this process or by another, and note its use.
 
         Raises what `fetch` raises, HeadwaterError where the folder cannot be written.
         """

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from corpus.errors import UsageError
-from train.checkpoint.export import export_model, import_model
+from train.checkpoint.hugging_face import export_model, import_model
 from train.model.config import ModelConfig
 from train.model.init import initialise
 from train.model.llama import Transformer

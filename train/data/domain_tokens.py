@@ -1,8 +1,8 @@
-"""The tokens of one domain, read as a circle.
+"""The tokens of one domain, read as a circle: after the last token of its last shard comes the first of the first.
 
-A domain's shards laid end to end, the end joined to the beginning, make a circle of tokens. A span may start anywhere
-on it, so no token is lost at the end of a shard, of a domain or of an epoch. Spans are cut where shards (or the
-blocks of an object store) end, and copied from mapped memory by one compiled loop without the interpreter lock.
+A span may start anywhere on the circle, so no token is lost at the end of a shard, of a domain or of an epoch. Spans
+are cut where shards (or the blocks of an object store) end. One compiled loop copies them from mapped memory, without
+the interpreter lock.
 """
 
 from typing import Any
@@ -17,16 +17,16 @@ from numba.extending import intrinsic
 from corpus.errors import UsageError
 from corpus.io import storage
 from tokenizer.shards import TokenShards
-from train.data.blocks import RemoteShards
-from train.data.cache import BlockCache, host_cache
+from train.data.block_cache import BlockCache, host_cache
 from train.data.local_shards import WHOLE, LocalShards
+from train.data.remote_shards import RemoteShards
 
 Array = npt.NDArray[np.int64]
 
 
 @intrinsic
 def _copy_tokens(typing_context: Any, to: Any, source: Any, count: Any) -> Any:
-    """memcpy of `count` int32 between two addresses, which numba offers no other way to."""
+    """memcpy of `count` int32 between two addresses; numba has no function for it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointers = [builder.inttoptr(address, ir.IntType(32).as_pointer()) for address in arguments[:2]]
@@ -66,7 +66,7 @@ def _cut(starts: Array, lengths: Array, targets: Array, bounds: Array, part: np.
 
 @njit(nogil=True, cache=True)
 def _copy_parts(addresses: Array, parts: Array, out: npt.NDArray[np.int32]) -> None:
-    base = np.int64(out.ctypes.data)  # signed, as all else: numba makes a float of signed plus unsigned
+    base = np.int64(out.ctypes.data)  # signed, as the offsets are: numba makes a float of signed plus unsigned
     for i in range(addresses.size):
         _copy_tokens(base + 4 * parts[3, i], addresses[i], parts[2, i])
 
@@ -75,7 +75,7 @@ def _copy_parts(addresses: Array, parts: Array, out: npt.NDArray[np.int32]) -> N
 def _copy_mapped(
     table: Array, starts: Array, lengths: Array, targets: Array, bounds: Array, out: npt.NDArray[np.int32]
 ) -> int:
-    """Copy spans out of shards whose addresses are in a table; return the number of one that is not, -1 when done."""
+    """Copy spans out of shards whose addresses are in `table`; return a shard that is not mapped, or -1 when done."""
     parts = np.empty((4, 2 * starts.size + 16), np.int64)
     count = _cut(starts, lengths, targets, bounds, WHOLE, parts)
     if count > parts.shape[1]:
@@ -108,9 +108,10 @@ class DomainTokens:
             raise UsageError(f"domain {name} has no tokens; leave it out of the mixture or give it documents")
 
     def parts(self, starts: Array, lengths: Array, targets: Array, part: int | None = None) -> Array:
-        """Spans of the circle (first token, tokens, where they are to be written) cut where shards end.
+        """Cut spans of the circle where shards end, and where parts of `part` tokens end (default: the reader's).
 
-        And where parts of `part` tokens end (default: the reader's): int64[4, n] of shard, token in it, tokens, target.
+        A span is its first token, its number of tokens, and the offset where it is to be written. Returns int64[4, n]:
+        shard, token in the shard, tokens, target.
         """
         part = part or self.reader.part_tokens
         parts = np.empty((4, 2 * starts.size + 16), np.int64)
@@ -121,7 +122,7 @@ class DomainTokens:
         return parts[:, :count]
 
     def copy(self, starts: Array, lengths: Array, targets: Array, out: npt.NDArray[np.int32]) -> None:
-        """Copy spans of the circle to places (`targets`, in tokens) of a C-contiguous array."""
+        """Copy spans of the circle into a C-contiguous array, each to its offset in tokens (`targets`)."""
         if isinstance(self.reader, LocalShards):
             while (shard := _copy_mapped(self.reader.table, starts, lengths, targets, self._bounds, out)) >= 0:
                 self.reader.map(shard)

@@ -1,8 +1,8 @@
 """Clipping by the norm of the whole gradient, wherever its parts lie.
 
-DTensor adds up the squares of what is split over tensor- and data-parallel ranks; the squares of the pipeline's
-stages, which hold different parameters, are added up here. So every process scales by the same factor, and the
-factor is that of a single process.
+DTensor adds up the squares of what is split over tensor- and data-parallel ranks. The squares of the pipeline's stages,
+which hold different parameters, are added up here. So every process scales by the same factor, that of a single
+process.
 """
 
 from collections.abc import Iterable

@@ -18,7 +18,7 @@ from corpus.errors import CorruptShard, HeadwaterError, UsageError
 from corpus.io import storage
 from tests.token_folders import write_shards
 from tests.train.data.fault_proxy import FaultProxy
-from train.data import blocks
+from train.data import remote_shards
 from train.data.dataset import TokenLoader
 from train.data.prefetch import Fetch, Prefetcher
 from train.data.stream import TokenStream, micro_batches
@@ -60,7 +60,7 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     proxy = FaultProxy(s3_server.removeprefix("http://"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # the retries that are tested are ours
-    monkeypatch.setattr(blocks, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_shards, "FIRST_PAUSE", 0.01)
     storage._s3.cache_clear()
     yield proxy
     proxy.close()
@@ -120,7 +120,7 @@ def test_a_bad_network_changes_nothing(
 def test_what_stays_broken_is_named(
     there: dict[str, str], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "ATTEMPTS", 3)
+    monkeypatch.setattr(remote_shards, "ATTEMPTS", 3)
     for fault, kind, message in (
         ("flip", CorruptShard, r"remote/\w+/0000\d\.bin is corrupt \(the block at byte [\d,]+ was read 3 times"),
         ("throttle", HeadwaterError, r"remote/\w+/0000\d\.bin: 3 requests for the block at byte [\d,]+ failed"),
@@ -227,7 +227,7 @@ def test_workers_of_a_data_loader_share_the_cache(
 
 RANK = """
 import hashlib, json, sys
-from train.stream import TokenStream, micro_batches
+from train.data.stream import TokenStream, micro_batches
 folders, options, cache, rank, steps = json.loads(sys.argv[1])
 stream = TokenStream(folders, **options, cache_folder=cache)
 for step in range(steps):

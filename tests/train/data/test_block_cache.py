@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import HeadwaterError
-from train.data.cache import BlockCache
+from train.data.block_cache import BlockCache
 
 
 def always(_: object) -> bool:
@@ -68,7 +68,7 @@ def test_a_failed_fetch_leaves_nothing_and_is_not_remembered(tmp_path: Path) -> 
 
 DYING = """
 import os, signal, sys
-from train.cache import BlockCache
+from train.data.block_cache import BlockCache
 def fetch():
     print("fetching", flush=True)
     signal.pause()

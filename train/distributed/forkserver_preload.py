@@ -1,5 +1,4 @@
-"""What the fork server of `train.distributed.launch` does once, so that no rank has to: imports, and numba's own
-start."""
+"""What the fork server of `train.distributed.launch` does once for all ranks: imports, and numba's own start."""
 
 import contextlib
 import importlib
