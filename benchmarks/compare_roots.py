@@ -15,7 +15,6 @@ documents are numbered there, and the numbering may change, so that only rows ar
 records of runs, checkpoints and metrics (which tell of time) are informative.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from arguments import new_parser
 
 RENAMED = {  # the first that matches counts
     "dedup/texts": "dedup/exact_keys",
@@ -230,7 +230,7 @@ def compare_roots(old: Path, new: Path, table: dict[str, str]) -> dict[str, Tabl
 
 def main() -> None:
     """Print a line per table and a summary; exit with 1 where a final table differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("old", type=Path, metavar="OLD", help="the root of a finished run")
     parser.add_argument("new", type=Path, metavar="NEW", help="the root of another")
     parser.add_argument("--map", action="append", default=[], metavar="OLD=NEW", help="a folder or file, renamed")
