@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from arguments import new_parser
 from documents import json_rows
@@ -114,25 +115,24 @@ def main() -> None:
     arguments = parser.parse_args()
     snippets = snippets_set(arguments.data, arguments.pages)
     articles = articles_set(arguments.data, arguments.pages)
-    size = sum(len(page[0].encode()) for page in [*snippets, *articles])
+    pages = [page[0] for page in snippets] + [page[0] for page in articles]
+    size = sum(len(page.encode()) for page in pages)
     print(f"{len(snippets)} pages with snippets, {len(articles)} with articles, {size / 1e6:.1f} MB of HTML")
     heads = ("extractor", "precision", "recall", "F1", "article F1", "empty", "pages/s", "MB/s")
     print(("{:40}" + "{:>11}" * 7).format(*heads))
-    table = []
+    table: list[dict[str, Any]] = []
     for name, extract in extractors().items():
         hit = miss = dragged = empty = failed = 0
         start = time.process_time()
         texts: list[str] = []
-        article_texts: list[str] = []
-        for pages, into in ((snippets, texts), (articles, article_texts)):
-            for page in pages:
-                try:
-                    into.append(clean(extract(page[0])))
-                except Exception:  # a peer that raises on a page gives nothing for it
-                    failed += 1
-                    into.append("")
+        for page in pages:
+            try:
+                texts.append(clean(extract(page)))
+            except Exception:  # a peer that raises on a page gives nothing for it
+                failed += 1
+                texts.append("")
         seconds = time.process_time() - start
-        for (_, must, must_not), text in zip(snippets, texts, strict=True):
+        for (_, must, must_not), text in zip(snippets, texts):
             flat = squeeze(text)
             empty += not flat
             present = [squeeze(snippet) in flat for snippet in must]
@@ -140,7 +140,7 @@ def main() -> None:
             dragged += sum(squeeze(snippet) in flat for snippet in must_not)
         precision, recall = hit / max(1, hit + dragged), hit / max(1, hit + miss)
         f1 = 2 * precision * recall / max(1e-9, precision + recall)
-        article = sum(word_f1(text, gold) for text, (_, gold) in zip(article_texts, articles, strict=True))
+        article = sum(word_f1(text, gold) for text, (_, gold) in zip(texts[len(snippets) :], articles, strict=True))
         row = {
             "extractor": name, "precision": precision, "recall": recall, "f1": f1,
             "article_f1": article / len(articles),

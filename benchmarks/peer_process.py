@@ -56,19 +56,32 @@ def run_peer(
 class Peer:
     """A running script of this folder; use it as a context manager. `greeting` is the first line that it prints.
 
-    The script finds the texts, a JSON list, in the file that is its first argument, and reads them before it greets.
-    Raises PeerMissing where it does not come so far.
+    The script finds `texts`, if there are any, as a JSON list in the file that is its first argument, and reads them
+    before it greets. `environment` is added to ours. Raises PeerMissing where it does not come so far.
     """
 
-    def __init__(self, python: str, script: str, texts: Sequence[str], *arguments: str) -> None:
+    def __init__(
+        self,
+        python: str,
+        script: str,
+        texts: Sequence[str] | None,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "texts.json")
             source.write_text(json.dumps(texts))
-            command = [python, str(FOLDER / script), str(source), *arguments]
+            command = [python, str(FOLDER / script), *([] if texts is None else [str(source)]), *arguments]
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, bufsize=1
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    text=True,
+                    bufsize=1,
+                    env=os.environ | (environment or {}),
                 )
             except OSError as error:
                 raise PeerMissing(f"{python}: {error.strerror}") from None
