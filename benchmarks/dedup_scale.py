@@ -2,7 +2,7 @@
 
     python benchmarks/dedup_scale.py --out /tmp/scale --documents 5e6 16e6 50e6
 
-Generates signatures (benchmarks/signature_generator.py; not timed), runs the real stages on embedded Ray, prints the
+Generates signatures (benchmarks/generated_signatures.py; not timed), runs the real stages on embedded Ray, prints the
 time, the memory of the worst task and the bytes of each stage, and checks who was removed against the clusters that
 were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no later
 stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
@@ -15,7 +15,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from signature_generator import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
+from arguments import new_parser
+from generated_signatures import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
 
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine.cluster import connected, run_here, run_on_ray
@@ -37,14 +38,16 @@ LAST_READERS = {  # a folder below dedup/, and the last stage that reads it
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="an empty folder with room")
     parser.add_argument("--documents", type=float, nargs="+", default=[1e6, 2e6, 4e6])
     parser.add_argument("--hub", type=float, default=1e6, help="documents of the largest cluster (default: a million)")
     parser.add_argument("--memory-gib", type=float, default=2.0, help="dedup.memory_bytes (default: 2)")
     parser.add_argument("--workers", type=int, default=2, help="0: in this process, without Ray")
     parser.add_argument(
-        "--until", default="keepers_by_shard", help="the last stage (default: fates, where keepers are known)"
+        "--until",
+        default="keepers_by_shard",
+        help="the last stage (default: keepers_by_shard, where keepers are known)",
     )
     parser.add_argument("--keep-files", action="store_true", help="delete nothing")
     arguments = parser.parse_args()

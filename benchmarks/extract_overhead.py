@@ -1,6 +1,6 @@
 """What the extract stage costs beyond the libraries it is made of.
 
-    python benchmarks/extract.py --data $HEADWATER_DATA --dumps CC-MAIN-2021-10 --repeat 3
+    python benchmarks/extract_overhead.py --data $HEADWATER_DATA --dumps CC-MAIN-2021-10 --repeat 3 [--files 1]
 
 Three loops over the same WARC files, one core, CPU time, the best of the repeats. `bare`: fastwarc reads, the body is
 decoded as UTF-8, resiliparse extracts; nothing is kept, checked or written. `bare + language`: the same, a second
@@ -9,17 +9,18 @@ extraction of the pages in which no main content is found, and fastText's answer
 `bare + language`, in which the libraries do the same work with nothing around it.
 """
 
-import argparse
 import json
 import resource
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import fasttext
+from arguments import new_parser
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
+from timing import cpu_seconds, in_turns
 
 from corpus.crawl.dumps import dump_files
 from corpus.language import find_model, sample
@@ -52,35 +53,28 @@ def stage(root: str, crawl: CrawlInput) -> dict[str, int]:
     return total
 
 
-def best(repeat: int, loops: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least CPU seconds of each loop; they take turns, so that a busy machine is busy for all of them."""
-    seconds = dict.fromkeys(loops, float("inf"))
-    for _ in range(repeat):
-        for name, loop in loops.items():
-            start = time.process_time()
-            loop()
-            seconds[name] = min(seconds[name], time.process_time() - start)
-    return seconds
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder of real data (HEADWATER_DATA)")
     parser.add_argument("--dumps", nargs="+", default=["CC-MAIN-2021-10"])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--files", type=int, help="only the first so many files of each dump (default: all)")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
-    crawl = CrawlInput(crawl=str(arguments.data / "dumps"), dumps=arguments.dumps)
-    files = [path for dump in arguments.dumps for path in dump_files(crawl.crawl, dump, "warc")]
+    crawl = CrawlInput(
+        crawl=str(arguments.data / "dumps"), dumps=arguments.dumps, files=arguments.files, expected_files=None
+    )
+    files = [path for dump in crawl.dumps for path in dump_files(crawl.crawl, dump, "warc")[: crawl.files]]
     model = fasttext.load_model(find_model())
     with tempfile.TemporaryDirectory() as root:
-        counts = stage(root, crawl)  # compiles and warms what the loops share
+        counts = stage(root, crawl)
         loops: dict[str, Callable[[], object]] = {
             "bare": lambda: bare(files, None),
             "bare + language": lambda: bare(files, lambda text: model.predict(sample(text), k=-1)),
             "stage": lambda: stage(root, crawl),
         }
-        seconds = best(arguments.repeat, loops)
+        measures = {name: partial(cpu_seconds, loop) for name, loop in loops.items()}
+        seconds = {name: min(times) for name, times in in_turns(measures, arguments.repeat).items()}
     for name, spent in seconds.items():
         rates = f"{counts['responses'] / spent:7.0f} pages/s {counts['html_bytes'] / spent / 1e6:6.1f} MB/s of HTML"
         print(f"{name:16} {spent:7.2f} s {rates} {spent / seconds['bare + language'] - 1:+7.1%}")

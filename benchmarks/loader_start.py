@@ -1,4 +1,6 @@
-"""One measurement of benchmarks/stream_start.py: `python benchmarks/start_one.py LOADER FOLDER TOKENS`.
+"""How long one loader takes to its first batch: one measurement of benchmarks/stream_start.py.
+
+    python benchmarks/loader_start.py LOADER FOLDER TOKENS
 
 Makes the data of the loaders that are not ours (not timed), then opens and reads a batch, twice. Prints a JSON line.
 """
@@ -9,11 +11,11 @@ BEGAN = time.perf_counter()  # before the imports that cost time
 
 import json  # noqa: E402
 import os  # noqa: E402
-import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
+from arguments import new_parser  # noqa: E402
 
 IMPORTED: list[float] = []  # seconds until the loader was imported
 LENGTH, BATCH, DOCUMENT = 4096, 32, 1000
@@ -159,7 +161,6 @@ def bytes_written(folder: str) -> float:
 
 def main() -> None:
     """Make the data, measure, print."""
-    name, folder, tokens = sys.argv[1], sys.argv[2], int(sys.argv[3])
     loaders = {
         "headwater": headwater,
         "megatron": megatron,
@@ -167,7 +168,13 @@ def main() -> None:
         "litdata": litdata,
         "datatrove": datatrove,
     }
-    start = loaders[name](folder, tokens)
+    parser = new_parser(__doc__)
+    parser.add_argument("loader", choices=list(loaders))
+    parser.add_argument("folder")
+    parser.add_argument("tokens", type=int)
+    args = parser.parse_args()
+    folder = args.folder
+    start = loaders[args.loader](folder, args.tokens)
     memory, disk, times = anonymous_memory(), bytes_written(folder), []
     for resume in (False, True):
         began = time.perf_counter()

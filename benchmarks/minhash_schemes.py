@@ -1,6 +1,6 @@
 """Which signature scheme: affine32, one-permutation hashing and Fast Similarity Sketching, by accuracy and by speed.
 
-    HEADWATER_DATA=... python benchmarks/schemes.py [--trials 1000]
+    HEADWATER_DATA=... python benchmarks/minhash_schemes.py [--trials 1000] [--documents N]
 
 Two tables, both at 100 values a signature and 20 bands of 5. On made-up sets of a given size and a Jaccard similarity
 of 0.8: the root mean square error of the estimate and the time a signature takes, from shingle hashes to values. On the
@@ -8,15 +8,15 @@ ground truth's documents, whole and only their beginnings: the share of pairs th
 similarity; short documents are where schemes differ.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from arguments import add_documents, new_parser
+from near_duplicate_truth import load
 from numba import njit
-from revisions import load
 
 from corpus.dedup.bands import band_keys
 from corpus.dedup.minhash import Scheme, minimum_of_permutations, permutations, sign
@@ -142,9 +142,9 @@ def on_made_up(trials: int) -> None:
         print(f"| {size} | " + " | ".join(cells) + " |")
 
 
-def on_documents(language: str, characters: int | None) -> None:
+def on_documents(language: str, documents: int | None, characters: int | None) -> None:
     """Print the share of pairs that become candidates; with `characters`, of the documents' beginnings."""
-    truth = load(language)
+    truth = load(language, documents)
     sketches = sign(pa.array([text[:characters] for text in truth.texts], pa.large_string()), Scheme())
     jaccard = np.array([similarity(*sketches[1:], a, b) for a, b in zip(truth.a, truth.b, strict=True)])
     edges = [(0.3, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01)]
@@ -163,13 +163,14 @@ def on_documents(language: str, characters: int | None) -> None:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1000)
+    parser = new_parser(__doc__)
+    parser.add_argument("--trials", type=int, default=1000, help="pairs of made-up sets of each size (default: 1000)")
+    add_documents(parser, "documents of each language")
     arguments = parser.parse_args()
     on_made_up(arguments.trials)
     for language, short in (("en", 300), ("zh", 60)):
-        on_documents(language, None)
-        on_documents(language, short)
+        on_documents(language, arguments.documents, None)
+        on_documents(language, arguments.documents, short)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Linguistic signals beside datatrove's filters: how fast, what is kept, and whether the values agree.
 
-usage: HEADWATER_DATA=... python benchmarks/filters.py [--peers PYTHON] [--sample N]
+    HEADWATER_DATA=... python benchmarks/signals_and_filters.py [--peers PYTHON] [--sample N] [--documents N]
+
 Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
 the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality,
 FineWeb, C4) are run by benchmarks/peer_filters.py, with all four and without C4's, on two samples: every n-th document,
@@ -10,18 +11,16 @@ median of the rounds' ratios counts (ours is the signals alone: verdicts are com
 judge, for Chinese datatrove by FineWeb-2's three, and C4's columns are compared with what C4QualityFilter counts.
 """
 
-import argparse
-import json
-import os
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import smart_open
-from limits import bytes_a_second
-from peer import Peer
+from arguments import add_documents, add_peers, data_folder, new_parser
+from documents import json_rows
+from peer_process import Peer, left_out_if_missing
+from timing import bytes_per_second
 
 from corpus.linguistic.measure import measure
 from corpus.linguistic.thresholds import TABLES
@@ -30,34 +29,28 @@ from corpus.linguistic.verdict import judge
 ROUNDS = 5
 
 
-def load(data: Path) -> dict[str, dict[str, list[str]]]:
-    """language -> set -> texts."""
+def load(data: Path, documents: int | None) -> dict[str, dict[str, list[str]]]:
+    """language -> set -> the first texts of the set."""
     sets: dict[str, dict[str, list[str]]] = {}
     for language in ("en", "zh"):
         for path in sorted((data / "text" / language).glob("*.jsonl.zst")):
-            sets.setdefault(language, {})[path.name.split(".")[0]] = [row["text"] for row in rows(path)]
-    judged = list(rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst"))
-    for label in ("clean", "dirty"):
-        sets["zh"][f"chinesewebtext {label}"] = [row["text"] for row in judged if row["label"] == label]
-    spam = rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst")
+            sets.setdefault(language, {})[path.name.split(".")[0]] = [row["text"] for row in json_rows(path, documents)]
+    judged = json_rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst")
+    for kind in ("clean", "dirty"):
+        sets["zh"][f"chinesewebtext {kind}"] = [row["text"] for row in judged if row["label"] == kind][:documents]
+    spam = json_rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst", documents)
     sets["zh"]["chinesewebtext cc-2021-43"] = [row["raw_content"] for row in spam]
-    labelled = rows(data / "quality/dclm-human-labels.jsonl.zst")
+    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")
     for label in (1, 0):
-        sets["en"][f"dclm label {label}"] = [row["text"] for row in labelled if row["label"] == label]
+        sets["en"][f"dclm label {label}"] = [row["text"] for row in labelled if row["label"] == label][:documents]
     return sets
-
-
-def rows(path: Path) -> Any:
-    """The JSON values of a file."""
-    with smart_open.open(str(path), "rb") as file:
-        return [json.loads(line) for line in file]
 
 
 def speed(texts: list[str]) -> float:
     """MB of UTF-8 a CPU second."""
     column = pa.array(texts, pa.large_string())
     measure(column.slice(0, 2))
-    return bytes_a_second(lambda: measure(column), sum(len(text.encode()) for text in texts)) / 1e6
+    return bytes_per_second(lambda: measure(column), sum(len(text.encode()) for text in texts)) / 1e6
 
 
 def kept(texts: list[str], language: str) -> list[bool]:
@@ -130,14 +123,18 @@ def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
 
 def main() -> None:
     """Print a table a language."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", metavar="PYTHON")
-    parser.add_argument("--sample", type=int, default=40)
+    parser = new_parser(__doc__)
+    add_peers(parser, "datatrove, spaCy, NLTK and jieba")
+    parser.add_argument("--sample", type=int, default=40, help="documents of each set for datatrove (default: 40)")
+    add_documents(parser, "documents of each set")
     arguments = parser.parse_args()
-    for language, sets in load(Path(os.environ["HEADWATER_DATA"])).items():
+    for language, sets in load(data_folder(), arguments.documents).items():
         everything = [text for texts in sets.values() for text in texts]
         print(f"{language}: {len(everything):,} documents, ours {speed(everything):.0f} MB/s a core")
-        theirs = beside_datatrove(arguments.peers, sets, arguments.sample, language) if arguments.peers else None
+        theirs: dict[str, Any] = {}
+        if arguments.peers:
+            with left_out_if_missing("datatrove"):
+                theirs = beside_datatrove(arguments.peers, sets, arguments.sample, language)
         for name, texts in sets.items():
             line = f"    {name:28} {len(texts):6} documents  kept {np.mean(kept(texts, language)):6.1%}"
             if theirs:

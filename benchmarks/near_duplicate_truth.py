@@ -4,15 +4,13 @@
 5-token shingles, computed exactly by `HEADWATER_DATA/scripts/exact_near_dups.py`.
 """
 
-import json
-import os
-import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from arguments import data_folder
 from backports import zstd
+from documents import json_rows
 
 THRESHOLD = 0.8
 SLACK = 0.03  # a removed document must have a kept one of at least THRESHOLD - SLACK
@@ -33,16 +31,14 @@ class Truth(NamedTuple):
         return sum(len(text.encode()) for text in self.texts) / 1e6
 
 
-def load(language: str) -> Truth:
-    """The ground truth of `en` or `zh`; exits with a message where HEADWATER_DATA does not name it."""
-    folder = Path(os.environ.get("HEADWATER_DATA", "")) / "dups"
-    if not (folder / f"revisions-{language}.docs.jsonl.zst").is_file():
-        sys.exit("set HEADWATER_DATA to the folder that holds dups/revisions-en.docs.jsonl.zst")
-    with zstd.open(folder / f"revisions-{language}.docs.jsonl.zst", "rt", encoding="utf-8") as file:
-        texts = [json.loads(line)["text"] for line in file.read().split("\n") if line]
+def load(language: str, documents: int | None = None) -> Truth:
+    """The ground truth of `en` or `zh`, of its first `documents` where that is given."""
+    folder = data_folder() / "dups"
+    texts = [row["text"] for row in json_rows(folder / f"revisions-{language}.docs.jsonl.zst", documents)]
     with zstd.open(folder / f"revisions-{language}.pairs.tsv.zst", "rt", encoding="utf-8") as file:
         a, b, jaccard, _ = np.loadtxt(file, skiprows=1).T
-    return Truth(language, texts, a.astype(int), b.astype(int), jaccard)
+    inside = (a < len(texts)) & (b < len(texts))
+    return Truth(language, texts, a[inside].astype(int), b[inside].astype(int), jaccard[inside])
 
 
 def judge(truth: Truth, kept: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -7,41 +7,18 @@ ports that multiply and compare, and a third that adds (Intel since Haswell, AMD
 half. The clock is measured by a chain of 64-bit multiplications of three cycles each.
 """
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from llvmlite.binding import get_host_cpu_features
 from numba import njit
+from timing import best
 
 from corpus.io.buffers import utf8_buffers
 
 VECTORS = "AVX-512" if get_host_cpu_features().get("avx512f") else "AVX2"
 CYCLES_A_PERMUTATION = {"AVX-512": 2 / 16, "AVX2": 1.5 / 8}[VECTORS]
 _LINKS = 30_000_000
-
-
-def best(work: Callable[[], object], repeat: int = 3) -> float:
-    """Seconds of process time of the fastest of some repetitions, after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
-def bytes_a_second(work: Callable[[], object], size: float, seconds: float = 1.0) -> float:
-    """How fast `work`, done again and again for so long, handles its `size` bytes."""
-    start, spent, times = time.process_time(), 0.0, 0
-    while spent < seconds:
-        work()
-        times += 1
-        spent = time.process_time() - start
-    return size * times / spent
 
 
 def decoding(path: str) -> float:
