@@ -16,6 +16,7 @@ import xxhash
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.io.checksum import bytes_entry
 from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
@@ -96,8 +97,8 @@ class TokenShardWriter:
         self.num_documents, self.num_tokens = len(lengths), int(lengths.sum(dtype=np.int64))
         self.files = {
             f"{self.name}.bin": {"bytes": 4 * self.num_tokens, "xxh3": self._digest.hexdigest()},
-            f"{self.name}.idx": {"bytes": len(index), "xxh3": xxhash.xxh3_128_hexdigest(index)},
-            f"{self.name}.blocks": {"bytes": len(blocks), "xxh3": xxhash.xxh3_128_hexdigest(blocks)},
+            f"{self.name}.idx": bytes_entry(index),
+            f"{self.name}.blocks": bytes_entry(blocks),
         }
 
     def entry(self) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class Page(NamedTuple):
 def page_of(record: Record, max_html: int = MAX_HTML) -> Page:
     """The page in a response or WET conversion record.
 
-    Raises RejectedRecord with one of the reasons `not-http`, `http-status`, `not-html`, `too-large`, `bad-content-encoding`,
-    `undecodable`, `too-complex`, `empty-text`, `unparsable`, or the record's own problem (`truncated`, `corrupt`).
+    Raises RejectedRecord with one of the reasons `not-http`, `http-status`, `not-html`, `too-large`,
+    `bad-content-encoding`, `undecodable`, `too-complex`, `empty-text`, `unparsable`, or the record's own problem
+    (`truncated`, `corrupt`).
     """
     if record.problem:
         raise RejectedRecord(record.problem, record.detail)
@@ -111,7 +112,7 @@ def _not_empty(text: str) -> str:
 
 
 def _kind(media_type: str, identified: str, body: bytes) -> str:
-    """`html` or `text`, by the server's word, then the crawler's, then the bytes; raise RejectedRecord for anything else."""
+    """`html` or `text`, by the server's word, the crawler's, then the bytes; raise RejectedRecord for anything else."""
     if body.startswith(_MAGIC):
         raise RejectedRecord("not-html", f"{media_type or 'no type'}, but the body begins {body[:6]!r}")
     if media_type in _UNSURE_TYPES:

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage
+from corpus.io.checksum import file_entry
 from pipelines.config.train import TrainParameters
 from pipelines.engine.process_group import run_process_group
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
-from pipelines.engine.stamps import file_entry
 from train.distributed.launch import launch
 from train.distributed.rank_environment import is_launched
 from train.settings import OPERATIONAL

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus.io import storage, table
 from corpus.io.buffers import utf8_buffers
+from corpus.io.checksum import file_entry
 from corpus.spans import cut
 from pipelines.config.recipe import Recipe
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.engine.stamps import file_entry
 from tokenizer.order import document_hashes, sampled
 from tokenizer.pretoken_counts import SCHEMA, PretokenCounter, hash_rows, merge_counts
 from tokenizer.train import train
