@@ -144,8 +144,7 @@ def begin_folder(folder: str) -> None:
     Raises UsageError where nothing can be written, and where tables lie there that belong to no shard: provenance has
     such names, and would replace them.
     """
-    if storage.scheme(folder) == "https":
-        raise UsageError(f"{folder}: a web address can be read but not written")
+    storage.require_writable(folder)
     files = {(name, suffix) for _, name, suffix in _shard_files(folder)}
     if others := sorted(name for name, suffix in files if suffix == "parquet" and (name, "bin") not in files):
         raise UsageError(
