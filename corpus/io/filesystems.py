@@ -8,7 +8,9 @@ and nothing else.
 
 import importlib
 import os
-from functools import lru_cache
+from collections.abc import Callable
+from errno import EIO
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import pyarrow.fs as pafs
@@ -16,6 +18,30 @@ import pyarrow.fs as pafs
 from corpus.errors import UsageError
 
 _ATTEMPTS = "10"  # requests to S3 before an error is final; Arrow's default is 3
+
+
+def _as_os_error(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method with the errors of a store's client as OSError, which callers expect and tell in one line."""
+
+    @wraps(method)
+    def told(self: Any, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(EIO, f"the store answers with {type(error).__name__}: {first_line(error)}") from error
+
+    return told
+
+
+class _StoreHandler(pafs.FSSpecHandler):
+    get_file_info = _as_os_error(pafs.FSSpecHandler.get_file_info)
+    get_file_info_selector = _as_os_error(pafs.FSSpecHandler.get_file_info_selector)
+    open_input_stream = _as_os_error(pafs.FSSpecHandler.open_input_stream)
+    open_input_file = _as_os_error(pafs.FSSpecHandler.open_input_file)
+    delete_file = _as_os_error(pafs.FSSpecHandler.delete_file)
+    put_file = _as_os_error(lambda self, source, target: self.fs.put_file(source, target))
 
 
 class Store(NamedTuple):
@@ -68,7 +94,21 @@ def filesystem(path: str) -> tuple[pafs.FileSystem, str]:
         return pafs.LocalFileSystem(), path
     if kind == "s3":
         return _s3(os.getpid()), inner.rstrip("/")
-    return pafs.PyFileSystem(pafs.FSSpecHandler(client(path))), inner.rstrip("/")
+    return pafs.PyFileSystem(_StoreHandler(client(path))), inner.rstrip("/")
+
+
+def upload(source: str, path: str) -> None:
+    """Send a local file to a store as one upload; raise OSError where that fails, and nothing is there then."""
+    fs, inner = filesystem(path)
+    if isinstance(fs, pafs.PyFileSystem):  # Arrow's stream would end as a completed upload after an error, too
+        fs.handler.put_file(source, inner)
+    else:
+        pafs.copy_files(source, inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def client(path: str) -> Any:
@@ -85,8 +125,9 @@ def client(path: str) -> Any:
         mend = f"pip install 'headwater[{store.extra}]'"
         raise UsageError(f"{path}: {kind}:// needs {store.package}{found}; run: {mend}") from None
     except Exception as error:  # every package has errors of its own for credentials that are missing or wrong
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{path}: the store cannot be opened ({reason}); check {store.credentials}") from None
+        raise UsageError(
+            f"{path}: the store cannot be opened ({first_line(error)}); check {store.credentials}"
+        ) from None
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ import pyarrow.fs as pafs
 import xxhash
 
 from corpus.errors import HeadwaterError, UsageError
-from corpus.io.filesystems import STORES, client, credentials, filesystem, require_writable, scheme
+from corpus.io.filesystems import STORES, client, credentials, filesystem, first_line, require_writable, scheme, upload
 
 SAMPLED = 1 << 16  # bytes read at each end of a raw local input to tell whether it changed
 
@@ -152,11 +152,8 @@ def atomic_output(path: str) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         if kind == "file":
             os.replace(beside, path)
-        elif kind in STORES:  # not as a stream of Arrow, whose end is a completed upload after an error, too
-            client(path).put_file(str(beside), filesystem(path)[1])
         else:
-            fs, inner = filesystem(path)
-            pafs.copy_files(str(beside), inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+            upload(str(beside), path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -174,22 +171,18 @@ def prepare_root(path: str) -> None:
                 pass
         except OSError as error:
             raise UsageError(
-                f"{path}: nothing can be written there ({_first_line(error)}); give the recipe another root, e.g. "
+                f"{path}: nothing can be written there ({first_line(error)}); give the recipe another root, e.g. "
                 "--set root=DIR"
             ) from None
         return
     fs, inner = filesystem(path)
     try:
         fs.get_file_info(inner)
-    except Exception as error:  # stores behind fsspec have errors of their own
+    except OSError as error:
         raise HeadwaterError(
-            f"{path}: the store does not answer as it should ({_first_line(error)}); check the network and "
+            f"{path}: the store does not answer as it should ({first_line(error)}); check the network and "
             f"{credentials(path)}"
         ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def remove_leftovers(folder: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from corpus.errors import HeadwaterError, UsageError
 from corpus.io import filesystems, storage, table
+from tests.conftest import free_port
 
 
 @pytest.fixture(params=["disk", "s3", "memory", "azure", "google"])
@@ -81,7 +82,9 @@ def test_identity_follows_content(root: str) -> None:
 def test_messages_name_the_place_and_the_mend(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file, folder or match"):
         storage.expand(str(tmp_path / "none*.parquet"))
-    with pytest.raises(UsageError, match="no storage for ftp://; use a local path or one of s3://, gs://, az://, hf://"):
+    with pytest.raises(
+        UsageError, match="no storage for ftp://; use a local path or one of s3://, gs://, az://, hf://"
+    ):
         storage.read_bytes("ftp://host/file")
     for path in ("https://e.org/x", "hf://datasets/a/b/x"):
         with pytest.raises(UsageError, match="can be read but not written"):
@@ -99,6 +102,15 @@ def test_a_missing_package_is_one_line(kind: str, package: str, extra: str, monk
     with pytest.raises(UsageError) as raised:
         storage.read_bytes(f"{kind}://bucket/x")
     assert str(raised.value) == f"{kind}://bucket/x: {kind}:// needs {package}; run: pip install 'headwater[{extra}]'"
+
+
+def test_a_store_that_does_not_answer_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    filesystems._client.cache_clear()
+    for look in (storage.exists, storage.read_bytes, storage.expand):
+        with pytest.raises(OSError, match="the store answers with"):
+            look("hf://datasets/a/b/x.jsonl")
 
 
 def test_json_is_the_same_bytes_whatever_the_order(tmp_path: Path) -> None:
