@@ -23,8 +23,9 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from corpus.crawl.charset import decode
 from corpus.crawl.http import parse_response
-from corpus.crawl.warc import Record, read_records
-from corpus.document import Refused
+from corpus.crawl.records import Record
+from corpus.crawl.warc import read_records
+from corpus.document import RejectedRecord
 from corpus.extract.main_text import clean
 
 Extractor = Callable[[str], str]
@@ -80,7 +81,7 @@ def snippets_set(data: Path, limit: int | None) -> list[tuple[str, list[str], li
             if isinstance(record, Record) and record.type == "response" and record.uri in gold:
                 try:
                     response = parse_response(record.content, 64 << 20)
-                except Refused:
+                except RejectedRecord:
                     continue
                 text = decode(response.body, response.charset).text or ""
                 row = gold[record.uri]

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import fasttext
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from corpus.errors import UsageError
 
@@ -62,11 +61,6 @@ def find_model(path: str | None = None) -> str:
         f"no language identification model: run `{_INSTALL}`, or name a fastText model in ${ENVIRONMENT} or as "
         "extract.language_model in the recipe"
     )
-
-
-def model_fingerprint(path: str) -> str:
-    """xxh3 of the model's bytes."""
-    return xxhash.xxh3_128(Path(path).read_bytes()).hexdigest()
 
 
 def sample(text: str) -> str:

@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_WORDS = 30  # in a sentence
-PUZZLES = re.compile(r"\b(whoever|whichever|nobody|no one|thousand million)\b|\bneither\b[^.;]{0,80}\bnor\b", re.IGNORECASE)
+PUZZLES = re.compile(
+    r"\b(whoever|whichever|nobody|no one|thousand million)\b|\bneither\b[^.;]{0,80}\bnor\b", re.IGNORECASE
+)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = [
     path

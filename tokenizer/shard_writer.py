@@ -17,6 +17,7 @@ import xxhash
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.io.checksum import bytes_entry
 from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
@@ -97,8 +98,8 @@ class TokenShardWriter:
         self.num_documents, self.num_tokens = len(lengths), int(lengths.sum(dtype=np.int64))
         self.files = {
             f"{self.name}.bin": {"bytes": 4 * self.num_tokens, "xxh3": self._digest.hexdigest()},
-            f"{self.name}.idx": {"bytes": len(index), "xxh3": xxhash.xxh3_128_hexdigest(index)},
-            f"{self.name}.blocks": {"bytes": len(blocks), "xxh3": xxhash.xxh3_128_hexdigest(blocks)},
+            f"{self.name}.idx": bytes_entry(index),
+            f"{self.name}.blocks": bytes_entry(blocks),
         }
 
     def entry(self) -> dict[str, Any]:
@@ -144,8 +145,7 @@ def begin_folder(folder: str) -> None:
     Raises UsageError where the folder cannot be written, and where it holds tables that belong to no shard: provenance
     has such names, and would replace them.
     """
-    if storage.scheme(folder) == "https":
-        raise UsageError(f"{folder}: a web address can be read but not written")
+    storage.require_writable(folder)
     files = {(name, suffix) for _, name, suffix in _shard_files(folder)}
     if others := sorted(name for name, suffix in files if suffix == "parquet" and (name, "bin") not in files):
         raise UsageError(

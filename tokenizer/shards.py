@@ -19,11 +19,11 @@ import xxhash
 
 from corpus.errors import CorruptShard, HeadwaterError
 from corpus.io import storage
+from corpus.io.checksum import file_checksum
 from tokenizer.shard_format import DTYPE, ITEM_BYTES, index_bytes, parse_index
 
 MANIFEST = "manifest.json"
 FORMAT = "headwater-tokens/1"
-_READ = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,7 @@ def _check_size(path: str, expected: int) -> None:
 
 
 def _checksum(path: str) -> str:
-    digest = xxhash.xxh3_128()
     try:
-        with storage.open_input(path) as file:
-            while block := file.read(_READ):
-                digest.update(block)
+        return file_checksum(path)
     except FileNotFoundError:
         raise CorruptShard(path, "the file is missing") from None
-    return digest.hexdigest()

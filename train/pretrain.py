@@ -59,8 +59,7 @@ def pretrain(
     another run's checkpoints, PeerLost where another process of the run failed, HeadwaterError where a file cannot be
     written.
     """
-    if storage.scheme(out) == "https":
-        raise UsageError(f"{out}: a web address can be read but not written; give a folder or s3://")
+    storage.require_writable(out)
     if settings.reuse_stage_one and os.path.abspath(settings.reuse_stage_one) == os.path.abspath(out):
         raise UsageError(f"reuse_stage_one: {out} is this run's own folder; write the longer run to another one")
     if data.tokenizer_folder and not storage.exists(storage.join(data.tokenizer_folder, "tokenizer.json")):

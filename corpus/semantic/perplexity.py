@@ -20,6 +20,7 @@ from numba import njit
 
 from corpus.errors import UsageError
 from corpus.io.buffers import utf8_buffers
+from corpus.io.checksum import file_checksum
 from corpus.kernels.words import new_scratch, split_words
 from corpus.semantic import artifact
 from corpus.semantic.ngrams import BEGIN, SLOT, Model, extend, find, train
@@ -137,7 +138,7 @@ def train_model(
         "name": name,
         "summary": f"A modified Kneser-Ney {order}-gram model of hashed words and CJK characters.",
         "file": FILE,
-        "xxh3": artifact.file_hash(where / FILE),
+        "xxh3": file_checksum(str(where / FILE)),
         "unknown": model.unknown,
         "quantiles": [round(float(value), 6) for value in np.quantile(found, np.linspace(0, 1, QUANTILES))],
         "parameters": {"order": order, "n-grams": int((model.slots["key"] != 0).sum())},

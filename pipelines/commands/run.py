@@ -58,6 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(line, highlight=False)
     if not arguments.no_report:
         page = draw_report(recipe)
-        shown = page if storage.scheme(page) == "s3" else os.path.abspath(page)
+        shown = os.path.abspath(page) if storage.scheme(page) == "file" else page
         console.print(f"report: {shown}", highlight=False)
     return 1 if failed else 0

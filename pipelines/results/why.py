@@ -17,7 +17,7 @@ from corpus import signals
 from corpus.errors import HeadwaterError
 from corpus.io import storage, table
 from corpus.linguistic.thresholds import ALWAYS, Bounds, table_for
-from corpus.url import canonical_url, host
+from corpus.url import host, url_spellings
 from pipelines.config.inputs import CrawlInput
 from pipelines.config.recipe import Recipe
 from pipelines.report.data import shards_in_order
@@ -81,7 +81,7 @@ def why(recipe: Recipe, id: str | None = None, url: str | None = None) -> dict[s
     else:
         assert url is not None
         places, near = _by_url(recipe.root, dumps, url)
-        rejects = list(_rejects(recipe.root, dumps, spellings(url)))
+        rejects = list(_rejects(recipe.root, dumps, url_spellings(url)))
     if not places and not rejects:
         asked = f"id {id}" if id is not None else f"address {url}"
         if id is not None and len(id) < LEAST_PREFIX:
@@ -92,15 +92,6 @@ def why(recipe: Recipe, id: str | None = None, url: str | None = None) -> dict[s
             mend = "; check its spelling, and that its dump is in the recipe"
         raise NotFound(f"{recipe.root}: no document has the {asked}{mend}")
     return {"documents": [asdict(fate) for fate in fates(recipe, dumps, places)], "rejects": rejects}
-
-
-def spellings(url: str) -> list[str]:
-    """The ways in which one address may have been written: canonical or not, http or https, a last slash or none."""
-    found = {url, canonical_url(url)}
-    found |= {other.rstrip("/") for other in found} | {other.rstrip("/") + "/" for other in found}
-    for one, another in (("http://", "https://"), ("https://", "http://")):
-        found |= {another + other.removeprefix(one) for other in found if other.startswith(one)}
-    return sorted(found)
 
 
 def _columns(root: str, kind: str, dumps: Shards, column: str, admits: Any) -> Iterator[tuple[Place, pa.Array]]:
@@ -133,7 +124,7 @@ def _by_id(root: str, dumps: Shards, wanted: str) -> tuple[list[Place], list[str
 
 
 def _by_url(root: str, dumps: Shards, url: str) -> tuple[list[Place], list[str]]:
-    written = spellings(url)
+    written = url_spellings(url)
     places: list[Place] = []
     for place, urls in _columns(
         root, "documents", dumps, "url", lambda low, high: any(low <= other <= high for other in written)

@@ -18,13 +18,14 @@ from corpus.errors import HeadwaterError, UsageError
 from corpus.extract.ingest import Collector, Limits, collect_archive, collect_source
 from corpus.extract.main_text import EXTRACTOR
 from corpus.io import storage
+from corpus.io.checksum import file_checksum, file_entry
 from corpus.io.plain_files import SUFFIXES
 from corpus.io.table import ShardWriter
-from corpus.language import LanguageIdentifier, find_model, model_fingerprint
+from corpus.language import LanguageIdentifier, find_model
 from pipelines.config.extract import ExtractParameters
 from pipelines.config.inputs import CrawlInput, FilesInput
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
-from pipelines.engine.stamps import add_counts, file_entry
+from pipelines.engine.stamps import add_counts
 
 Input = CrawlInput | FilesInput
 IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"
@@ -52,7 +53,7 @@ class ExtractStage(Stage[ExtractParameters]):
         """A task for each file of each input; raises NotPlanned where the language model or a dump's list is not to be
         had."""
         try:
-            model = model_fingerprint(find_model(self.language_model))
+            model = file_checksum(find_model(self.language_model))
         except UsageError as error:
             raise NotPlanned(str(error)) from None
         tasks: list[Task] = []

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage
+from corpus.io.checksum import file_entry
 from pipelines.config.train import TrainParameters
 from pipelines.engine.process_group import run_process_group
 from pipelines.engine.shapes import SingleStage
 from pipelines.engine.stage import Task, Upstream
-from pipelines.engine.stamps import file_entry
 from pipelines.stages.tokens.encoded import TokenCounts
 from pipelines.stages.tokens.shard_boundaries import shard_folder
 from pipelines.stages.tokens.tokenizer import FOLDER

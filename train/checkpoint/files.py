@@ -14,17 +14,17 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import torch
 import torch.distributed.checkpoint as dcp
-import xxhash
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage
+from corpus.io.checksum import file_entry
 from train.distributed.world import Channel
 
 Files = dict[str, dict[str, Any]]  # by name: {"bytes": n, "xxh3": hex}
@@ -41,7 +41,7 @@ def write_files(state: dict[str, Any], folder: str, channel: Channel) -> Files:
         _save(state, local, channel)
         try:
             mine = [".metadata", *(path.name for path in local.glob(f"__{channel.rank}_*"))]
-            own = {name: _entry(local / name) for name in sorted(mine) if (local / name).exists()}
+            own = {name: file_entry(str(local / name)) for name in sorted(mine) if (local / name).exists()}
             if storage.scheme(folder) == "file":
                 own = own if channel.rank == 0 else {name: own[name] for name in own if name != ".metadata"}
             else:
@@ -67,7 +67,7 @@ def check_files(folder: str, files: Files, channel: Channel) -> None:
     """Check sizes and checksums, a share of the files on each rank; raise HeadwaterError naming one that differs."""
     for name in sorted(files)[channel.rank :: channel.size]:
         expected, path = files[name], storage.join(folder, name)
-        found = _entry(path) if storage.exists(path) else {"bytes": 0}
+        found = file_entry(path) if storage.exists(path) else {"bytes": 0}
         if found != expected:
             why = "altered" if found["bytes"] == expected["bytes"] else f"{found['bytes']:,} bytes"
             raise HeadwaterError(f"{path} is {why}, it was written with {expected['bytes']:,} bytes")
@@ -147,15 +147,6 @@ def _local_folder(folder: str) -> Iterator[Path]:
 def _send(path: Path, target: str) -> None:
     with open(path, "rb") as source, storage.atomic_output(target) as sink:
         shutil.copyfileobj(source, sink, _READ)
-
-
-def _entry(path: str | Path) -> dict[str, Any]:
-    digest, length = xxhash.xxh3_128(), 0
-    with cast(IO[bytes], storage.open_input(str(path))) as file:
-        while block := file.read(_READ):
-            digest.update(block)
-            length += len(block)
-    return {"bytes": length, "xxh3": digest.hexdigest()}
 
 
 @contextmanager

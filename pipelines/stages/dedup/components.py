@@ -15,9 +15,10 @@ import pyarrow as pa
 from corpus.dedup.bands import Edges
 from corpus.dedup.components import Contraction, Labels
 from corpus.io import storage, table
+from corpus.io.checksum import file_entry
 from corpus.io.range_shuffle import Exchange, write_rows
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task
-from pipelines.engine.stamps import counts_if_done, file_entry
+from pipelines.engine.stamps import counts_if_done
 from pipelines.stages.dedup.edges import EDGE_SCHEMA, write_edges
 from pipelines.stages.dedup.partition_plan import Layout, gathered, planned_layout, read_layout, whole
 

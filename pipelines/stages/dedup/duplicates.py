@@ -86,7 +86,7 @@ class DuplicateStage(Stage[DuplicateParameters]):
     """dedup/keepers_by_shard/dump=D/GGGGG.parquet + signatures/dump=D/N.parquet -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     folder: ClassVar[str] = "duplicates"
     phase: ClassVar[str] = "dedup"
 

@@ -120,7 +120,7 @@ class ExactKeyStage(KeyStage[KeyParameters]):
     """signatures/dump=D/* -> dedup/exact_keys/dump=D/GGGGG.parquet: (key of the text, row within the group), sorted"""
 
     name: ClassVar[str] = "exact_keys"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     columns: ClassVar[tuple[str, ...]] = ("text_hash",)
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -139,7 +139,7 @@ class BandKeyStage(KeyStage[BandKeyParameters]):
     group)"""
 
     name: ClassVar[str] = "band_keys"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     columns: ClassVar[tuple[str, ...]] = ("bands", "shingles", "url_hash")
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:

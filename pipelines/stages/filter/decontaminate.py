@@ -16,9 +16,9 @@ from corpus.contamination import match
 from corpus.contamination.benchmarks import read_benchmark
 from corpus.contamination.index import Index, build_index
 from corpus.io import storage, table
+from corpus.io.checksum import file_entry
 from pipelines.config.decontaminate import BenchmarkSet, DecontaminateParameters
 from pipelines.engine.stage import Counts, Source, Stage, Task
-from pipelines.engine.stamps import file_entry
 from pipelines.stages.filter.annotate import annotate
 
 FOLDER = "contamination"

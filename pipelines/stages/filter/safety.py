@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus import spans
 from corpus.io import storage, table
 from corpus.safety import signals
-from corpus.safety.lists import PlaceList, read_list
+from corpus.safety.lists import UrlList, read_list
 from corpus.safety.personal import personal_spans
 from pipelines.config.safety import SafetyParameters
 from pipelines.engine.stage import Counts, NoParameters, Source, Stage, Task
@@ -109,6 +109,7 @@ class ListStage(Stage[ListParameters]):
 
     name: ClassVar[str] = "lists"
     folder: ClassVar[str] = "lists"
+    version: ClassVar[int] = 2
     phase: ClassVar[str] = "safety"
 
     def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
@@ -126,9 +127,9 @@ class ListStage(Stage[ListParameters]):
             for patterns in (self.parameters.block, self.parameters.allow, self.parameters.opt_out)
         )
         documents = table.read_table(self.path(task.inputs[0]), ["id", "url"])
-        allowed = allow.which(documents["url"])
-        blocked = block.which(documents["url"]) & ~allowed
-        opted_out = opt_out.which(documents["url"])
+        allowed = allow.contains(documents["url"])
+        blocked = block.contains(documents["url"]) & ~allowed
+        opted_out = opt_out.contains(documents["url"])
         columns = [documents["id"], blocked.astype(np.int8), opted_out.astype(np.int8), allowed]
         counts = {"documents": len(documents), "blocked": int(blocked.sum()), "opted_out": int(opted_out.sum())}
         with table.ShardWriter(self.path(task.output), LISTS_SCHEMA) as writer:
@@ -145,6 +146,6 @@ def _of_kinds(found: spans.Spans, kinds: Sequence[str]) -> spans.Spans:
 
 
 @lru_cache(maxsize=4)
-def _list(patterns: tuple[str, ...], versions: tuple[str, ...]) -> PlaceList:
+def _list(patterns: tuple[str, ...], versions: tuple[str, ...]) -> UrlList:
     """A list in memory, once for a worker and each version of its files."""
     return read_list(patterns)

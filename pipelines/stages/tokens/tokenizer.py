@@ -6,9 +6,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from corpus.io import storage, table
+from corpus.io.checksum import file_entry
 from pipelines.engine.shapes import SingleStage
 from pipelines.engine.stage import Task
-from pipelines.engine.stamps import file_entry
 from pipelines.stages.tokens.pretoken_counts import PretokenCounts
 from tokenizer.pretoken_counts import SCHEMA
 from tokenizer.train import train
