@@ -1,7 +1,7 @@
 """Training steps beside transformers' LlamaForCausalLM: same shape, batch, AdamW, clipping and threads, in one run.
 
-Ours are the steps of the training loop (`train.distributed.parallel_model`, on a mesh of one process); theirs the usual five
-lines.
+Ours are the steps of the training loop (`train.distributed.parallel_model`, on a mesh of one process); theirs are
+the usual five lines.
 
     python benchmarks/train_step.py [--model nano] [--vocab-size 8192] [--batch-size 16] [--sequence-length 256]
                                     [--threads 1] [--rounds 7]
