@@ -8,7 +8,6 @@ the reader ever needs to know how many there are of the other, and memory is bou
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from corpus.errors import CorruptShard
 from corpus.io import table
+from corpus.io.sorted_runs import row_groups as row_groups
 
 OPEN_FILES = 64  # held open between windows where there are no more; beyond, a file is opened anew for each window
 
@@ -34,20 +34,6 @@ def write_rows(writer: table.ShardWriter, rows: pa.Table, rows_a_group: int) -> 
     """Append rows that are sorted by the exchange's key, as row groups of at most `rows_a_group`."""
     for at in range(0, len(rows), rows_a_group):
         writer.write(rows.slice(at, rows_a_group))
-
-
-def row_groups(keys: npt.NDArray[np.uint64], rows_a_group: int) -> Iterator[tuple[int, int]]:
-    """`(first, end)` of the row groups of sorted keys, of at most `rows_a_group` each.
-
-    A key with more than an eighth of that has row groups of its own: what it costs is then known from the footers, and
-    not spread over the keys beside it, however many files have some of it.
-    """
-    sample = keys[:: max(1, rows_a_group // 16)]
-    large = np.unique(sample[1:][sample[1:] == sample[:-1]])
-    ends = [np.searchsorted(keys, large, side) for side in ("left", "right")]
-    for first, end in pairwise(np.unique(np.r_[0, *ends, len(keys)]).tolist()):
-        for at in range(first, end, rows_a_group):
-            yield at, min(at + rows_a_group, end)
 
 
 class Exchange:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from corpus.dedup.bands import keys_of_kind, sort_keys
+from corpus.dedup.bands import keys_of_kind
+from corpus.kernels.sort import sort_keys
 from corpus.dedup.exact import hash_columns
 from corpus.dedup.ordinals import shard_of
 from corpus.dedup.takedown import Rules, taken_down

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.dedup.bands import sort_keys
+from corpus.kernels.sort import sort_keys
 from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
 from corpus.io import table

@@ -7,7 +7,7 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.dedup.bands import keys_of_kind, sort_edges, sort_keys, star_edges
+from corpus.dedup.bands import keys_of_kind, sort_edges, star_edges
 from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Scheme, sign, sign_with_minima
 from corpus.dedup.scurve import choose_bands, match_probability
