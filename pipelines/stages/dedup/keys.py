@@ -15,12 +15,12 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from corpus.dedup.bands import keys_of_kind
-from corpus.kernels.sort import sort_keys
 from corpus.dedup.exact import hash_columns
 from corpus.dedup.ordinals import shard_of
 from corpus.dedup.takedown import Rules, taken_down
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, row_groups
+from corpus.kernels.sort import sort_keys
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup.partition_plan import gathered, grouped, planned_layout, read_layout, whole
 

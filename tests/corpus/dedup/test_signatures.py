@@ -13,6 +13,7 @@ from corpus.dedup.minhash import Scheme, sign, sign_with_minima
 from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.errors import UsageError
+from corpus.kernels.sort import sort_keys
 from corpus.kernels.words import words_of
 
 TEXTS = st.builds(
