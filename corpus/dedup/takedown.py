@@ -1,4 +1,4 @@
-"""Takedowns: documents that must leave a corpus, whoever asked for it, and the rules that name them.
+"""Takedowns: documents that must leave a corpus, and the rules that name them.
 
 A document that is taken down stands for nothing: it meets no other document, so that among those it used to stand for a
 new keeper is elected. All that is looked at lies beside its signature (id, site, URL), so that no text is read again.
@@ -38,8 +38,8 @@ def named_by(rows: pa.Table, source: str, rules: Rules) -> dict[str, int]:
     """How many of the rows each rule names, for the rules that name any."""
     found = {f"sources: {name}": len(rows) for name in rules.sources if name == source}
     for column, values in _lists(rules):
-        places = pc.drop_null(pc.index_in(rows[column], pa.array(values, pa.string()))).to_numpy()
-        counts = np.bincount(places, minlength=len(values)).tolist()
+        indices = pc.drop_null(pc.index_in(rows[column], pa.array(values, pa.string()))).to_numpy()
+        counts = np.bincount(indices, minlength=len(values)).tolist()
         found |= {f"{column}s: {value}": count for value, count in zip(values, counts)}
     found |= {f"urls: {pattern}": pc.sum(_matching(rows, pattern)).as_py() or 0 for pattern in rules.urls}
     return {rule: count for rule, count in found.items() if count}

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-
 from corpus.dedup.ordinals import shard_of
+
 from corpus.errors import HeadwaterError
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window, row_groups, write_rows
