@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.dedup.bands import Numbers, sorted_words
+from corpus.dedup.bands import Numbers
+from corpus.kernels.sort import sorted_words
 
 
 def number_buckets(keys: Numbers, out: npt.NDArray[np.int32], total: int) -> int:

@@ -9,7 +9,7 @@ one for each connected part, hung on the part's smallest document, its root; for
 ranges, one link to the smallest of these; and, where a root has more such neighbours, edges from the smallest to the
 others, which belong to lower ranges. Ranges contracted from the last to the first leave every document with one path
 down to the smallest document of its component (this is Gaussian elimination on a graph); read from the first range to
-the last, each learns its component's name. Edges are streamed; what is held is 12 bytes a document of one range.
+the last, each learns its component's name. Edges are streamed; what is held is 12 bytes per document of one range.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,9 +27,9 @@ _CHUNK = 1 << 22  # documents of a range whose edges are made together
 def components(edges: Edges) -> tuple[Numbers, Numbers]:
     """`(documents, labels)` in memory: every document in an edge, ascending, and the smallest of its component."""
     documents = np.unique(np.concatenate([edges.first, edges.second]))
-    places = Edges(*(np.searchsorted(documents, ends).astype(np.uint64) for ends in edges))
+    rows = Edges(*(np.searchsorted(documents, ends).astype(np.uint64) for ends in edges))
     part = Contraction(0, len(documents))
-    part.add(places)
+    part.add(rows)
     return documents, documents[part.roots()]
 
 
@@ -46,7 +46,7 @@ class Contraction:
         _union(self._parents, self._lowest, np.uint64(self.start), edges.first, edges.second)
 
     def roots(self) -> npt.NDArray[np.uint32]:
-        """The place within the range of each document's root."""
+        """The row of each document's root within the range."""
         _flatten(self._parents)
         return self._parents
 
@@ -73,7 +73,7 @@ class Labels:
 
     def __init__(self, start: int, count: int) -> None:
         self.start = start
-        self.labels = np.full(count, NONE)  # NONE: met no one, so far
+        self.labels = np.full(count, NONE)  # NONE: met no other, so far
 
     def answered(self, documents: Numbers, labels: Numbers) -> None:
         """The components of documents that are linked to a lower range."""
@@ -88,10 +88,10 @@ class Labels:
 
     def ask(self, documents: Numbers) -> Numbers:
         """The components of documents that higher ranges are linked to."""
-        places = documents - np.uint64(self.start)
-        unnamed = self.labels[places] == NONE
-        self.labels[places[unnamed]] = documents[unnamed]
-        return self.labels[places]
+        rows = documents - np.uint64(self.start)
+        unnamed = self.labels[rows] == NONE
+        self.labels[rows[unnamed]] = documents[unnamed]
+        return self.labels[rows]
 
     def known(self) -> Iterator[tuple[Numbers, Numbers]]:
         """`(documents, components)`, ascending, of the documents that met another."""

@@ -1,6 +1,6 @@
 """Deduplication of one set of documents in memory: what `headwater dedup` does, and the measure of the larger run.
 
-The staged pipeline (`pipelines/stages/dedup*.py`) reaches the same answer through storage, component by component.
+The staged pipeline (`pipelines/stages/dedup/`) reaches the same answer through storage, component by component.
 """
 
 from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def joined(parts: Iterable[Signatures], bands: int) -> Signatures:
 
 
 def id_ranks(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """The position of each id among all, as strings in byte order; equal ids have equal ranks."""
+    """The rank of each id among all, as strings in byte order; equal ids have equal ranks."""
     return pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy().astype(np.int64)
 
 

@@ -52,7 +52,8 @@ class GroupStage(Stage[P]):
     Groups keep the number of files low that meet in a partition. `parameters.shards_per_group` says how large they are.
     """
 
-    reads: tuple[str, ...]  # stages with a task per shard
+    reads: tuple[str, ...]  # stages with a task per shard; a shard that one lacks is left out
+    optional: tuple[str, ...] = ()  # more such stages, read where the run has them
 
     @property
     def shards_per_group(self) -> int:
@@ -63,9 +64,13 @@ class GroupStage(Stage[P]):
     def groups(self, upstream: Upstream) -> dict[ShardRef, list[Task]]:
         """The groups in the order of their first shards, each with the tasks of all its shards, shard by shard."""
         groups: dict[ShardRef, list[Task]] = {}
-        for shard, tasks in upstream.shards(*self.reads).items():
+        for shard, tasks in upstream.shards(*self.reads, optional=self.optional).items():
             groups.setdefault(shard.group(self.shards_per_group), []).extend(tasks)
         return groups
+
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards, over the tables of its shards."""
+        return [self.task(group.below(self.folder), tasks) for group, tasks in self.groups(upstream).items()]
 
     def expected_tasks(self, document_shards: int) -> int | None:
         """About one per group of shards."""

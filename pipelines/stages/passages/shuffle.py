@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-
-from corpus.dedup.bands import sort_keys
 from corpus.dedup.ordinals import shard_of
+
 from corpus.errors import HeadwaterError
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window, row_groups, write_rows
+from corpus.kernels.sort import sort_keys
 from pipelines.engine.stage import Counts, Source, Stage, Task, Upstream
 from pipelines.stages.dedup import partition_plan
 from pipelines.stages.dedup.partition_plan import gathered, group_name
