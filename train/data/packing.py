@@ -16,12 +16,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from corpus.kernels.types import I64
 from train.data.source import DomainTokens
 
-Array = npt.NDArray[np.int64]
+Array = I64
 GROUP_TOKENS = 1 << 20  # packed together; 4 MiB, four blocks of an object store
 KEPT_GROUPS = 256  # packed groups that a process remembers of a domain: a window of the order
 

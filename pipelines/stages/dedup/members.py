@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
@@ -18,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from corpus.dedup.ordinals import first_ordinal, shard_of
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, row_groups
-from corpus.kernels.simd import mix64
+from corpus.kernels.hashing import fmix64
+from corpus.kernels.types import I32, I64, U64
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup.components import label_path
 from pipelines.stages.dedup.partition_plan import dump_positions, grouped, read_layout, whole
@@ -39,11 +39,11 @@ class MemberParameters(BaseModel):
 
 
 @njit(nogil=True, cache=True)
-def places(components):  # type: ignore[no-untyped-def]
+def places(components: U64) -> U64:
     """Where a component stands in the exchange: spread evenly over 64 bits, and no two components alike."""
     out = np.empty(len(components), np.uint64)
     for i in range(len(components)):
-        out[i] = mix64(components[i])
+        out[i] = fmix64(components[i])
     return out
 
 
@@ -132,7 +132,7 @@ class MemberStage(Stage[MemberParameters]):
                     first += len(batch)
             base += count
 
-    def _components(self, task: Task) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    def _components(self, task: Task) -> tuple[I64, U64]:
         """`(rows within the group, components)` of its documents that are in one, ascending."""
         layout = read_layout(self.root)
         first, count = layout.groups[task.output.removeprefix("dedup/members/").removesuffix(".parquet")]
@@ -144,7 +144,7 @@ class MemberStage(Stage[MemberParameters]):
                 components.append(rows["component"].to_numpy())
         return (np.concatenate(numbers) - np.uint64(first)).astype(np.int64), np.concatenate(components)
 
-    def _failed_rules(self, verdict: str, path: str) -> npt.NDArray[np.int32]:
+    def _failed_rules(self, verdict: str, path: str) -> I32:
         """How many filter rules each document of a shard fails; 0 where it passes."""
         judged = table.read_table(self.path(verdict), ["id", "keep", "reasons"])
         table.check_ids(judged, table.read_table(self.path(path), ["id"]), self.path(verdict))

@@ -230,7 +230,7 @@ def sample(marks: pa.Table, shares: Mapping[str, float], seed: int) -> npt.NDArr
 
 def write_pieces(path: str, pieces: pa.Table, task: Task, counts: Counts) -> None:
     """Write a table of counts sorted by hash, in row groups that a range can be picked from."""
-    rows = pieces.add_column(0, COUNTS_SCHEMA.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["piece"]))))
+    rows = pieces.add_column(0, COUNTS_SCHEMA.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["pretoken"]))))
     with table.ShardWriter(path, COUNTS_SCHEMA) as writer:
         for first in range(0, len(rows), _ROWS_A_GROUP):
             writer.write(rows.slice(first, _ROWS_A_GROUP))

@@ -22,8 +22,8 @@ def _pieces(root: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in sorted((root / "tokenizer/pretokens").glob("*.parquet")):
         rows = table.read_table(str(path))
-        assert not found.keys() & {piece.decode() for piece in rows["piece"].to_pylist()}  # a piece is in one part
-        found.update({row["piece"].decode(): row["count"] for row in rows.to_pylist()})
+        assert not found.keys() & {piece.decode() for piece in rows["pretoken"].to_pylist()}  # a piece is in one part
+        found.update({row["pretoken"].decode(): row["count"] for row in rows.to_pylist()})
     return found
 
 
