@@ -48,8 +48,9 @@ def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     included.
 
     Stops early where no pair occurs `min_frequency` times. Memory: 4 bytes per byte of distinct pretokens and 4 to 12
-    more for lists of words, 24 per pretoken, about 60 per distinct pair. Raises ValueError for a vocabulary smaller than
-    the alphabet, or pretokens that are not UTF-8.
+    more for lists of words, 24 per pretoken, about 60 per distinct pair.
+
+    Raises ValueError for a vocabulary smaller than the alphabet, or pretokens that are not UTF-8.
     """
     if vocab_size < len(ALPHABET):
         raise ValueError(f"a vocabulary of {vocab_size} has no room for the alphabet of {len(ALPHABET)} bytes")

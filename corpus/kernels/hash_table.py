@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from corpus.kernels.bits import leading_zeros
 from corpus.kernels.hashing import GOLDEN_RATIO
 from corpus.kernels.types import I64, U64, Word
 
@@ -42,9 +43,8 @@ def map_of(keys: U64, values: U64) -> U64:
 
 @njit(inline="always")
 def _first_slot(key: Word, mask: Word) -> Word:
-    """Where the search for a key begins: Fibonacci hashing, for keys that differ in any of their bits."""
-    value = _U64(key) * GOLDEN_RATIO
-    return (value ^ (value >> _U64(32))) & mask
+    """Where the search for a key begins: the upper bits of a product, which depend on all bits of the key (Knuth)."""
+    return _U64(key) * GOLDEN_RATIO >> leading_zeros(mask)
 
 
 @njit(inline="always")

@@ -1,7 +1,7 @@
 """Bit operations against Python's integers."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -26,6 +26,7 @@ def lowest(count: np.uint64) -> int:
     return low_bits(count)
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_counting(value: int) -> None:
     trailing = len(bin(value)) - len(bin(value).rstrip("0")) if value else 64
@@ -33,11 +34,13 @@ def test_counting(value: int) -> None:
     assert counts(np.uint64(value)) == expected
 
 
+@settings(deadline=None)
 @given(WORDS, st.integers(1, 63))
 def test_rotating(value: int, count: int) -> None:
     assert turned(np.uint64(value), np.uint64(count)) == ((value << count) | (value >> (64 - count))) & ALL
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_low_bits(count: int) -> None:
     assert lowest(np.uint64(count)) == (1 << min(count, 64)) - 1

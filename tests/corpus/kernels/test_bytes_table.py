@@ -1,7 +1,7 @@
 """The table of byte strings against a dictionary."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -26,6 +26,7 @@ def count(data: U8, bounds: I64, slots: I64, arena: U8, few_hashes: bool) -> int
     return used
 
 
+@settings(deadline=None)
 @given(STRINGS, st.booleans())
 def test_counting(strings: list[bytes], few_hashes: bool) -> None:
     if few_hashes:

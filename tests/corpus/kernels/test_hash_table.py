@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -26,6 +26,7 @@ def look_up(slots: U64, key: Word) -> tuple[Word, Word]:
     return slots[at], slots[at + 1]
 
 
+@settings(deadline=None)
 @given(st.lists(KEYS, max_size=60), st.lists(KEYS, max_size=60))
 def test_sets(keys: list[int], others: list[int]) -> None:
     slots = set_of(np.array(keys, np.uint64))
@@ -34,6 +35,7 @@ def test_sets(keys: list[int], others: list[int]) -> None:
     assert members(slots, np.array(asked, np.uint64)).tolist() == [key in keys for key in asked]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS | st.just(0), st.integers(1, (1 << 64) - 1), max_size=60), st.lists(KEYS, max_size=20))
 def test_maps(entries: dict[int, int], others: list[int]) -> None:
     slots = map_of(np.array([*entries], np.uint64), np.array([*entries.values()], np.uint64))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -76,9 +76,9 @@ def test_published_values() -> None:
     ("text", "of_bytes", "of_key", "of_short_key"),
     [
         ("", 0, 0, 0),
-        ("the", 0, 0, 0),
-        ("中文分词", 0, 0, 0),
-        ("internationalisation", 0, 0, 0),
+        ("the", 0x5C720BFD2C64670D, 0xEFEDD45B6A69905A, 0x56ED78D6550548BC),
+        ("中文分词", 0x6BD151E62706FB6C, 0x98A49C9F25F1182A, 0x415A599AA0662DB1),
+        ("internationalisation", 0x0F3F1B8A7EE61A61, 0x879716E5BEA556FA, 0x879716E5BEA556FA),
     ],
 )
 def test_values_of_today(text: str, of_bytes: int, of_key: int, of_short_key: int) -> None:
@@ -89,12 +89,14 @@ def test_values_of_today(text: str, of_bytes: int, of_key: int, of_short_key: in
     assert hash_short_key(data, 0, len(raw)) == of_short_key
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 5))
 def test_keys(raw: bytes, before: int) -> None:
     data = padded(bytes(before) + raw)
     assert hash_key(data, before, before + len(raw)) == reference_key(raw)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.binary(max_size=8), st.binary(max_size=8))
 def test_what_lies_around_makes_no_difference(raw: bytes, before: bytes, behind: bytes) -> None:
     """(`hash_bytes` is held to plain Python by the tests of words.)"""
@@ -106,6 +108,7 @@ def test_what_lies_around_makes_no_difference(raw: bytes, before: bytes, behind:
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=7), st.binary(max_size=7))
 def test_short_keys_never_collide(one: bytes, other: bytes) -> None:
     for hashed in (hash_key, hash_short_key):
@@ -113,6 +116,7 @@ def test_short_keys_never_collide(one: bytes, other: bytes) -> None:
         assert same == (one == other) or (hashed is hash_short_key and len(one) != len(other))
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[A-Za-z0-9]{0,30}", fullmatch=True))
 def test_folding_ignores_case(text: str) -> None:
     end = np.uint64(len(text))
@@ -120,6 +124,7 @@ def test_folding_ignores_case(text: str) -> None:
     assert hash_bytes(padded(text.encode()), np.uint64(0), end, LOWER) == lower
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=8), st.data())
 def test_ngrams(words: list[int], data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(words) - 1))

@@ -1,7 +1,7 @@
 """Unaligned loads and stores against Python's bytes."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -20,6 +20,7 @@ def stored(data: U8, index: int, value: np.uint64) -> None:
     store64(data, index, value)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=8, max_size=40), st.data())
 def test_loading_and_storing(raw: bytes, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(raw) - 8))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -34,6 +34,7 @@ def mask_of(data: bytes, at: int, is_set: Callable[[int], bool]) -> int:
     return sum(1 << i for i, byte in enumerate(data[at : at + 64]) if is_set(byte))
 
 
+@settings(deadline=None)
 @given(TEXT, st.integers(0, 6), st.integers(0, 255), st.integers(1, 255))
 def test_masks(values: list[int], at: int, first: int, count: int) -> None:
     raw = bytes(values)
@@ -46,6 +47,7 @@ def test_masks(values: list[int], at: int, first: int, count: int) -> None:
     assert within(data, at, first, count) == mask_of(raw, at, lambda byte: (byte - first) % 256 < count)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_minima(vectors: int, permutations: int, random: object) -> None:
     generator = np.random.default_rng(getattr(random, "getrandbits")(32))  # noqa: B009
