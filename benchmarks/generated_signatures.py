@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus.dedup.exact import hash_binary
 from corpus.dedup.minhash import Scheme
 from corpus.io import table
-from corpus.kernels.simd import mix64
+from corpus.kernels.hashing import fmix64
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup.signatures import signature_schema
 
@@ -71,26 +71,26 @@ def _fill(clusters, members, sizes, all_clusters, bands, sketch, texts, ids, len
     stratum = _U64((1 << 32) // SHINGLES)
     for row in range(len(clusters)):
         cluster, member = _U64(clusters[row]), _U64(members[row])
-        own = mix64(cluster * _U64(0x9E3779B97F4A7C15) + member * _U64(0xD1B54A32D192ED03) + _U64(1))
-        chance = mix64(own)
+        own = fmix64(cluster * _U64(0x9E3779B97F4A7C15) + member * _U64(0xD1B54A32D192ED03) + _U64(1))
+        chance = fmix64(own)
         copy = member == 0 or (chance >> _U64(40)) < COPIES * (1 << 24)
-        base = mix64(cluster + _U64(1 << 40))
+        base = fmix64(cluster + _U64(1 << 40))
         one = np.int64(own % _U64(width))  # a band that is surely shared
         for band in range(width):
-            shared = mix64(base + _U64(band))
-            mine = mix64(own ^ mix64(_U64(band) + _U64(77)))
+            shared = fmix64(base + _U64(band))
+            mine = fmix64(own ^ fmix64(_U64(band) + _U64(77)))
             bands[row, band] = shared if copy or band == one or (mine >> _U64(40)) < SHARED_BAND * (1 << 24) else mine
         if sizes[row] == 1 and (chance & _U64(0xFFFF)) < STRAY * 65536:
-            other = mix64(mix64(chance) % _U64(all_clusters) + _U64(1 << 40))
-            bands[row, one] = mix64(other + _U64(one))
+            other = fmix64(fmix64(chance) % _U64(all_clusters) + _U64(1 << 40))
+            bands[row, one] = fmix64(other + _U64(one))
         for i in range(SHINGLES):
-            sketch[row, i] = np.uint32(_U64(i) * stratum + mix64(base ^ _U64(i)) % stratum)
+            sketch[row, i] = np.uint32(_U64(i) * stratum + fmix64(base ^ _U64(i)) % stratum)
         if not copy:
             place = np.int64(chance % _U64(SHINGLES))
-            sketch[row, place] = np.uint32(_U64(place) * stratum + mix64(chance) % stratum)
+            sketch[row, place] = np.uint32(_U64(place) * stratum + fmix64(chance) % stratum)
         texts[row, 0] = base if copy else own
-        texts[row, 1] = mix64(texts[row, 0])
-        ids[row, 0], ids[row, 1] = own, mix64(own + _U64(5))
+        texts[row, 1] = fmix64(texts[row, 0])
+        ids[row, 0], ids[row, 1] = own, fmix64(own + _U64(5))
         lengths[row] = 5000 if member == 0 else 1000 + np.int64(chance % _U64(3000))
 
 
@@ -184,8 +184,8 @@ def _copies(clusters, members):  # type: ignore[no-untyped-def]
     total = 0
     for row in range(len(clusters)):
         if members[row]:
-            own = mix64(
+            own = fmix64(
                 _U64(clusters[row]) * _U64(0x9E3779B97F4A7C15) + _U64(members[row]) * _U64(0xD1B54A32D192ED03) + _U64(1)
             )
-            total += (mix64(own) >> _U64(40)) < COPIES * (1 << 24)
+            total += (fmix64(own) >> _U64(40)) < COPIES * (1 << 24)
     return total

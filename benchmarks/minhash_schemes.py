@@ -21,7 +21,7 @@ from numba import njit
 from corpus.dedup.bands import band_keys
 from corpus.dedup.minhash import Scheme, minimum_of_permutations, permutations, sign
 from corpus.dedup.verify import similarity
-from corpus.kernels.simd import MIX_A, MIX_B, mix64
+from corpus.kernels.hashing import GOLDEN_RATIO, MURMUR_1, fmix64
 
 VALUES, BANDS = 100, 20
 SIZES = (20, 60, 120, 450, 2000)
@@ -45,7 +45,7 @@ def one_permutation(hashes, count, work, out):  # type: ignore[no-untyped-def]
     filled = np.zeros(len(out), np.bool_)
     out[:] = _U32(0xFFFFFFFF)
     for i in range(count):
-        mixed = mix64(_U64(hashes[i]) + MIX_A)
+        mixed = fmix64(_U64(hashes[i]) + GOLDEN_RATIO)
         place = ((mixed >> _U64(32)) * _U64(len(out))) >> _U64(32)
         filled[place] = True
         out[place] = min(out[place], _U32(mixed))
@@ -53,7 +53,9 @@ def one_permutation(hashes, count, work, out):  # type: ignore[no-untyped-def]
         attempt, source = _U64(0), _U64(place)
         while not filled[source]:
             attempt += _U64(1)
-            source = ((mix64(_U64(place) * MIX_B + attempt * MIX_A) >> _U64(32)) * _U64(len(out))) >> _U64(32)
+            source = ((fmix64(_U64(place) * MURMUR_1 + attempt * GOLDEN_RATIO) >> _U64(32)) * _U64(len(out))) >> _U64(
+                32
+            )
         if not filled[place]:
             work[place] = out[source]
     for place in range(len(out)):
@@ -68,9 +70,9 @@ def fast_similarity(hashes, count, work, out):  # type: ignore[no-untyped-def]
     reached = np.full(values, 2 * values, np.int64)  # the round of each value
     missing = values
     for turn in range(2 * values):
-        salt = mix64(_U64(turn) * MIX_A + MIX_B)
+        salt = fmix64(_U64(turn) * GOLDEN_RATIO + MURMUR_1)
         for i in range(count):
-            mixed = mix64(_U64(hashes[i]) ^ salt)
+            mixed = fmix64(_U64(hashes[i]) ^ salt)
             place = ((mixed >> _U64(32)) * _U64(values)) >> _U64(32) if turn < values else _U64(turn - values)
             value = _U32(mixed)
             if reached[place] > turn:

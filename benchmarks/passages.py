@@ -28,7 +28,7 @@ from corpus.io.buffers import utf8_buffers
 from corpus.kernels.words import new_scratch, split_words
 from corpus.passages.cuts import Limits
 from corpus.passages.in_memory import repeated_passages
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
 from corpus.passages.tally import Tally
 from corpus.spans import cut_lengths
 
@@ -42,10 +42,10 @@ def words_of_documents(text: pa.ChunkedArray) -> list[np.ndarray]:
 
 def ours_in_two_places(text: pa.ChunkedArray, counts: list[int], size: int) -> np.ndarray:
     """Of every word of all documents, whether it lies in a window that is in two places: bool[words]."""
-    anchors = anchor_keys(text, size)
+    anchors = minimizer_keys(text, size)
     tally = Tally()
     tally.add(anchors)
-    windows = window_keys(text, size, anchor_set(np.unique(anchors[tally.of(anchors)[0] > 1])))
+    windows = ngram_keys(text, size, minimizer_set(np.unique(anchors[tally.of(anchors)[0] > 1])))
     tally = Tally()
     tally.add(windows.keys)
     twice = tally.of(windows.keys)[0] > 1

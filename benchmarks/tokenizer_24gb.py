@@ -123,7 +123,7 @@ def count_part(files: list[str], out: str, number: int, share: float) -> dict[st
         size += int(offsets[-1])
         curve.append((size, counter.distinct))
     pieces = counter.result()
-    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["piece"]))))
+    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["pretoken"]))))
     with table.ShardWriter(out, COUNTS) as writer:
         for first in range(0, len(rows), 1 << 16):
             writer.write(rows.slice(first, 1 << 16))

@@ -8,7 +8,6 @@ the interpreter lock.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -16,12 +15,13 @@ from numba.extending import intrinsic
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.kernels.types import I32, I64
 from tokenizer.shards import TokenShards
 from train.data.block_cache import BlockCache, host_cache
 from train.data.local_shards import WHOLE, LocalShards
 from train.data.remote_shards import RemoteShards
 
-Array = npt.NDArray[np.int64]
+Array = I64
 
 
 @intrinsic
@@ -65,16 +65,14 @@ def _cut(starts: Array, lengths: Array, targets: Array, bounds: Array, part: np.
 
 
 @njit(nogil=True, cache=True)
-def _copy_parts(addresses: Array, parts: Array, out: npt.NDArray[np.int32]) -> None:
+def _copy_parts(addresses: Array, parts: Array, out: I32) -> None:
     base = np.int64(out.ctypes.data)  # signed, as the offsets are: numba makes a float of signed plus unsigned
     for i in range(addresses.size):
         _copy_tokens(base + 4 * parts[3, i], addresses[i], parts[2, i])
 
 
 @njit(nogil=True, cache=True)
-def _copy_mapped(
-    table: Array, starts: Array, lengths: Array, targets: Array, bounds: Array, out: npt.NDArray[np.int32]
-) -> int:
+def _copy_mapped(table: Array, starts: Array, lengths: Array, targets: Array, bounds: Array, out: I32) -> int:
     """Copy spans out of shards whose addresses are in `table`; return a shard that is not mapped, or -1 when done."""
     parts = np.empty((4, 2 * starts.size + 16), np.int64)
     count = _cut(starts, lengths, targets, bounds, WHOLE, parts)
@@ -121,7 +119,7 @@ class DomainTokens:
             _cut(starts, lengths, targets, self._bounds, part, parts)
         return parts[:, :count]
 
-    def copy(self, starts: Array, lengths: Array, targets: Array, out: npt.NDArray[np.int32]) -> None:
+    def copy(self, starts: Array, lengths: Array, targets: Array, out: I32) -> None:
         """Copy spans of the circle into a C-contiguous array, each to its offset in tokens (`targets`)."""
         if isinstance(self.reader, LocalShards):
             while (shard := _copy_mapped(self.reader.table, starts, lengths, targets, self._bounds, out)) >= 0:
@@ -132,7 +130,7 @@ class DomainTokens:
         _copy_parts(addresses, parts, out)
         del held  # what is mapped must be there until here
 
-    def read(self, start: int, length: int) -> npt.NDArray[np.int32]:
+    def read(self, start: int, length: int) -> I32:
         """`length` tokens from `start` on: int32[length]."""
         out = np.empty(length, np.int32)
         self.copy(np.array([start]), np.array([length]), np.zeros(1, np.int64), out)
@@ -149,7 +147,7 @@ class DomainTokens:
             found.append(self.reader.index(shard).starts(first, first + count) - first + target)
         return np.unique(np.concatenate(found))
 
-    def documents(self, start: int, length: int) -> npt.NDArray[np.int32]:
+    def documents(self, start: int, length: int) -> I32:
         """For each of `length` tokens from `start`, the number of its document among them (int32, from 0)."""
         begins = np.zeros(length, np.int32)
         begins[self.document_starts(start, length)] = 1
@@ -157,7 +155,7 @@ class DomainTokens:
         return np.cumsum(begins, dtype=np.int32)
 
 
-def first_tokens(shards: TokenShards, limit: int | None) -> npt.NDArray[np.int32]:
+def first_tokens(shards: TokenShards, limit: int | None) -> I32:
     """The first `limit` tokens of a folder (None: all), int32; from an object store through the host's cache."""
     wanted = shards.num_tokens if limit is None else min(limit, shards.num_tokens)
     if not wanted:

@@ -15,12 +15,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from corpus.kernels.types import I64
 from train.data.domain_tokens import DomainTokens
 
-Array = npt.NDArray[np.int64]
+Array = I64
 CHUNK_TOKENS = 1 << 20  # packed together; 4 MiB, four blocks of an object store
 KEPT_CHUNKS = 256  # packed chunks that a process remembers per domain: a shuffle buffer of the order
 

@@ -14,17 +14,11 @@ full permutation.
 import numpy as np
 from numba import njit
 
+from corpus.kernels.bits import low_bits
+from corpus.kernels.hashing import splitmix64
+
 # Luby and Rackoff (1988) prove 4 enough for large domains; small ones need more (NIST SP 800-38G has 8 to 10)
 ROUNDS = 8
-
-
-@njit(inline="always")
-def mix(value: np.uint64) -> np.uint64:
-    """The output function of splitmix64 (Steele, Lea and Flood, 2014): a one-to-one scramble of 64 bits."""
-    value = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @njit(nogil=True, cache=True)
@@ -38,19 +32,18 @@ def feistel(index: int, size: int, key: np.uint64) -> np.int64:
     bits = 2
     while (np.uint64(1) << np.uint64(bits)) < np.uint64(size):
         bits += 1
-    low_bits = np.uint64(bits // 2)
-    low_mask = (np.uint64(1) << low_bits) - np.uint64(1)
-    high_mask = (np.uint64(1) << np.uint64(bits - bits // 2)) - np.uint64(1)
+    shift = np.uint64(bits // 2)
+    low_mask, high_mask = low_bits(shift), low_bits(np.uint64(bits - bits // 2))
     value = np.uint64(index)
     while True:
-        high, low = value >> low_bits, value & low_mask
+        high, low = value >> shift, value & low_mask
         round_key = np.uint64(key)
         for _ in range(ROUNDS // 2):
-            round_key = mix(round_key)
-            high ^= mix(low ^ round_key) & high_mask
-            round_key = mix(round_key)
-            low ^= mix(high ^ round_key) & low_mask
-        value = (high << low_bits) | low
+            round_key = splitmix64(round_key)
+            high ^= splitmix64(low ^ round_key) & high_mask
+            round_key = splitmix64(round_key)
+            low ^= splitmix64(high ^ round_key) & low_mask
+        value = (high << shift) | low
         if value < np.uint64(size):
             return np.int64(value)  # signed, as its operands are: numba makes a float of signed and unsigned
 
@@ -66,7 +59,7 @@ def shuffled(position: int, size: int, block: int, buffer: int, key: np.uint64) 
     which = position // span
     start = which * span
     within = min(span, size - start)
-    inner = feistel(position - start, within, mix(np.uint64(key) + np.uint64(1) + np.uint64(which)))
+    inner = feistel(position - start, within, splitmix64(np.uint64(key) + np.uint64(1) + np.uint64(which)))
     slot = which * buffer + inner // block
     if slot < full_blocks:
         slot = feistel(slot, full_blocks, np.uint64(key))

@@ -24,18 +24,19 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 from numba import njit
 
 from corpus.errors import HeadwaterError, UsageError
+from corpus.kernels.hashing import splitmix64
+from corpus.kernels.types import I32, I64
 from tokenizer.shards import open_shards
 from train.data.block_cache import CACHE_BYTES, host_cache
 from train.data.domain_tokens import DomainTokens
 from train.data.interleave import Interleave, Phase
 from train.data.local_shards import WHOLE
 from train.data.packing import CHUNK_TOKENS, PackedDomain
-from train.data.permutation import mix, shuffled
+from train.data.permutation import shuffled
 from train.data.prefetch import Fetch, Prefetcher
 from train.data.remote_shards import RemoteShards
 
@@ -44,7 +45,7 @@ BUFFER_TOKENS = 1 << 28  # 1 GiB: the shuffle buffer of one domain, in a disk ca
 
 PACKINGS = ("concatenate", "best_fit")
 
-Array = npt.NDArray[np.int64]
+Array = I64
 Weights = Mapping[str, float]
 
 
@@ -186,7 +187,7 @@ class TokenStream:
             targets = [row * width + np.cumsum(one[1]) - one[1] for row, one in zip(rows.tolist(), found)]
             yield domain, np.concatenate([one[0] for one in found]), lengths, np.concatenate(targets)
 
-    def gather(self, samples: Array) -> npt.NDArray[np.int32]:
+    def gather(self, samples: Array) -> I32:
         """The samples of any numbers (int64[n]), in that order: int32[n, sequence_length + 1]."""
         if self._prefetcher is not None and samples.size:
             self._prefetcher.seek(int(samples.min()))
@@ -205,11 +206,11 @@ class TokenStream:
                 for shard, block in dict.fromkeys(zip(shards.tolist(), blocks.tolist())):
                     yield (domain, shard, block), partial(reader.fetch, shard, block)
 
-    def batch(self, first: int, count: int) -> npt.NDArray[np.int32]:
+    def batch(self, first: int, count: int) -> I32:
         """Samples `first` to `first + count - 1`: int32[count, sequence_length + 1]."""
         return self.gather(np.arange(first, first + count, dtype=np.int64))
 
-    def documents(self, first: int, count: int) -> npt.NDArray[np.int32]:
+    def documents(self, first: int, count: int) -> I32:
         """The number of each input token's document in its sample, from 0: int32[count, sequence_length].
 
         Tokens that differ in it belong to different documents, which is what an attention mask by document
@@ -247,14 +248,14 @@ class TokenStream:
         counts = self._interleave.counts(samples).tolist()
         return {name: count / self.samples_per_epoch(i) for i, (name, count) in enumerate(zip(self.names, counts))}
 
-    def __getitem__(self, sample: int) -> npt.NDArray[np.int32]:
+    def __getitem__(self, sample: int) -> I32:
         return self.batch(sample, 1)[0]
 
-    def __getitems__(self, samples: Sequence[int]) -> list[npt.NDArray[np.int32]]:
+    def __getitems__(self, samples: Sequence[int]) -> list[I32]:
         """A batch at once, as torch's DataLoader asks for it."""
         return list(self.gather(np.asarray(samples, np.int64)))
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.int32]]:
+    def __iter__(self) -> Iterator[I32]:
         """Samples without end from the present position, which `state_dict` reports."""
         while True:
             self.samples += 1
@@ -302,8 +303,8 @@ def _positions(numbers: Array, size: int, tokens: int, block: int, buffer: int, 
     offsets = np.empty(numbers.size, np.int64)
     positions = np.empty(numbers.size, np.int64)
     for i in range(numbers.size):
-        epoch_key = mix(np.uint64(key) + np.uint64(numbers[i] // size))
-        offsets[i] = np.int64(mix(epoch_key) % np.uint64(tokens))
+        epoch_key = splitmix64(np.uint64(key) + np.uint64(numbers[i] // size))
+        offsets[i] = np.int64(splitmix64(epoch_key) % np.uint64(tokens))
         positions[i] = shuffled(numbers[i] % size, size, block, buffer, epoch_key)
     return offsets, positions
 

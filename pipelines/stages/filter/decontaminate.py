@@ -23,7 +23,7 @@ from pipelines.stages.filter.annotate import annotate
 
 FOLDER = "contamination"
 INDEX = "contamination/index.json"
-ENTRIES, PIECES = "entries.parquet", "pieces.parquet"
+ENTRIES, TEXTS = "entries.parquet", "texts.parquet"
 REPORT = "contamination/report.json"
 EXAMPLES = 20  # kept of each benchmark, those with the largest share
 
@@ -54,7 +54,7 @@ def decontaminate_stages(root: str, section: DecontaminateParameters) -> list[St
 
 
 class BenchmarkStage(Stage[BenchmarkParameters]):
-    """The files of all sets -> contamination/index.json, entries.parquet and pieces.parquet"""
+    """The files of all sets -> contamination/index.json, entries.parquet and texts.parquet"""
 
     name: ClassVar[str] = "benchmarks"
     phase: ClassVar[str] = "decontaminate"
@@ -72,15 +72,15 @@ class BenchmarkStage(Stage[BenchmarkParameters]):
     def run(self, task: Task) -> Counts:
         """Read and index every set."""
         sets = self.parameters.benchmarks
-        pieces = [piece for one in sets for piece in read_benchmark(one.name, one.files, one.fields)]
-        index = build_index(pieces)
+        texts = [text for one in sets for text in read_benchmark(one.name, one.files, one.fields)]
+        index = build_index(texts)
         files = {}
-        for name, rows in ((ENTRIES, index.entries), (PIECES, index.pieces)):
+        for name, rows in ((ENTRIES, index.entries), (TEXTS, index.texts)):
             path = self.path(f"{FOLDER}/{name}")
             with table.ShardWriter(path, rows.schema) as writer:
                 writer.write(rows)
             files[name] = file_entry(path)
-        counts = {"texts": len(index.pieces), "ngrams": len(index.entries)}
+        counts = {"texts": len(index.texts), "ngrams": len(index.entries)}
         storage.write_json(self.path(task.output), task.stamp(counts) | {"files": files})
         return counts
 
@@ -133,7 +133,7 @@ class ContaminationReportStage(Stage[MatchParameters]):
         """Gather the matches, which are few, shard by shard."""
         _, *shards = task.inputs
         benchmarks: dict[str, dict[str, Any]] = {}
-        for row in table.read_table(self.path(f"{FOLDER}/{PIECES}")).to_pylist():
+        for row in table.read_table(self.path(f"{FOLDER}/{TEXTS}")).to_pylist():
             of = benchmarks.setdefault(
                 row["benchmark"], {"items": set(), "looked_for": set(), "found": {}, "matches": []}
             )
@@ -174,5 +174,5 @@ class ContaminationReportStage(Stage[MatchParameters]):
 @lru_cache(maxsize=1)
 def _matcher(folder: str, version: str, least_share: float) -> match.Matcher:
     """The index in memory, once for a worker and each version of it."""
-    entries, pieces = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, PIECES))
-    return match.Matcher(Index(entries, pieces), least_share)
+    entries, texts = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, TEXTS))
+    return match.Matcher(Index(entries, texts), least_share)

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
-from corpus.passages.tally import KEY_BYTES, FirstPlaces, Tally
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
+from corpus.passages.tally import KEY_BYTES, FirstOccurrences, Tally
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.stages.dedup.partition_plan import tasks_over
 from pipelines.stages.passages.shuffle import (
@@ -82,7 +82,7 @@ class MinimizerStage(Stage[NgramParameters]):
         with table.ShardWriter(self.path(task.output), ANCHOR_SCHEMA, dictionary=False) as writer:
             keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget)
             for _, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-                keys.add(anchor_keys(documents["text"], self.parameters.words))
+                keys.add(minimizer_keys(documents["text"], self.parameters.words))
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
             keys.flush()
@@ -178,7 +178,7 @@ class NgramKeyStage(Stage[NgramParameters]):
             return None
         counts: Counts = {"documents": 0, "bytes": 0}
         for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-            found = window_keys(documents["text"], self.parameters.words, shared)
+            found = ngram_keys(documents["text"], self.parameters.words, shared)
             keys.add(found.keys, codes[found.rows], found.words)
             counts["documents"] += len(documents)
             counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
@@ -195,7 +195,7 @@ class NgramKeyStage(Stage[NgramParameters]):
             count += len(mine[-1])
             if count * ANCHOR_BYTES > budget and count > 1:
                 return None
-        return anchor_set(np.concatenate(mine))
+        return minimizer_set(np.concatenate(mine))
 
 
 class RepeatedNgramStage(Stage[NgramParameters]):
@@ -220,7 +220,7 @@ class RepeatedNgramStage(Stage[NgramParameters]):
     def _repeats(self, task: Task) -> GroupMarks:
         exchange = key_exchange(self, task, "key", self.parameters.partitions)
         for window in exchange.windows(self.parameters.budget, KEY_BYTES):
-            first = FirstPlaces(self.parameters.words)
+            first = FirstOccurrences(self.parameters.words)
             for place, tables in by_group(exchange, window):
                 for rows in tables:
                     documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()

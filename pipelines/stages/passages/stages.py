@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from corpus import spans
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window, write_rows
-from corpus.passages.cuts import KINDS, Limits, Marks, spans_to_cut
-from corpus.passages.in_memory import NO_MARKS
+from corpus.passages.cuts import KINDS, Limits, RepeatPositions, spans_to_cut
+from corpus.passages.in_memory import NO_REPEATS
 from pipelines.config.passages import PassageParameters
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.engine.stamps import add_counts
@@ -151,7 +151,7 @@ class RepeatPositionStage(Stage[GroupParameters]):
 
 
 def _sorted(rows: pa.Table, line: bool) -> pa.Table:
-    """Marks of one kind by the document's code in its group, then by place."""
+    """RepeatPositions of one kind by the document's code in its group, then by place."""
     codes, places = rows["document"].to_numpy().astype(np.uint32), rows["place"].to_numpy()  # the lower half: the code
     order = np.lexsort((places, codes))
     columns = [pa.array(codes[order]), pa.array(places[order]), pa.array(np.full(len(rows), line))]
@@ -182,13 +182,13 @@ class PassageStage(Stage[CutParameters]):
 
     def run(self, task: Task) -> Counts:
         """Turn the marks of the shard into spans; the counts are of kept documents, by language and kind of span."""
-        windows = lines = NO_MARKS
+        windows = lines = NO_REPEATS
         if len(task.inputs) > 3:
             first, last = codes_of(task.output, self.parameters.shards_per_group)
             rows = table.read_between(self.path(task.inputs[3]), "code", first, last)
             line = rows["line"].to_numpy()
             columns = rows["code"].to_numpy().astype(np.int64) - first, rows["place"].to_numpy().astype(np.int64)
-            windows, lines = (Marks(*(column[chosen] for column in columns)) for chosen in (~line, line))
+            windows, lines = (RepeatPositions(*(column[chosen] for column in columns)) for chosen in (~line, line))
         counts: Counts = {"documents": 0, "bytes": 0, "languages": {}}
         with table.ShardWriter(self.path(task.output), spans.SCHEMA) as writer:
             for first, documents, keep in documents_and_keep(self, task.inputs[:3], ["id", "language", "text"]):
@@ -201,10 +201,10 @@ class PassageStage(Stage[CutParameters]):
         return counts
 
 
-def _between(marks: Marks, first: int, last: int) -> Marks:
+def _between(marks: RepeatPositions, first: int, last: int) -> RepeatPositions:
     """The marks in rows `first` to `last - 1`, counted from `first`."""
     start, end = np.searchsorted(marks.rows, [first, last])
-    return Marks(marks.rows[start:end] - first, marks.places[start:end])
+    return RepeatPositions(marks.rows[start:end] - first, marks.positions[start:end])
 
 
 def _count(documents: pa.Table, keep: npt.NDArray[np.bool_], found: spans.Spans) -> Counts:

@@ -23,9 +23,9 @@ def run(house: Path, **environment: str) -> str:
 def small_house(root: Path) -> Path:
     """A house of two kernels, the second called by the first from another file."""
     room = root / "corpus"
-    room.mkdir()
+    (room / "kernels").mkdir(parents=True)
     source = Path(__file__).resolve().parents[3] / "corpus"
-    for name in ("__init__.py", "kernel_cache.py"):
+    for name in ("__init__.py", "kernels/__init__.py", "kernels/cache.py"):
         (room / name).write_bytes((source / name).read_bytes())
     (room / "caller.py").write_text(CALLER)
     (room / "callee.py").write_text(CALLEE.format(body="2 * x"))
@@ -51,3 +51,5 @@ def test_other_files_do_not_matter(tmp_path: Path) -> None:
     before = content_of_kernels(house)
     (house / "corpus/notes.py").write_text("x = 1\n")
     assert content_of_kernels(house) == before
+    (house / "corpus/quality.py").write_text("from corpus.kernels.jit import kernel\n")
+    assert content_of_kernels(house) != before
