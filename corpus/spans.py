@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
 from corpus.errors import HeadwaterError
 from corpus.io.buffers import PADDING, utf8_buffers
+from corpus.kernels import njit
 
 SPAN = pa.struct(
     [

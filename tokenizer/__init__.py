@@ -1,1 +1,0 @@
-import corpus  # noqa: F401  (decides where compiled kernels are kept)

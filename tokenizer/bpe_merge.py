@@ -13,8 +13,8 @@ the windows. If it is another token, the window before is made twice as long."""
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from corpus.kernels import njit
 from tokenizer.merge_ranks import NEVER, candidate
 
 SHORT = 128  # symbols, at most 256; about where a heap begins to pay

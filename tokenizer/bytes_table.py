@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
+
+from corpus.kernels import njit
 
 FIELDS = 4
 HASH, START, LENGTH, VALUE = 0, 1, 2, 3

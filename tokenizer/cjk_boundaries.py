@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from corpus.kernels import njit
 
 # First bytes of U+4000 to U+8FFF, which all are of the class CJK_ONLY (tokenizer.pretokenizer).
 FIRST, LAST = 0xE4, 0xE8

@@ -9,9 +9,9 @@ Chinese, which do not repeat, are cut into parts that do (`bridges`)."""
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from corpus.io.buffers import utf8_buffers
+from corpus.kernels import njit
 from tokenizer.bpe_merge import SHORT, join
 from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_piece, new_table, prefetch
 from tokenizer.characters import class_table

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from corpus.kernels import njit
 
 _RANK_BITS = 24  # a vocabulary has fewer tokens than that
 NEVER = (1 << _RANK_BITS) - 1  # no merge: a rank beyond all others

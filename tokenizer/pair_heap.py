@@ -5,7 +5,8 @@ counts the smallest key. A row's count may be outdated; whoever takes the first 
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from corpus.kernels import njit
 
 COUNT, KEY, FIRST, END = 0, 1, 2, 3
 FIELDS = 4

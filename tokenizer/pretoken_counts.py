@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from corpus.io.buffers import utf8_buffers
+from corpus.kernels import njit
 from tokenizer.bytes_table import (
     FIELDS,
     HASH,

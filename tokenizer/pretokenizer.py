@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from tokenizers import Regex, pre_tokenizers
 
+from corpus.kernels import njit
 from tokenizer.bytes_table import count_trailing_zeros, load64
 from tokenizer.characters import (
     CJK,

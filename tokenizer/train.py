@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from corpus.io.buffers import utf8_buffers
+from corpus.kernels import njit
 from tokenizer.alphabet import ALPHABET, byte_ids
 from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes, prefetch
 from tokenizer.pair_heap import COUNT, END, FIRST, KEY, push, replace_first

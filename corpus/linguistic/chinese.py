@@ -11,7 +11,7 @@
 - `characters`: code points, white space too; ChineseWebText wants more than 200, MAP-CC 50 to 10,000.
 """
 
-from numba import njit
+from corpus.kernels import njit
 
 NAMES = ("characters", "sentences", "mean_sentence_length", "han", "digits", "bracketed")
 

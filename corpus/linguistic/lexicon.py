@@ -28,7 +28,7 @@ from numba import njit
 from pyarrow import csv
 
 from corpus.errors import HeadwaterError
-from corpus.kernels.cache import VARIABLE
+from corpus.kernels.cache import kernel_folder
 from corpus.kernels.simd import trailing_zeros
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, SPACE, character_classes
 
@@ -103,7 +103,7 @@ def _trie(words: Any, weights: Any, roots: int) -> npt.NDArray[np.void]:
 def _kept(words: Any, weights: Any, roots: int) -> npt.NDArray[np.void]:
     """The trie, as it was laid out earlier, in whichever process; if none is kept, laid out and kept now."""
     digest = hashlib.sha256(words.tobytes() + weights.tobytes() + f"{roots} {_MOST_CELLS}".encode())
-    path = Path(os.environ[VARIABLE], f"lexicon-{digest.hexdigest()[:16]}.npy")
+    path = kernel_folder() / f"lexicon-{digest.hexdigest()[:16]}.npy"
     with suppress(OSError, ValueError):
         return np.load(path)  # type: ignore[no-any-return]
     cells = _trie(words, weights, roots)

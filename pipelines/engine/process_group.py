@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from corpus.errors import HeadwaterError
-from train.distributed.rank_environment import attempted, environment, free_port
+from train.distributed.rank_environment import attempted, environment, free_port, wait_asleep
 
 PATIENCE_SECONDS = 30.0  # how long to wait for room in the cluster before saying so, each time
 
@@ -56,6 +56,7 @@ class Member:
         """The outcome of the function under these environment variables, as
         `train.distributed.rank_environment.attempted` has it."""
         os.environ |= variables
+        wait_asleep()
         return attempted(function, arguments)
 
 

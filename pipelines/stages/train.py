@@ -17,7 +17,7 @@ from pipelines.engine.process_group import run_process_group
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
 from pipelines.engine.stamps import file_entry
 from train.distributed.launch import launch
-from train.distributed.rank_environment import is_launched
+from train.distributed.rank_environment import is_launched, wait_asleep
 from train.settings import OPERATIONAL
 
 PLAN = "mixture/tokens.json"
@@ -114,6 +114,7 @@ def _say(message: str) -> None:
 
 def require_torch() -> Any:
     """The module `train.pretrain`; raise HeadwaterError with the mend where torch is not installed."""
+    wait_asleep()
     try:
         import train.pretrain as module
     except ModuleNotFoundError as error:

@@ -17,9 +17,9 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from corpus.errors import UsageError
+from corpus.kernels import njit
 
 PERIOD = 1 << 16  # weights are exact to half of 1/65,536; a power of two keeps the shares exact in binary
 

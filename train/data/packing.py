@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from corpus.kernels import njit
 from train.data.source import DomainTokens
 
 Array = npt.NDArray[np.int64]

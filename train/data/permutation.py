@@ -12,7 +12,8 @@ order is a plain full permutation.
 """
 
 import numpy as np
-from numba import njit
+
+from corpus.kernels import njit
 
 # Luby and Rackoff (1988) prove 4 enough for large domains; small ones need more (NIST SP 800-38G has 8 to 10)
 ROUNDS = 8

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.kernels import njit
 from tokenizer.shards import TokenShards
 from train.data.blocks import RemoteShards
 from train.data.cache import BlockCache, host_cache

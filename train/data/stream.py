@@ -27,9 +27,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from numba import njit
 
 from corpus.errors import HeadwaterError, UsageError
+from corpus.kernels import njit
 from tokenizer.shards import open_shards
 from train.data.blocks import RemoteShards
 from train.data.cache import CACHE_BYTES, host_cache
