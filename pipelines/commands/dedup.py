@@ -160,4 +160,4 @@ def print_curve(threshold: float, scheme: Scheme) -> None:
     for point in sorted({*CURVE_POINTS, threshold}):
         cells = [f"{match_probability(point, bands, rows):.4f}" for bands, rows in [chosen, *others]]
         shown.add_row(f"{point:.2f}", *cells, style="bold" if point == threshold else None)
-    Console(soft_wrap=True).print(shown)
+    Console(soft_wrap=True, markup=False).print(shown)
