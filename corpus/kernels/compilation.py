@@ -42,12 +42,12 @@ class _Announcer(event.Listener):
             known = set(self._kernels)
             self._kernels += [kernel for kernel in _kernels_of(event.data["dispatcher"]) if kernel not in known]
         self._depth += 1
-        if self._live():
-            print(f"\r{_SAYING}: {self._done()} of {len(self._kernels)}", end="", file=sys.stderr, flush=True)
+        self._count()
 
     def on_end(self, event: Any) -> None:
         """It is compiled; where it was the outermost one, wait for the next."""
         self._depth -= 1
+        self._count()
         if self._depth == 0:
             self._seconds += time.monotonic() - self._start
             if self._live():
@@ -55,6 +55,10 @@ class _Announcer(event.Listener):
             self._end = threading.Timer(QUIET_SECONDS, self._finish)
             self._end.daemon = True
             self._end.start()
+
+    def _count(self) -> None:
+        if self._live():
+            print(f"\r{_SAYING}: {self._done()} of {len(self._kernels)}", end="", file=sys.stderr, flush=True)
 
     def _finish(self) -> None:
         if self._kernels and self._depth == 0:
