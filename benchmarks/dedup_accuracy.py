@@ -16,7 +16,7 @@ from arguments import add_documents, add_peers, new_parser
 from near_duplicate_truth import THRESHOLD, Truth, judge, load
 from peer_process import left_out_if_missing, run_peer
 
-from corpus.dedup.in_memory import deduplicate, sign_table
+from corpus.dedup.in_memory import deduplicate_signed, sign_table
 from corpus.dedup.minhash import Scheme, sign
 from corpus.dedup.scurve import match_probability
 
@@ -25,7 +25,7 @@ def ours(truth: Truth, scheme: Scheme) -> dict[str, Any]:
     """Judge our choice with a policy of length and id."""
     table = pa.table({"id": [f"{i:08}" for i in range(len(truth.texts))], "text": truth.texts})
     signed = sign_table(table, scheme)
-    _, election, _ = deduplicate([signed], scheme, THRESHOLD, ("length", "id"))
+    _, election, _ = deduplicate_signed([signed], scheme, THRESHOLD, ("length", "id"))
     kept_hashes = len(signed.signatures.values) / len(truth.texts)
     return judge(truth, election.level == 0) | {"sketch bytes/doc": round(4 * kept_hashes)}
 

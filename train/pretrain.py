@@ -48,12 +48,19 @@ class RunData:
 
 
 def pretrain(
-    settings: TrainSettings, data: RunData, out: str, display: Display, *, restart: bool = False, replace: bool = False
+    settings: TrainSettings,
+    data: RunData,
+    out: str,
+    display: Display | None = None,
+    *,
+    restart: bool = False,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
 
-    The summary holds no times: on the same mesh, device and number of threads it is the same for every run of
-    the same settings and data, interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
+    `display` is told what happens (None: nobody is; `train.progress` has those for people). The summary holds no
+    times: on the same mesh, device and number of threads it is the same for every run of the same settings and data,
+    interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
     `restart` discards checkpoints first (not those of this run, where a launcher starts it again), `replace` those of
     another run. Raises UsageError for settings that do not fit the machine or the data, OtherRun where `out` holds
     another run's checkpoints, PeerLost where another process of the run failed, HeadwaterError where a file cannot be
@@ -85,7 +92,7 @@ def pretrain(
         parallel = parallelise(
             config, settings.mesh, device=device, precision=settings.precision, micro_batch=settings.micro_batch
         )
-        display = display if world.first else Display()
+        display = display if display and world.first else Display()
         display.note(
             f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
             f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"

@@ -82,7 +82,7 @@ class LiveDisplay(Display):
 @contextmanager
 def shown(live: bool = True) -> Iterator[Display]:
     """A live line for rank 0 if it has a terminal (and `live`), plain lines otherwise."""
-    console = Console()
+    console = Console(markup=False)
     if live and console.is_terminal and os.environ.get("RANK", "0") == "0":
         with LiveDisplay(console) as display:
             yield display

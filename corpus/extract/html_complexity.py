@@ -11,8 +11,8 @@ where they matter and errs on the high side; it is a bound, not a parse.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from corpus.kernels import njit
 from corpus.kernels.types import U8, U64, Word
 
 # The heaviest of 10,000 real pages measures 190,000; 20,000,000 takes the extractor about 6 s (200 elements around

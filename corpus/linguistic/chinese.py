@@ -11,8 +11,7 @@
 - `characters`: code points, white space too; ChineseWebText wants more than 200, MAP-CC 50 to 10,000.
 """
 
-from numba import njit
-
+from corpus.kernels import njit
 from corpus.kernels.types import F64
 from corpus.linguistic.scan import Totals
 

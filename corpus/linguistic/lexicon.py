@@ -28,7 +28,7 @@ from pyarrow import csv
 
 from corpus.errors import HeadwaterError
 from corpus.kernels.bits import ALL, trailing_zeros
-from corpus.kernels.cache import VARIABLE
+from corpus.kernels.cache import kernel_folder
 from corpus.kernels.types import F64, I64, U8, U16, U64, Records, Word
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, SPACE, character_classes
 
@@ -102,7 +102,7 @@ def _trie(words: Any, weights: Any, roots: int) -> Records:
 def _kept(words: Any, weights: Any, roots: int) -> Records:
     """The trie, as it was laid out earlier, in whichever process; if none is kept, laid out and kept now."""
     digest = hashlib.sha256(words.tobytes() + weights.tobytes() + f"{roots} {_MOST_CELLS}".encode())
-    path = Path(os.environ[VARIABLE], f"lexicon-{digest.hexdigest()[:16]}.npy")
+    path = kernel_folder() / f"lexicon-{digest.hexdigest()[:16]}.npy"
     with suppress(OSError, ValueError):
         return np.load(path)  # type: ignore[no-any-return]
     cells = _trie(words, weights, roots)

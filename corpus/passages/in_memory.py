@@ -6,16 +6,38 @@ Texts are read twice, first for the minimizers that occur more than once, then f
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from corpus.io.document_table import as_documents
 from corpus.passages.cuts import Limits, RepeatPositions, spans_to_cut
 from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
 from corpus.passages.tally import FirstOccurrences, Tally
 from corpus.spans import span_table
 
 NO_REPEATS = RepeatPositions(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def find_repeats(documents: Any, words: int = 50, least: int = 20) -> pa.Table:
+    """The passages that stand in an earlier document too, or earlier in the same one: a span table, input order.
+
+    `documents` is a table with `text` (string) and optional `id`, see `corpus.io.document_table`. A passage has at
+    least `words` words; a CJK character is a word. A document that would keep fewer than `least` words is cut whole.
+    The result has `id` and `spans`, a list of (`start`, `end`, `kind`) in bytes of the UTF-8 text, see `corpus.spans`,
+    whose `cut` gives the texts without them. Raises UsageError for a table that has no texts.
+
+    >>> from corpus import spans
+    >>> page = " ".join(f"word{number}" for number in range(60))
+    >>> documents = pa.table({"text": [page, f"{page} and twenty words more: {page[:150]}"]})
+    >>> found = find_repeats(documents, least=5)
+    >>> spans.cut_lengths(found).tolist() == [0, len(page) + 1]
+    True
+    """
+    table = as_documents(documents)
+    (found,) = repeated_passages(lambda: [table], Limits(words, 1, least))
+    return found
 
 
 def repeated_passages(tables: Callable[[], Iterable[pa.Table]], limits: Limits) -> Iterator[pa.Table]:

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
                 )
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     table = _table(plans)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
     console.width = max(console.width, whole)  # a figure that is cut is none
     console.print(table)

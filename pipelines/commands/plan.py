@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             human_bytes(done["bytes"]) if done.get("bytes") else "",
             human_hours(costs[-1].core_seconds) if costs[-1] else "",
         )
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     console.print(table)
     if total(costs):
         bases = ", ".join(sorted({item.basis for item in costs if item}))

@@ -22,7 +22,7 @@ from pipelines.config.inputs import CrawlInput
 from pipelines.config.recipe import Recipe
 
 PACKAGES = ("corpus", "pipelines", "tokenizer", "train")
-FORWARDED = ("HEADWATER_", "AWS_", "NUMBA_")  # variables of these prefixes travel with the job
+FORWARDED = ("HEADWATER_", "AWS_")  # variables of these prefixes travel with the job
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from corpus.errors import HeadwaterError
-from train.distributed.rank_environment import attempted, environment, free_port
+from train.distributed.rank_environment import attempted, environment, free_port, wait_asleep
 
 PATIENCE_SECONDS = 30.0  # how long to wait for room in the cluster before saying so, each time
 
@@ -64,6 +64,7 @@ class RankActor:
     def run(self, variables: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What `attempted` says of the function under these environment variables."""
         os.environ |= variables
+        wait_asleep()
         return attempted(function, arguments)
 
 

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from corpus.errors import CorruptShard, HeadwaterError
+from corpus.kernels.compilation import announce_compilation
 from pipelines.engine.stage import Counts, Stage, Task
 
 
@@ -26,6 +27,7 @@ class Outcome:
 
 def execute(stage: Stage, task: Task) -> Outcome:
     """Run a task here; never raises for what the task does."""
+    announce_compilation()
     _reset_peak()
     start = time.perf_counter()
     try:

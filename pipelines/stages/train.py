@@ -21,7 +21,7 @@ from pipelines.stages.tokens.shard_boundaries import shard_folder
 from pipelines.stages.tokens.tokenizer import FOLDER
 from tokenizer.shards import MANIFEST
 from train.distributed.launch import launch
-from train.distributed.rank_environment import is_launched
+from train.distributed.rank_environment import is_launched, wait_asleep
 from train.settings import OPERATIONAL
 
 
@@ -114,6 +114,7 @@ def _say(message: str) -> None:
 
 def require_torch() -> Any:
     """The module `train.pretrain`; raise HeadwaterError with the mend where torch is not installed."""
+    wait_asleep()
     try:
         import train.pretrain as module
     except ModuleNotFoundError as error:

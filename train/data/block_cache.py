@@ -18,10 +18,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage
+from corpus.io.cache_folder import first_writable, user_caches
 
 CACHE_BYTES = 64 << 30  # of a host's disk; a run over an object store wants at least 2 GiB per domain
 ABANDONED_SECONDS = 3600.0  # after which an unfinished file can only be a dead process's
@@ -123,12 +123,11 @@ class BlockCache:
 def host_cache(folders: Iterable[str], folder: str | None = None, limit: int = CACHE_BYTES) -> BlockCache | None:
     """The cache that shards in these folders need: none where all are local.
 
-    By default it is in $XDG_CACHE_HOME/headwater/tokens (or ~/.cache/headwater/tokens).
+    By default it is the folder `tokens` in the first of `user_caches` that can be written.
     """
     if all(storage.scheme(name) == "file" for name in folders):
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return BlockCache(folder or str(Path(home) / "headwater" / "tokens"), limit)
+    return BlockCache(folder or str(first_writable(user_caches(), "tokens")), limit)
 
 
 def _is(path: str, descriptor: int) -> bool:

@@ -12,8 +12,8 @@ full permutation.
 """
 
 import numpy as np
-from numba import njit
 
+from corpus.kernels import njit
 from corpus.kernels.bits import low_bits
 from corpus.kernels.hashing import splitmix64
 

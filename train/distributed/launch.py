@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from corpus.errors import HeadwaterError
-from train.distributed.rank_environment import attempted, environment, free_port
+from train.distributed.rank_environment import attempted, environment, free_port, wait_asleep
 
 GRACE_SECONDS = 5.0  # between asking a rank to end and making it
 
@@ -35,6 +35,7 @@ def launch(
     Function and arguments must be picklable. Raises the HeadwaterError that a rank raised, and HeadwaterError where
     ranks were lost more than `restarts` times; each loss is told to `note`.
     """
+    wait_asleep()  # before the fork server imports torch
     for attempt in range(restarts + 1):
         outcome = _attempt(function, arguments, size, attempt)
         if not isinstance(outcome, Lost):
