@@ -24,10 +24,10 @@ from corpus.dedup.ordinals import shard_of
 from corpus.errors import HeadwaterError
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange, Window, row_groups, write_rows
+from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, Source, Stage, Task
 from pipelines.stages.dedup import partition_plan
 from pipelines.stages.dedup.partition_plan import gathered, group_name
-from pipelines.stages.filter.stages import partition_of
 from pipelines.stages.tokens.tokenizer import shards_with
 
 ROW_BITS = 24
@@ -43,7 +43,7 @@ GroupMarks = Iterator[tuple[int, npt.NDArray[np.uint64], npt.NDArray[np.uint32]]
 def participants(done: Mapping[str, Sequence[Task]], exclude: Sequence[str]) -> dict[str, list[Task]]:
     """The shards whose documents take part, each with its tasks: documents, duplicates, verdicts."""
     shards = shards_with(done, "documents", "duplicates", "verdicts")
-    return {shard: tasks for shard, tasks in shards if partition_of(shard) not in exclude}
+    return {shard: tasks for shard, tasks in shards if ShardRef.of(shard).dump not in exclude}
 
 
 def groups_of(done: Mapping[str, Sequence[Task]], exclude: Sequence[str], size: int) -> dict[str, list[Task]]:

@@ -15,7 +15,7 @@ from pipelines.config.recipe import Recipe, validate
 from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.stage import Stage, Task
-from pipelines.stages.remix import SCHEMA as DOMAIN_SCHEMA
+from pipelines.stages.domains import SCHEMA as DOMAIN_SCHEMA
 from pipelines.stages.tokens.stages import tokens_stages
 from pipelines.stages.tokens.tokenizer import tokenizer_stages
 from pipelines.stages.tokens.tokenizer_evaluation import evaluation_stages
