@@ -9,6 +9,7 @@ from pipelines.results.distributions import distributions
 from pipelines.results.judges import judges
 from pipelines.results.mixture import mixture
 from pipelines.results.removal import removal
+from pipelines.results.runs import runs
 from pipelines.results.safety import safety
 from pipelines.results.samples import samples
 from pipelines.results.shards import dumps_of, shards_in_order
@@ -37,7 +38,7 @@ def collect(recipe: Recipe) -> dict[str, Any]:
         "mixture": mixture(recipe.root),
         "tokenizer": outcome.tokenizer(recipe.root),
         "training": outcome.training(recipe.root),
-        "runs": outcome.runs(recipe.root),
+        "runs": runs(recipe.root),
         "samples": samples(recipe.root, tally, shards),
     }
 

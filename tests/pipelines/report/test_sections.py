@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from pipelines.report.mixture import mixture
 from rich.console import Console
 
 from corpus.io import storage, table
@@ -13,6 +12,7 @@ from pipelines.config.recipe import validate
 from pipelines.engine import pipeline
 from pipelines.report.collect import collect
 from pipelines.report.page import draw_report, render
+from pipelines.results.mixture import mixture
 from pipelines.stages import stages_of
 from tests.pipelines.report.report_tables import DUMPS, recipe_at, write_run
 
