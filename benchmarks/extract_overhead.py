@@ -26,6 +26,7 @@ from corpus.crawl.dumps import dump_files
 from corpus.language import find_model, sample
 from pipelines.config.extract import ExtractParameters
 from pipelines.config.inputs import CrawlInput
+from pipelines.engine.stage import Upstream
 from pipelines.stages.extract import ExtractStage
 
 
@@ -47,7 +48,7 @@ def stage(root: str, crawl: CrawlInput) -> dict[str, int]:
     """The stage, task after task; its counts."""
     extract = ExtractStage(root, ExtractParameters(), [crawl])
     total = {"documents": 0, "responses": 0, "html_bytes": 0, "bytes": 0}
-    for task in extract.plan({}):
+    for task in extract.plan(Upstream()):
         counts = extract.run(task)
         total = {name: value + counts[name] for name, value in total.items()}
     return total

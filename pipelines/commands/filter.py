@@ -10,9 +10,9 @@ from corpus.io.table import ShardWriter
 from corpus.linguistic.tables import JUDGED, judge
 from corpus.linguistic.thresholds import Bounds, override
 from pipelines.commands.inputs import add_input_arguments, inputs_from
-from pipelines.engine.stage import Counts
 from pipelines.engine.stamps import add_counts
-from pipelines.stages.filter.stages import count_verdicts
+from pipelines.stages.filter.verdicts import VerdictCounts, count_verdicts
+from pipelines.stages.kept import KeptCounts
 
 EXAMPLE = """\
 examples:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--threshold: {error}") from None
     inputs = inputs_from(arguments)
     out = storage.join(arguments.out, "quality.parquet")
-    counts: Counts = {}
+    counts: VerdictCounts = {}
     with ShardWriter(out, JUDGED) as writer:
         for documents in inputs.batches():
             judged = judge(documents, arguments.language, thresholds=tables)
@@ -85,7 +85,7 @@ def _threshold(text: str) -> tuple[str, Bounds | None]:
     return signal, Bounds(low, high)
 
 
-def _summarise(counts: Counts) -> None:
+def _summarise(counts: VerdictCounts) -> None:
     print(f"kept {counts['kept']:,} of {counts['documents']:,} documents ({_share(counts)} of bytes)")
     for name, part in sorted(counts["languages"].items()):
         print(f"  {name:8} kept {part['kept']:,} of {part['documents']:,} ({_share(part)} of bytes)")
@@ -93,5 +93,5 @@ def _summarise(counts: Counts) -> None:
         print(f"  {signal:32} {number:,} documents")
 
 
-def _share(counts: Counts) -> str:
+def _share(counts: KeptCounts) -> str:
     return f"{counts['kept_bytes'] / counts['bytes']:.1%}" if counts["bytes"] else "0%"

@@ -28,13 +28,15 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="Example: headwater run recipes/dumps.yaml --until dedup --workers 2",
     )
     add_recipe_arguments(parser)
-    parser.add_argument("--until", metavar="STAGE", help="stop after this stage: extract, filter, dedup, remix, ...")
+    phases = "extract, filter, dedup, passages, sites, remix, tokenizer, tokens"
+    parser.add_argument("--until", metavar="PHASE", help=f"stop after this phase ({phases}) or this stage")
     parser.add_argument("--workers", metavar="N", type=int, help="CPUs of the embedded Ray (default: all; 0: no Ray)")
     parser.add_argument(
         "--verify",
         action=argparse.BooleanOptionalAction,
         help="check every byte of finished shards, not only their stamps (default: yes on a disk, no on S3)",
     )
+    parser.add_argument("--detail", action="store_true", help="tell of every stage, not only of the phases")
     parser.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     parser.set_defaults(run=run)
 
@@ -51,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(soft_wrap=True, markup=False)
     with only_run(recipe.root):
         if arguments.workers == 0:
-            results = pipeline.run(stages, console, verify, on_ray=False)
+            results = pipeline.run(stages, console, verify, on_ray=False, detail=arguments.detail)
         else:
             with cluster.connected(arguments.workers):
-                results = pipeline.run(stages, console, verify)
+                results = pipeline.run(stages, console, verify, detail=arguments.detail)
         pipeline.write_run(recipe.root, results)
     failed = [failure for result in results for failure in result.failed]
     for failure in failed:

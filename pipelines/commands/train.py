@@ -42,9 +42,9 @@ The same command goes on where it was stopped. OUT/export is a model that transf
 OPTIONS = {
     "model": f"named size: {', '.join(MODELS)}",
     "steps": "optimizer steps",
-    "batch_size": "sequences a step",
+    "batch_size": "sequences per step",
     "micro_batch_size": "sequences at once (memory)",
-    "sequence_length": "tokens a sequence",
+    "sequence_length": "tokens per sequence",
     "packing": "concatenate, or best_fit to cut few documents",
     "learning_rate": "peak learning rate",
     "schedule": "multi_step, cosine or wsd",
@@ -77,7 +77,7 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_recipe_arguments(parser, optional=True)
-    parser.add_argument("--tokens", nargs="+", metavar="DIR", help="folders of token shards, one a domain")
+    parser.add_argument("--tokens", nargs="+", metavar="DIR", help="folders of token shards, one per domain")
     parser.add_argument("--out", metavar="DIR", help="receives metrics, checkpoints and the model")
     parser.add_argument("--weights", nargs="+", metavar="NAME=SHARE", help="shares of tokens (default: natural)")
     parser.add_argument("--validation", nargs="+", default=[], metavar="DIR", help="folders of held-out token shards")
@@ -175,7 +175,7 @@ def run_recipe(args: argparse.Namespace) -> int:
 def say(summary: dict[str, Any], model: str) -> None:
     """The result for a person."""
     figures = ", ".join(f"{name} {value:.3f}" for name, value in summary["bits_per_byte"].items() if value is not None)
-    print(f"trained on {summary['tokens']:,} tokens; loss {summary['loss']:.3f} nats a token")
+    print(f"trained on {summary['tokens']:,} tokens; loss {summary['loss']:.3f} nats per token")
     if figures:
         print(f"bits per byte of held-out text: {figures}")
     print(f"model: {model}")

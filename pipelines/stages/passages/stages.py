@@ -20,11 +20,11 @@ from corpus.io.range_shuffle import Exchange, Window, write_rows
 from corpus.passages.cuts import KINDS, Limits, RepeatPositions, spans_to_cut
 from corpus.passages.in_memory import NO_REPEATS
 from pipelines.config.passages import PassageParameters
+from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, Stage, Task
 from pipelines.engine.stamps import add_counts
 from pipelines.stages.dedup.partition_plan import group_name
 from pipelines.stages.dedup.stages import PROCESS_BYTES
-from pipelines.stages.filter.stages import partition_of
 from pipelines.stages.passages.ngrams import (
     MinimizerStage,
     NgramKeyStage,
@@ -174,7 +174,7 @@ class PassageStage(Stage[CutParameters]):
         tasks = []
         for shard, inputs in participants(done, ()).items():
             group = marks.get(group_name(shard, self.parameters.shards_per_group))
-            if partition_of(shard) in self.parameters.exclude:
+            if ShardRef.of(shard).dump in self.parameters.exclude:
                 tasks.append(self.task(f"{self.folder}/{shard}", inputs))
             elif group is not None:
                 tasks.append(self.task(f"{self.folder}/{shard}", [*inputs, group]))

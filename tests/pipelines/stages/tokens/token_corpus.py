@@ -15,7 +15,7 @@ from pipelines.config.recipe import Recipe, validate
 from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.stage import Task, Upstream
-from pipelines.stages.remix import SCHEMA as DOMAIN_SCHEMA
+from pipelines.stages.domains import SCHEMA as DOMAIN_SCHEMA
 from pipelines.stages.tokens.stages import tokenizer_stages, tokens_stages
 
 WORDS = [

@@ -1,12 +1,12 @@
-"""The site's view for the report: which sites were dropped whole and why, and what the largest ones are made of."""
+"""Verdicts on sites: which were dropped whole and why, and what the largest ones are made of."""
 
 from typing import Any
 
 import pyarrow.compute as pc
-from markupsafe import Markup
 
 from corpus.io import storage, table
 from corpus.site_stats import SIGNALS
+from pipelines.stages.sites import DROPPED
 
 SHOWN = 100  # dropped sites and, apart from them, the largest of the kept
 _REASONS = 3  # of a site's documents, the most frequent
@@ -27,7 +27,7 @@ _COLUMNS = [
 def site_view(root: str) -> dict[str, Any] | None:
     """Counts of sites and the rows to show; None where sites have not been judged."""
     paths = [info.path for info in storage.list_files(storage.join(root, "sites"), ".parquet")]
-    parts = [path for path in paths if "/dump=" not in path and not path.endswith("/dropped.parquet")]
+    parts = [path for path in paths if "/dump=" not in path and not path.endswith(DROPPED)]
     if not parts:
         return None
     totals = {"sites": 0, "dropped": 0, "documents_dropped": 0, "documents": 0}
@@ -55,19 +55,6 @@ def _largest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def spark(counts: list[int]) -> Markup:
-    """Documents by tenth of their quality score as ten small columns; nothing where none was scored."""
-    if not any(counts):
-        return Markup("")
-    tall = [round(16 * count / max(counts), 1) for count in counts]
-    path = "".join(f"M{6 * index} 16v{-height}h5v{height}z" for index, height in enumerate(tall) if height)
-    shown = ", ".join(f"{count:,}" for count in counts)
-    return Markup(
-        f'<svg class="spark" viewBox="0 0 60 16" role="img" aria-label="documents by tenth of quality: {shown}">'
-        f'<title>{shown}</title><path class="fill tone-3" d="{path}"/></svg>'
-    )
 
 
 def _most(counts: list[tuple[str, int]], documents: int) -> list[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""The sections that later stages wrote themselves, as JSON: tokenizer, training, and the runs."""
+"""The sections that later stages wrote themselves, as JSON: tokenizer and training."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ CURVE_POINTS = 400  # points of a training curve that are drawn; longer runs are
 
 
 def tokenizer(root: str) -> dict[str, Any] | None:
-    """What was measured: bytes a token of the whole corpus, and, once it is there, the evaluation on held-out text."""
+    """What was measured: bytes per token of the whole corpus, and the evaluation on held-out text if there is one."""
     report = read_if_there(root, "tokenizer/report.json")
     return report and report | {"evaluation": read_if_there(root, "tokenizer/evaluation.json")}
 
@@ -48,24 +48,6 @@ def training(root: str) -> dict[str, Any] | None:
         "final": (summary or {}).get("bits_per_byte", quick),
         "summary": summary,
     }
-
-
-def runs(root: str) -> dict[str, Any] | None:
-    """For each stage the last run in which it did anything, in the order of the stages; and what that run set aside."""
-    last: dict[str, dict[str, Any]] = {}
-    paths = [info.path for info in storage.list_files(storage.join(root, "runs"), ".json")]
-    for number, path in enumerate(paths):
-        for result in storage.read_json(path):
-            worked = result["seconds"] > 0 or result["failed"]
-            if worked or result["stage"] not in last:
-                last[result["stage"]] = result | {"run": number}
-    if not paths:
-        return None
-    stages = []
-    for result in last.values():
-        kept = ("run", "stage", "tasks", "done_before", "seconds", "documents", "bytes", "peak_rss_bytes", "failed")
-        stages.append({key: result[key] for key in kept} | {"cpu_seconds": result.get("cpu_seconds")})
-    return {"runs": len(paths), "stages": stages}
 
 
 def read_if_there(root: str, name: str) -> Any | None:

@@ -6,7 +6,7 @@ it draws at random, so what it read of each language is taken from the shares th
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.report.outcome import read_if_there
+from pipelines.results.outcome import read_if_there
 
 
 def mixture(root: str) -> dict[str, Any] | None:

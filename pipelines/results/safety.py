@@ -1,21 +1,21 @@
-"""Safety and decontamination for the report: what was masked, and which benchmark items were found where."""
+"""Safety and decontamination: what was masked, and which benchmark items were found where."""
 
 from typing import Any
 
 from corpus.io import storage, table
-from pipelines.engine.stage import Counts
 from pipelines.engine.stamps import add_counts
+from pipelines.results.outcome import read_if_there
 from pipelines.stages.filter.decontaminate import REPORT
+from pipelines.stages.filter.safety import PersonalCounts
 
 
 def safety(root: str) -> dict[str, Any] | None:
-    """Spans of personal data by kind, and benchmarks with their matches; None where neither has run."""
-    masked: Counts = {}
+    """Spans of personal data by kind, and benchmarks with their matches; None where no such stage has run."""
+    masked: PersonalCounts = {}
     for info in storage.list_files(storage.join(root, "personal"), ".parquet"):
         metadata = table.read_metadata(info.path)
         add_counts(masked, metadata["counts"] if metadata else {})
-    path = storage.join(root, REPORT)
-    benchmarks = storage.read_json(path)["benchmarks"] if storage.exists(path) else {}
+    benchmarks = (read_if_there(root, REPORT) or {"benchmarks": {}})["benchmarks"]
     if not masked and not benchmarks:
         return None
     return {

@@ -1,12 +1,13 @@
 """One pass over the tables of a run, shard by shard, that leaves only small tallies behind.
 
 Texts are not read here: a shard gives its ids, sites, languages and lengths, and the verdict, duplicate and domain
-columns beside them. An annotation counts only where its ids are the ids of the documents it stands beside; one that was
-made for other documents (a stage that has not been run again yet) is as good as absent."""
+columns beside them. An annotation counts only where its ids are those of the documents it stands beside. One that was
+made for other documents, because its stage has not been run again yet, is as good as absent.
+"""
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,9 @@ import xxhash
 
 from corpus.errors import CorruptShard
 from corpus.io import storage, table
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.results.shards import RowRef, shards_of
 
-Shards = Mapping[str, Collection[str]]  # dump: names of its shards, in the order of the dumps
 ANNOTATIONS = {
     "verdicts": ["id", "keep", "reasons"],
     "duplicates": ["id", "keep", "level", "duplicate_of", "similarity", "cluster", "cluster_size", "cluster_dumps"],
@@ -30,15 +32,6 @@ SUMS = [
 ] + ["filtered", "duplicate"]
 SAMPLES = {"kept": 4, "filter": 3, "near": 6, "url": 2, "reject": 3}  # how many of each category are shown for reading
 _COMPACT = 200_000  # rows of partial sums that are added up again before going on
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """Where a document is: its dump, shard and row."""
-
-    dump: str
-    shard: str
-    row: int
 
 
 @dataclass
@@ -56,37 +49,20 @@ class Tally:
     cluster_dumps: Counter[int] = field(default_factory=Counter)  # dumps a cluster spans -> clusters
     similarities: Counter[int] = field(default_factory=Counter)  # verified similarity in percent -> duplicates
     domains: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (dump, domain, language) -> kept
-    samples: dict[tuple[str, str], list[tuple[int, Place]]] = field(default_factory=dict)
+    samples: dict[tuple[str, str], list[tuple[int, RowRef]]] = field(default_factory=dict)
     reject_samples: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
 
 
-def partitions(root: str, kind: str) -> dict[str, list[str]]:
-    """The shards of a table by partition: `{dump: [name, ...]}`, sorted."""
-    found: dict[str, list[str]] = {}
-    for info in storage.list_files(storage.join(root, kind), ".parquet"):
-        folder, name = info.path.rsplit("/", 2)[1:]
-        if folder.startswith("dump="):
-            found.setdefault(folder.removeprefix("dump="), []).append(name)
-    return found
-
-
-def shards_of(root: str, kind: str, dumps: Shards) -> Iterator[tuple[str, str]]:
-    """(dump, name) of the shards of a table that belong to the run, in the order of the dumps."""
-    found = partitions(root, kind)
-    for dump, names in dumps.items():
-        yield from ((dump, name) for name in found.get(dump, []) if name in names)
-
-
-def scan(root: str, dumps: Shards) -> Tally:
-    """Tally the tables of these dumps, in this order; raise CorruptShard for a table that cannot be read."""
+def scan(root: str, shards: Sequence[ShardRef]) -> Tally:
+    """Tally the tables of these shards, in this order; raise CorruptShard for a table that cannot be read."""
     tally = Tally()
     partial: list[pa.Table] = []
-    for dump, name in shards_of(root, "documents", dumps):
-        partial.append(_scan_shard(root, dump, name, tally))
+    for shard in shards_of(root, "documents", shards):
+        partial.append(_scan_shard(root, shard, tally))
         if sum(len(item) for item in partial) > _COMPACT:
             partial = [_add_up(partial)]
-    for dump, name in shards_of(root, "rejects", dumps):
-        _scan_rejects(storage.join(root, "rejects", f"dump={dump}", name), dump, tally)
+    for shard in shards_of(root, "rejects", shards):
+        _scan_rejects(storage.join(root, shard.below("rejects")), shard.dump, tally)
     tally.sums = _add_up(partial) if partial else None
     return tally
 
@@ -97,8 +73,8 @@ def _add_up(parts: list[pa.Table]) -> pa.Table:
     return added.rename_columns([name.removesuffix("_sum") for name in added.column_names]).select(whole.column_names)
 
 
-def _annotation(root: str, kind: str, dump: str, name: str, ids: pa.ChunkedArray) -> pa.Table | None:
-    path = storage.join(root, kind, f"dump={dump}", name)
+def _annotation(root: str, kind: str, shard: ShardRef, ids: pa.ChunkedArray) -> pa.Table | None:
+    path = storage.join(root, shard.below(kind))
     try:
         found = table.read_table(path, columns=ANNOTATIONS[kind])
     except FileNotFoundError:
@@ -109,11 +85,11 @@ def _annotation(root: str, kind: str, dump: str, name: str, ids: pa.ChunkedArray
     return found if same else None
 
 
-def _scan_shard(root: str, dump: str, name: str, tally: Tally) -> pa.Table:
-    path = storage.join(root, "documents", f"dump={dump}", name)
+def _scan_shard(root: str, shard: ShardRef, tally: Tally) -> pa.Table:
+    path = storage.join(root, shard.below("documents"))
     documents = table.read_table(path, columns=["id", "site", "language", "length"])
     ids, count = documents["id"], len(documents)
-    beside = {kind: _annotation(root, kind, dump, name, ids) for kind in ANNOTATIONS}
+    beside = {kind: _annotation(root, kind, shard, ids) for kind in ANNOTATIONS}
     tally.shards.update(["documents", *(kind for kind, found in beside.items() if found is not None)])
     verdicts, duplicates, domains = beside["verdicts"], beside["duplicates"], beside["domains"]
     everything = np.ones(count, bool)
@@ -124,9 +100,9 @@ def _scan_shard(root: str, dump: str, name: str, tally: Tally) -> pa.Table:
     training = kept & (_strings(domains, "split") == "train") if domains is not None else kept & False
     length = documents["length"].to_numpy()
     columns: dict[str, Any] = {
-        "dump": pa.array([dump] * count, pa.string()),
+        "dump": pa.array([shard.dump] * count, pa.string()),
         "language": documents["language"],
-        "site": pc.fill_null(documents["site"], f"({dump})"),
+        "site": pc.fill_null(documents["site"], f"({shard.dump})"),
     }
     stages = {"extracted": everything, "unique": distinct, "passed": both, "kept": kept, "training": training}
     for stage, mask in stages.items():
@@ -138,21 +114,21 @@ def _scan_shard(root: str, dump: str, name: str, tally: Tally) -> pa.Table:
     hashes = np.fromiter((xxhash.xxh3_64_intdigest(item.encode()) for item in ids.to_pylist()), np.uint64, count)
     if verdicts is not None:
         _count_reasons(verdicts, languages, tally)
-        _pick_reasons(verdicts, ~passed, hashes, dump, name, tally)
+        _pick_reasons(verdicts, ~passed, hashes, shard, tally)
     if duplicates is not None:
-        _count_duplicates(duplicates, dump, tally)
+        _count_duplicates(duplicates, shard.dump, tally)
         levels = _strings(duplicates, "level")
         for level in ("near", "url"):
-            _pick(("duplicate", level), SAMPLES[level], ~distinct & (levels == level), hashes, dump, name, tally)
+            _pick(("duplicate", level), SAMPLES[level], ~distinct & (levels == level), hashes, shard, tally)
     if domains is not None:
         domain = _strings(domains, "domain")
         for key, number in Counter(zip(domain[kept], languages[kept])).items():
-            tally.domains[(dump, *key)] += number
+            tally.domains[(shard.dump, *key)] += number
         for key in sorted(set(domain[kept])):
-            _pick(("kept", key), SAMPLES["kept"], kept & (domain == key), hashes, dump, name, tally)
+            _pick(("kept", key), SAMPLES["kept"], kept & (domain == key), hashes, shard, tally)
     else:
         for language in sorted(set(languages[kept])):
-            _pick(("kept", language), SAMPLES["kept"], kept & (languages == language), hashes, dump, name, tally)
+            _pick(("kept", language), SAMPLES["kept"], kept & (languages == language), hashes, shard, tally)
     return pa.table(columns)
 
 
@@ -182,14 +158,13 @@ def _pick_reasons(
     verdicts: pa.Table,
     dropped: npt.NDArray[np.bool_],
     hashes: npt.NDArray[np.uint64],
-    dump: str,
-    name: str,
+    shard: ShardRef,
     tally: Tally,
 ) -> None:
     first = np.asarray([rule_of((reasons or [""])[0]) for reasons in verdicts["reasons"].to_pylist()], object)
     tally.first_reasons.update(first[dropped].tolist())
     for reason in sorted(set(first[dropped])):
-        _pick(("filter", reason), SAMPLES["filter"], dropped & (first == reason), hashes, dump, name, tally)
+        _pick(("filter", reason), SAMPLES["filter"], dropped & (first == reason), hashes, shard, tally)
 
 
 def _count_duplicates(duplicates: pa.Table, dump: str, tally: Tally) -> None:
@@ -207,14 +182,13 @@ def _pick(
     number: int,
     mask: npt.NDArray[np.bool_],
     hashes: npt.NDArray[np.uint64],
-    dump: str,
-    name: str,
+    shard: ShardRef,
     tally: Tally,
 ) -> None:
     """Keep the documents of a category whose ids have the smallest hashes: a random sample, the same in every run."""
     rows = np.flatnonzero(mask)
     rows = rows[np.argsort(hashes[rows], kind="stable")[:number]]
-    fresh = [(int(hashes[row]), Place(dump, name, int(row))) for row in rows]
+    fresh = [(int(hashes[row]), RowRef(shard, int(row))) for row in rows]
     tally.samples[key] = heapq.nsmallest(number, tally.samples.get(key, []) + fresh)
 
 

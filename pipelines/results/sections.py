@@ -1,5 +1,8 @@
-"""Everything the report says, as plain JSON-able values: the page draws them, and tools read them from the files beside
-it. Each function gives one section; a section whose stage has not run is None."""
+"""The sections of the report that follow from the tally, as plain JSON-able values.
+
+The page draws them, and tools read them from the files beside it. Each function gives one section; a section whose
+stage has not run is None.
+"""
 
 from collections import Counter
 from typing import Any
@@ -7,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.errors import HeadwaterError
 from corpus.io import storage
 from pipelines.config.inputs import CrawlInput, FilesInput
 from pipelines.config.recipe import Recipe
-from pipelines.report.scan import SUMS, Tally, partitions
+from pipelines.results.tally import SUMS, Tally
 
 PAPER = "DeepSeek LLM, arXiv 2401.02954, Table 1"
 PAPER_TABLE_1 = {1: 22.2, 2: 46.7, 6: 55.7, 12: 69.9, 16: 75.7, 22: 76.3, 41: 81.6, 91: 89.8}  # dumps: dedup rate, %
@@ -31,54 +33,16 @@ STEPS = [
 NEEDS = {"passed": "verdicts", "unique": "duplicates", "kept": "domains", "training": "domains"}
 
 
-def shards_in_order(recipe: Recipe) -> dict[str, set[str]]:
-    """The names of the shards of each partition that is there, in the recipe's order; where the recipe names no dumps,
-    of those found, by name. Shards that the recipe no longer plans, of files it no longer names, are left out."""
-    there: dict[str, set[str]] = {}
-    for kind in ("documents", "rejects"):
-        for dump, names in partitions(recipe.root, kind).items():
-            there.setdefault(dump, set()).update(names)
-    shards: dict[str, set[str]] = {}
-    for item in recipe.inputs:
-        planned = _planned(recipe, item)
-        named = [item.name] if isinstance(item, FilesInput) else item.dumps or sorted(there)
-        for dump in named:
-            if dump in there and dump not in shards:
-                shards[dump] = there[dump] if planned is None else there[dump] & planned.get(dump, set())
-    return shards
-
-
-def _planned(recipe: Recipe, item: CrawlInput | FilesInput) -> dict[str, set[str]] | None:
-    """The shards by dump that an input becomes; None where that would take reading lists that are remote or gone."""
-    if isinstance(item, CrawlInput) and storage.scheme(item.crawl) != "file":
-        if not item.files:
-            return None
-        count = -(-item.files // item.files_per_shard)
-        return {dump: {f"{number:05d}.parquet" for number in range(count)} for dump in item.dumps}
-    from pipelines.stages.extract import (
-        ExtractStage,  # imports what extracts, which a report of a remote crawl needs not
-    )
-
-    try:
-        tasks = ExtractStage(recipe.root, recipe.extract, [item]).plan({})
-    except HeadwaterError:
-        return None
-    shards: dict[str, set[str]] = {}
-    for task in tasks:
-        shards.setdefault(task.arguments["dump"], set()).add(task.output.rsplit("/", 1)[1])
-    return shards
-
-
 def waterfall(recipe: Recipe, tally: Tally) -> dict[str, Any] | None:
     """Documents and bytes after each step: those of the dumps by language, those of a plain source as `NAME (source)`,
     so that a source named `en` is not taken for the language."""
     if tally.sums is None:
         return None
     plain = pa.array([item.name for item in recipe.inputs if isinstance(item, FilesInput)], pa.string())
-    dump, place = tally.sums["dump"], tally.sums.column_names.index("language")
+    dump, language = tally.sums["dump"], tally.sums.column_names.index("language")
     source = pc.binary_join_element_wise(dump, "(source)", " ")
     group = pc.if_else(pc.is_in(dump, plain), source, tally.sums["language"])
-    by_language = grouped(tally.sums.set_column(place, "language", group), "language")
+    by_language = grouped(tally.sums.set_column(language, "language", group), "language")
     ranked = sorted(by_language, key=lambda name: (-by_language[name]["extracted_bytes"], name))
     least = SMALL_LANGUAGE * sum(sums["extracted_bytes"] for sums in by_language.values())
     shown = [name for name in ranked[:LANGUAGES] if by_language[name]["extracted_bytes"] >= least]

@@ -1,4 +1,4 @@
-"""What deduplication takes from each source and each site, level by level, with a warning where it is more than half.
+"""What deduplication removes of each source and each site, level by level, with a warning where it is more than half.
 
 A dump loses what other dumps hold in a preferred capture, so a high share is natural there. A site, or a source of
 books or code, that loses most of its documents may have been swallowed by another that copies it, or by a template that
@@ -9,8 +9,8 @@ from typing import Any
 
 from pipelines.config.inputs import FilesInput
 from pipelines.config.recipe import Recipe
-from pipelines.report.data import SMALL_SITE, grouped
-from pipelines.report.scan import Tally
+from pipelines.results.sections import SMALL_SITE, grouped
+from pipelines.results.tally import Tally
 
 LEVELS = ("exact", "url", "near", "takedown")
 MUCH = 0.5  # share of a source or site whose removal deserves a look
@@ -20,7 +20,7 @@ SITES = 20  # sites shown, those that lose the largest number first
 def removal(recipe: Recipe, tally: Tally, dumps: list[str]) -> dict[str, Any] | None:
     """Documents removed of each source by level, and of the sites that lose most; None before deduplication.
 
-    `much` marks what loses more than half, if it has at least SMALL_SITE documents; `sites_over_half` counts them.
+    `much` says whether it loses more than half, if it has at least SMALL_SITE documents; `sites_over_half` counts them.
     """
     if not tally.shards["duplicates"] or tally.sums is None:
         return None

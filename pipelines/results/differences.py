@@ -1,18 +1,12 @@
-"""Reading the few documents that are shown, and marking how two of them differ.
+"""How two texts differ, as rows of a side-by-side view.
 
-Only the row groups that hold a chosen row are read with their text. A duplicate stands beside the document it
-duplicates, line by line; lines that are the same are folded, and inside a changed line the changed words are marked."""
+A duplicate stands beside the document it duplicates, line by line. Lines that are the same are folded, and inside a
+changed line the changed words are marked.
+"""
 
 import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from corpus.io import storage, table
-from pipelines.report.scan import Place, Shards, shards_of
 
 EXCERPT = 1600  # characters of a text that is shown alone
 DIFF_LINES = 400  # lines of a pair that are compared
@@ -22,51 +16,8 @@ CONTEXT = 1  # unchanged lines beside a change
 _WORD = re.compile(r"[一-鿿]|[^\W一-鿿]+|\s+|[^\w\s]")
 
 
-def read_places(
-    root: str, kind: str, places: Iterable[Place], columns: list[str] | None = None
-) -> dict[Place, dict[str, Any]]:
-    """The rows of a table at some places; those that are not there are left out."""
-    wanted: dict[tuple[str, str], list[Place]] = {}
-    for place in places:
-        wanted.setdefault((place.dump, place.shard), []).append(place)
-    found: dict[Place, dict[str, Any]] = {}
-    for (dump, shard), here in wanted.items():
-        path = storage.join(root, kind, f"dump={dump}", shard)
-        if not storage.exists(path):
-            continue
-        for first, rows in row_groups(path, {place.row for place in here}, columns):
-            for place in here:
-                if first <= place.row < first + len(rows):
-                    found[place] = rows.slice(place.row - first, 1).to_pylist()[0]
-    return found
-
-
-def row_groups(path: str, rows: set[int], columns: list[str] | None) -> Iterable[tuple[int, pa.Table]]:
-    """The row groups that hold any of some rows, each with the number of its first row."""
-    first = 0
-    with table.open_shard(path) as file:
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            if any(first <= row < first + size for row in rows):
-                yield first, file.read_row_group(group, columns=columns)
-            first += size
-
-
-def find_ids(root: str, ids: set[str], dumps: Shards) -> dict[str, Place]:
-    """Where some documents are, by id: one pass over the id columns, ended as soon as all are found."""
-    found: dict[str, Place] = {}
-    left = pa.array(sorted(ids), pa.string())
-    for dump, name in shards_of(root, "documents", dumps):
-        if len(found) == len(ids):
-            break
-        column = table.read_table(storage.join(root, "documents", f"dump={dump}", name), columns=["id"])["id"]
-        for row in pc.indices_nonzero(pc.is_in(column, left)).to_pylist():
-            found.setdefault(column[row].as_py(), Place(dump, name, row))
-    return found
-
-
 def excerpt(text: str) -> str:
-    """The beginning of a text, with a mark where it is cut."""
+    """The beginning of a text, with an ellipsis where it is cut."""
     return text if len(text) <= EXCERPT else text[:EXCERPT].rstrip() + " …"
 
 
