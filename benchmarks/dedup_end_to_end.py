@@ -16,7 +16,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,7 +34,7 @@ from corpus.io import table
 from pipelines.cli import main as headwater
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine import pipeline
-from pipelines.engine.stage import Counts, NoParameters, Stage, Task
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task, Upstream
 from pipelines.stages.dedup.stages import dedup_stages
 
 PEERS = ("datatrove", "datasketch", "rensa")
@@ -48,7 +48,7 @@ class Given(Stage[NoParameters]):
     name: ClassVar[str] = "documents"
     phase: ClassVar[str] = "extract"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+    def plan(self, upstream: Upstream) -> list[Task]:
         """The shard."""
         return [self.task("documents/dump=D/00000.parquet", [])]
 
@@ -56,9 +56,9 @@ class Given(Stage[NoParameters]):
         """Never called: the shard is done."""
         raise AssertionError(task)
 
-    def write(self, path: str) -> None:
+    def make(self, path: str) -> None:
         """Make the shard from a file of ids and texts."""
-        task = self.plan({})[0]
+        task = self.plan(Upstream())[0]
         rows = pq.read_table(path)
         fixed = {"language": "en", "language_score": 1.0, "lid_en": 1.0, "lid_zh": 0.0, "file": "f", "offset": 0}
         known: dict[str, Any] = {name: [value] * len(rows) for name, value in fixed.items()}
@@ -81,7 +81,7 @@ def command(path: str, folder: str) -> list[str]:
 def stages(path: str, folder: str) -> Keepers:
     """The ids that stay after the stages of a recipe, run one after another without Ray, each time from nothing."""
     given = Given(folder, NoParameters())
-    given.write(path)
+    given.make(path)
 
     def run() -> list[str]:
         for part in ("signatures", "dedup", "duplicates"):

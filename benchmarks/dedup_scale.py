@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from arguments import new_parser
 from generated_signatures import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
@@ -21,7 +22,7 @@ from generated_signatures import SHINGLES, GeneratedSignatures, GeneratorParamet
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine.cluster import connected, run_here, run_on_ray
 from pipelines.engine.run_task import Outcome
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.stage import Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts
 from pipelines.stages.dedup.stages import dedup_stages
 
@@ -58,7 +59,7 @@ def main() -> None:
             totals.append((documents, run(documents, min(int(arguments.hub), documents // 5), root, arguments)))
             if not arguments.keep_files:
                 shutil.rmtree(root)
-    print("\ndocuments, seconds, microseconds a document:")
+    print("\ndocuments, seconds, microseconds per document:")
     for documents, seconds in totals:
         print(f"{documents:>12,} {seconds:8.1f} {seconds / documents * 1e6:6.2f}")
 
@@ -75,16 +76,17 @@ def run(documents: int, hub: int, root: Path, arguments: argparse.Namespace) -> 
     stages: list[Stage] = [GeneratedSignatures(str(root), generator), *dedup_stages(str(root), section)[1:]]
     print(f"\n{documents:,} documents, a hub of {hub:,}, {section.bands} bands, {arguments.workers} workers")
     print(f"{'stage':<12}{'tasks':>6}{'s':>9}{'core-s':>9}{'peak MiB':>10}{'MB written':>12}")
-    done: dict[str, list[Task]] = {}
-    total, counts = 0.0, {}
+    upstream = Upstream()
+    total = 0.0
+    counts: dict[str, dict[str, Any]] = {}
     for stage in stages:
-        tasks = stage.plan(done)
+        tasks = stage.plan(upstream)
         start, started = time.perf_counter(), time.process_time()
         outcomes = _outcomes(stage, tasks, 0 if stage.name == "signatures" else arguments.workers)
         seconds = time.perf_counter() - start
         total += seconds if stage.name != "signatures" else 0.0
-        done[stage.name] = tasks
-        found: Counts = {}
+        upstream.add(stage.name, tasks, [outcome.counts for outcome in outcomes])
+        found: dict[str, Any] = {}
         for outcome in outcomes:
             add_counts(found, outcome.counts)
         counts[stage.name] = found
@@ -119,7 +121,8 @@ def _outcomes(stage: Stage, tasks: list[Task], workers: int) -> list[Outcome]:
     failed = [outcome.message + outcome.trace for outcome in outcomes if outcome.message]
     if failed:
         sys.exit(f"{stage.name}: {failed[0]}")
-    return outcomes
+    by_output = {outcome.task.output: outcome for outcome in outcomes}
+    return [by_output[task.output] for task in tasks]
 
 
 if __name__ == "__main__":

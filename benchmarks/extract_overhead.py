@@ -12,9 +12,10 @@ extraction of the pages in which no main content is found, and fastText's answer
 import json
 import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fasttext
 from arguments import new_parser
@@ -49,7 +50,7 @@ def stage(root: str, crawl: CrawlInput) -> dict[str, int]:
     extract = ExtractStage(root, ExtractParameters(), [crawl])
     total = {"documents": 0, "responses": 0, "html_bytes": 0, "bytes": 0}
     for task in extract.plan(Upstream()):
-        counts = extract.run(task)
+        counts: Mapping[str, Any] = extract.run(task)
         total = {name: value + counts[name] for name, value in total.items()}
     return total
 

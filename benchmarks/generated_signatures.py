@@ -163,7 +163,7 @@ class GeneratedSignatures(Stage[GeneratorParameters]):
         with table.ShardWriter(self.path(task.output), rows.schema, dictionary=False) as writer:
             for at in range(0, len(rows), _ROWS_A_GROUP):
                 writer.write(rows.slice(at, _ROWS_A_GROUP))
-            counts = {"documents": len(rows), "bytes": int(np.sum(rows["length"].to_numpy()))}
+            counts: Counts = {"documents": len(rows), "bytes": int(np.sum(rows["length"].to_numpy()))}
             writer.metadata = task.stamp(counts)
         return counts
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from corpus import spans as spans
     from corpus.dedup.in_memory import deduplicate as deduplicate
     from corpus.dedup.minhash import Scheme as Scheme
-    from corpus.document import Refused as Refused
+    from corpus.document import RejectedRecord as RejectedRecord
     from corpus.errors import CorruptShard as CorruptShard
     from corpus.errors import HeadwaterError as HeadwaterError
     from corpus.errors import UsageError as UsageError
@@ -76,7 +76,7 @@ else:
         {
             "corpus.dedup.in_memory": ["deduplicate"],
             "corpus.dedup.minhash": ["Scheme"],
-            "corpus.document": ["Refused"],
+            "corpus.document": ["RejectedRecord"],
             "corpus.errors": ["CorruptShard", "HeadwaterError", "UsageError"],
             "corpus.extract.page_text": ["PageText", "extract_text"],
             "corpus.io.document_table": ["as_documents"],

@@ -46,8 +46,8 @@ from typing import TYPE_CHECKING
 from corpus.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from train.checkpoint.export import export_model as export_model
-    from train.checkpoint.export import import_model as import_model
+    from train.checkpoint.hugging_face import export_model as export_model
+    from train.checkpoint.hugging_face import import_model as import_model
     from train.data.boundaries import cumulative_lengths as cumulative_lengths
     from train.data.boundaries import positions as positions
     from train.data.dataset import TokenBatches as TokenBatches
@@ -63,7 +63,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "train.checkpoint.export": ["export_model", "import_model"],
+            "train.checkpoint.hugging_face": ["export_model", "import_model"],
             "train.data.boundaries": ["cumulative_lengths", "positions"],
             "train.data.dataset": ["TokenBatches", "TokenLoader"],
             "train.data.stream": ["StreamMismatch", "TokenStream"],

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from corpus.document import Refused
+from corpus.document import RejectedRecord
 from corpus.extract.main_text import MAX_HTML, html_text
 from corpus.url import canonical_url, site_of
 
@@ -20,7 +20,7 @@ def extract_text(html: bytes | str, url: str | None = None, charset: str | None 
     """What an HTML page says, without menus, banners and footers.
 
     `charset` is what the server said, if it did; without it, bytes are read as the page itself says, or as they look.
-    Raises `corpus.Refused` with a reason: `too-large` (5 MiB), `undecodable`, `too-complex`, `unparsable`,
+    Raises `corpus.RejectedRecord` with a reason: `too-large` (5 MiB), `undecodable`, `too-complex`, `unparsable`,
     `empty-text`.
 
     >>> page = "<html><body><nav><a href='/'>Home</a></nav><main><p>春天来了，花都开了。</p></main></body></html>"
@@ -29,6 +29,6 @@ def extract_text(html: bytes | str, url: str | None = None, charset: str | None 
     """
     body, charset = (html.encode("utf-8", "replace"), "utf-8") if isinstance(html, str) else (html, charset)
     if len(body) > MAX_HTML:
-        raise Refused("too-large", f"{len(body)} bytes of HTML, the limit is {MAX_HTML}")
+        raise RejectedRecord("too-large", f"{len(body)} bytes of HTML, the limit is {MAX_HTML}")
     text, read_as = html_text(body, charset)
     return PageText(text, read_as, canonical_url(url) if url else None, site_of(url) if url else None)
