@@ -95,7 +95,7 @@ def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = 
             results = _run_once(stages, console, verify, on_ray)
             break
         except _Corrupt as error:
-            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
+            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False, markup=False)
     else:
         results = _run_once(stages, console, True, on_ray, repair=False)
     if stages and any(result.seconds for result in results):
@@ -144,7 +144,8 @@ def _run_stage(
                     raise _Corrupt(outcome.message.split(";")[0])
                 if outcome.message:
                     result.failed.append({"output": outcome.task.output, "message": outcome.message})
-                    console.print(f"set aside {outcome.task.output}: {outcome.message}", style="red", highlight=False)
+                    line = f"set aside {outcome.task.output}: {outcome.message}"
+                    console.print(line, style="red", highlight=False, markup=False)
                     if outcome.trace:
                         console.print(outcome.trace, style="dim", highlight=False, markup=False)
                 else:
