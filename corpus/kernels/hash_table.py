@@ -1,7 +1,7 @@
 """Sets and maps of 64-bit keys, for kernels: open addressing with linear probing in one array.
 
 A *set* (uint64) holds a key per slot, and 0 for an empty one: no key is 0. A *map* (uint64 or int64) holds key and
-value side by side, so that a look-up touches one cache line; a slot is empty where both are 0, so a key may be 0 if no
+value side by side, so that a look-up touches one cache line. A slot is empty where both are 0, so a key may be 0 if no
 value is. The number of slots is a power of two. Nothing is ever taken out.
 
 Four tables of the house are not of this kind: `corpus.kernels.bytes_table`, whose keys are strings;

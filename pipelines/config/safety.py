@@ -1,4 +1,4 @@
-"""The parameters of safety: personal data, trades nobody wants to train on, and lists of places."""
+"""The parameters of safety: personal data, trades that are not wanted in training, and lists of places."""
 
 from typing import Literal
 

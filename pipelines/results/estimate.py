@@ -1,4 +1,4 @@
-"""What the rest of a run will cost: core-hours a stage, from what its finished shards cost here, or from the
+"""What the rest of a run will cost: core-hours per stage, from what its finished shards cost here, or from the
 benchmarks.
 
 A root that has run something knows best: runs/*.json say what each shard took. Before the first run the rates
@@ -48,7 +48,7 @@ def measured(root: str) -> dict[str, tuple[float, int]]:
 
 
 def cost(stage: str, to_do: int, runs: dict[str, tuple[float, int]], pages: int) -> Cost | None:
-    """The cost of so many shards, of so many pages each, of a stage; None where neither a run nor a benchmark tells."""
+    """The cost of so many shards, of so many pages each, of a stage; None where no run and no benchmark tells."""
     seconds, shards = runs.get(stage, (0.0, 0))
     if shards:
         return Cost(seconds / shards * to_do, "what shards took here")

@@ -158,7 +158,8 @@ for path in sys.argv[1:]:
     sys.argv = [path, "--help"]
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         runpy.run_path(path, run_name="__main__")
-    print(path, "ok" if said.getvalue().startswith("usage: ") else "says nothing", *{"torch", "transformers"} & {*sys.modules})
+    heavy = {"torch", "transformers"} & {*sys.modules}
+    print(path, "ok" if said.getvalue().startswith("usage: ") else "says nothing", *heavy)
 """
     done = run("-c", helps, *(str(FOLDER / f"{name}.py") for name in names))
     assert done.stdout.splitlines() == [f"{FOLDER / name}.py ok" for name in names]
