@@ -89,7 +89,7 @@ class BenchmarkStage(SingleStage[BenchmarkParameters]):
     def run(self, task: Task) -> BenchmarkCounts:
         """Read and index every set."""
         sets = self.parameters.benchmarks
-        index = build_index(piece for one in sets for piece in read_benchmark(one.name, one.files, one.fields))
+        index = build_index(text for one in sets for text in read_benchmark(one.name, one.files, one.fields))
         files = {}
         for name, rows in ((ENTRIES, index.entries), (PIECES, index.pieces)):
             path = self.path(f"{FOLDER}/{name}")
