@@ -13,6 +13,7 @@ from rich.table import Table
 from corpus.errors import UsageError, nearest
 from corpus.mixture.plan import METHODS
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.commands.tables import print_table
 from pipelines.config.recipe import Recipe
 from pipelines.config.remix import RemixParameters
 from pipelines.engine import pipeline
@@ -62,9 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     table = _table(plans)
     console = Console(soft_wrap=True, markup=False)
-    whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    console.width = max(console.width, whole)  # a figure that is cut is none
-    console.print(table)
+    print_table(console, table)
     for number, (text, plan) in enumerate(plans.items(), 1):
         met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"
         planned = f"{human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}"
