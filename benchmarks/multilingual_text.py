@@ -16,6 +16,7 @@ Writes FOLDER/NNNNN.parquet (`source`, `text`), documents in the order of a hash
 import gzip
 import json
 import struct
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,8 @@ def main() -> None:
                 continue
             seen[key] = source, raw.decode()
             sizes[source] += len(raw)
+    if not seen:
+        sys.exit(f"{arguments.data}: there is no text in it; --data is the folder of real data (HEADWATER_DATA)")
     written, shard, rows, size = 0, 0, [], 0
     for key in sorted(seen):
         rows.append(seen[key])

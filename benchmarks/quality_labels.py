@@ -151,7 +151,8 @@ def main() -> None:
 
     sets = clean(data, "en", documents)
     good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst", documents)
+    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")  # the good ones lie before the bad ones
+    labelled = labelled[:: max(1, len(labelled) // (documents or len(labelled)))]
     model = learned(good, whole_pages(data, documents))
     rank = Usual([text for name, texts in sets.items() if name != "c4-demo" for text in texts], sets["c4-demo"])
 
