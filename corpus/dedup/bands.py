@@ -14,15 +14,16 @@ it only has to hold together.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import MIX_A, mix64
+from corpus.kernels.bits import low_bits
+from corpus.kernels.hashing import GOLDEN_RATIO, fmix64
 from corpus.kernels.sort import sorted_words
+from corpus.kernels.types import U32, U64, Word
 
 _U64 = np.uint64
 KIND_BITS = 10  # of a key in the exchange: which band it is of (or that it is a URL's), so at most 1,024 kinds
-Numbers = npt.NDArray[np.uint64]
+Numbers = U64
 
 
 class Edges(NamedTuple):
@@ -33,15 +34,15 @@ class Edges(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def band_keys(minima, out):  # type: ignore[no-untyped-def]
+def band_keys(minima: U32, out: U64) -> None:
     """Write the key of each band of a signature (uint32) to `out` (uint64, one per band); rows = len / bands."""
     rows = len(minima) // len(out)
     for band in range(len(out)):
-        key = mix64(_U64(band) + MIX_A)
+        key = fmix64(_U64(band) + GOLDEN_RATIO)
         for row in range(rows):
-            key = (key ^ _U64(minima[band * rows + row])) * MIX_A
+            key = (key ^ _U64(minima[band * rows + row])) * GOLDEN_RATIO
             key ^= key >> _U64(32)
-        out[band] = mix64(key)
+        out[band] = fmix64(key)
 
 
 def keys_of_kind(keys: Numbers, kind: int) -> Numbers:
@@ -80,9 +81,9 @@ def sort_edges(edges: Edges) -> Edges:
 
 
 @njit(nogil=True, cache=True)
-def _stars(packed, bits, keys, numbers):  # type: ignore[no-untyped-def]
+def _stars(packed: U64, bits: Word, keys: U64, numbers: U64) -> tuple[U64, U64]:
     """The stars of the buckets; `packed` is sorted, and used up."""
-    mask = (_U64(1) << bits) - _U64(1)
+    mask = low_bits(bits)
     total = 0
     for i in range(1, len(packed)):
         total += (packed[i] >> bits) == (packed[i - 1] >> bits)
@@ -103,13 +104,13 @@ def _stars(packed, bits, keys, numbers):  # type: ignore[no-untyped-def]
                 if keys[np.int64(packed[i] & mask)] == key:
                     hub = min(hub, numbers[np.int64(packed[i] & mask)])
             for i in range(start, end):
-                place = np.int64(packed[i] & mask)
-                if keys[place] != key:
+                position = np.int64(packed[i] & mask)
+                if keys[position] != key:
                     packed[others] = packed[i]
                     others += 1
-                elif numbers[place] != hub:
+                elif numbers[position] != hub:
                     first[made] = hub
-                    second[made] = numbers[place]
+                    second[made] = numbers[position]
                     made += 1
             start, end = start + 1, others  # between them: entries of other keys
         start = stop

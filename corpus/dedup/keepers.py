@@ -22,6 +22,7 @@ from numba import njit
 from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Signatures
 from corpus.dedup.verify import may_reach, similarity
+from corpus.kernels.types import F32, F64, I8, I32, I64, U64
 
 Criterion = Literal["passes", "quality", "date", "length", "dump", "id", "order"]
 LEVELS = ("", "exact", "url", "near", "takedown")  # of a removal; the index is what `Election.level` holds
@@ -34,31 +35,31 @@ NO_DATE = np.iinfo(np.int64).min
 class Members(NamedTuple):
     """The documents of one or more whole components; all arrays have one row per document."""
 
-    numbers: npt.NDArray[np.uint64]  # in the corpus
+    numbers: U64  # in the corpus
     signatures: Signatures
-    text_hash: npt.NDArray[np.uint64]  # [n, 2] of the text's bytes
-    url_hash: npt.NDArray[np.uint64]  # of the canonical URL; 0: none
-    failed_rules: npt.NDArray[np.int32]  # 0: passes the filters
-    date: npt.NDArray[np.int64]  # seconds; NO_DATE where unknown
-    length: npt.NDArray[np.int64]  # bytes of text
-    dump: npt.NDArray[np.int32]  # index in the recipe's order
-    id_rank: npt.NDArray[np.int64]  # order of the ids among these documents
+    text_hash: U64  # [n, 2] of the text's bytes
+    url_hash: U64  # of the canonical URL; 0: none
+    failed_rules: I32  # 0: passes the filters
+    date: I64  # seconds; NO_DATE where unknown
+    length: I64  # bytes of text
+    dump: I32  # index in the recipe's order
+    id_rank: I64  # order of the ids among these documents
 
 
 class Election(NamedTuple):
     """What becomes of each document."""
 
-    keeper: npt.NDArray[np.int64]  # index of the keeper; a keeper's own index
-    similarity: npt.NDArray[np.float32]  # to the keeper; 1 for a keeper
-    level: npt.NDArray[np.int8]  # index into LEVELS; 0 for a keeper
+    keeper: I64  # index of the keeper; a keeper's own index
+    similarity: F32  # to the keeper; 1 for a keeper
+    level: I8  # index into LEVELS; 0 for a keeper
 
 
 def policy_order(
     members: Members,
     policy: tuple[str, ...],
     newest: bool,
-    others: Mapping[str, npt.NDArray[np.float64]] | None = None,
-) -> npt.NDArray[np.int64]:
+    others: Mapping[str, F64] | None = None,
+) -> I64:
     """Indices of the documents, best first. Remaining ties are broken by id, then by number.
 
     A policy is made of criteria, and of the names of `others`: values of the documents, least first, NaN last.
@@ -83,7 +84,7 @@ def policy_order(
 
 def elect(
     members: Members,
-    order: npt.NDArray[np.int64],
+    order: I64,
     threshold: float,
     by_url: bool = False,
     most_compared: int = MOST_COMPARED,
@@ -108,9 +109,17 @@ def elect(
 
 
 @njit(nogil=True, cache=True)
-def _elect(  # type: ignore[no-untyped-def]
-    members, order, buckets, total, threshold, by_url, most_compared, most_keepers, election
-):
+def _elect(
+    members: Members,
+    order: I64,
+    buckets: I32,
+    total: int,
+    threshold: float,
+    by_url: bool,
+    most_compared: int,
+    most_keepers: int,
+    election: Election,
+) -> None:
     """Fill `election`. Keepers of a bucket form a linked list in the order of their election."""
     signatures = members.signatures
     width = buckets.shape[1]
@@ -163,7 +172,9 @@ def _elect(  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _match(members, signatures, member, keeper, threshold, by_url):  # type: ignore[no-untyped-def]
+def _match(
+    members: Members, signatures: Signatures, member: int, keeper: int, threshold: float, by_url: bool
+) -> tuple[int, float]:
     """(level, similarity) of a document and a keeper; level 0 if it must not be removed for it."""
     hashes = members.text_hash
     if hashes[member, 0] == hashes[keeper, 0] and hashes[member, 1] == hashes[keeper, 1]:
@@ -178,7 +189,7 @@ def _match(members, signatures, member, keeper, threshold, by_url):  # type: ign
     return 0, 0.0
 
 
-def cluster_sizes(keeper: npt.NDArray[np.int64], dump: npt.NDArray[np.int32]) -> tuple[Any, Any]:
+def cluster_sizes(keeper: I64, dump: I32) -> tuple[Any, Any]:
     """`(size, dumps)`: for each document, the number of documents that its keeper stands for, itself included, and the
     number of distinct dumps they are in; int32 each."""
     size = np.bincount(keeper, minlength=len(keeper))

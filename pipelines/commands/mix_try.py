@@ -18,6 +18,7 @@ from pipelines.config.remix import RemixParameters
 from pipelines.engine import pipeline
 from pipelines.engine.progress import human_bytes
 from pipelines.stages import stages_of
+from pipelines.stages.domains import DomainSplits
 from pipelines.stages.remix import counted_domains, mixture_parameters, plan_mixture
 
 EXAMPLE = """\
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
                 )
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     table = _table(plans)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
     console.width = max(console.width, whole)  # a figure that is cut is none
     console.print(table)
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(recipe: Recipe) -> Any:
+def _counted(recipe: Recipe) -> DomainSplits:
     (planned,) = (one for one in pipeline.plan(stages_of(recipe, "domains")) if one.stage.name == "domains")
     missing = sum(counts is None for counts in planned.counts)
     if planned.why_not or missing or not planned.tasks:

@@ -18,7 +18,7 @@ class Takedown(Section):
 
     sources: tuple[Name, ...] = ()  # dumps and plain sources by name; taking them out of `inputs` does the same
     sites: tuple[str, ...] = ()  # registered domains
-    urls: tuple[str, ...] = ()  # whole URLs in which `*` stands for any characters
+    urls: tuple[str, ...] = ()  # whole URLs, with or without a scheme, in which `*` stands for any characters
     ids: tuple[str, ...] = ()  # of single documents
 
     @property

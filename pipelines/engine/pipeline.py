@@ -1,8 +1,9 @@
 """Running stages in order: plan each, skip what is done, run the rest, go on past what had to be set aside.
 
 A rerun does nothing; a changed parameter recomputes what depends on it; a killed run goes on where it stopped. A
-shard that turns out to be corrupt while it is read is deleted, and the run starts over from the first stage, which
-costs only the check of what is done, and makes that one shard again."""
+shard that turns out to be corrupt while it is read is deleted, and the run starts over from the first stage. That costs
+only the check of what is done, and makes that one shard again.
+"""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from corpus.io import storage
 from pipelines.engine import cluster
-from pipelines.engine.progress import StageProgress
+from pipelines.engine.progress import RunProgress
 from pipelines.engine.run_task import Outcome
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts, counts_if_done
@@ -80,26 +81,31 @@ def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     return plans
 
 
-def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = True) -> list[StageResult]:
+def run(
+    stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = True, detail: bool = False
+) -> list[StageResult]:
     """Run every stage that is not done; the results say what failed.
 
-    `verify` checks every byte of finished outputs, not only their stamps.
+    `verify` checks every byte of finished outputs, not only their stamps. `detail` tells of every stage, not only of
+    phases.
     """
     for _ in range(REPAIRS):
         try:
-            results = _run_once(stages, console, verify, on_ray)
+            with RunProgress(stages, console, detail) as progress:
+                results = _run_once(stages, progress, verify, on_ray)
             break
         except _Corrupt as error:
-            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
+            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False, markup=False)
     else:
-        results = _run_once(stages, console, True, on_ray, repair=False)
+        with RunProgress(stages, console, detail) as progress:
+            results = _run_once(stages, progress, True, on_ray, repair=False)
     if stages and any(result.seconds for result in results):
         storage.remove_leftovers(stages[0].root)
     return results
 
 
 def _run_once(
-    stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool, repair: bool = True
+    stages: Sequence[Stage], progress: RunProgress, verify: bool, on_ray: bool, repair: bool = True
 ) -> list[StageResult]:
     upstream = Upstream()
     results = []
@@ -110,7 +116,7 @@ def _run_once(
             failure = {"output": stage.name, "message": f"not started: {error}"}
             results.append(StageResult(stage.name, stage.phase, 0, 0, failed=[failure]))
             break
-        result, made, counts = _run_stage(stage, tasks, console, verify, on_ray, repair)
+        result, made, counts = _run_stage(stage, tasks, progress, verify, on_ray, repair)
         results.append(result)
         upstream.add(stage.name, made, counts)
         if not made and tasks:
@@ -119,35 +125,35 @@ def _run_once(
 
 
 def _run_stage(
-    stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool, repair: bool
+    stage: Stage, tasks: Sequence[Task], progress: RunProgress, verify: bool, on_ray: bool, repair: bool
 ) -> tuple[StageResult, list[Task], list[Counts]]:
     counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
     todo = [task for task in tasks if counts[task.output] is None]
     result = StageResult(stage.name, stage.phase, len(tasks), len(tasks) - len(todo))
-    if not todo:
-        console.print(f"{stage.name}: {len(tasks)} of {len(tasks)} shards are done", style="dim", highlight=False)
-    else:
+    progress.begin(stage, len(tasks), len(todo))
+    if todo:
         start = time.monotonic()
-        with StageProgress(stage.name, len(todo), console) as progress:
 
-            def finished(outcome: Outcome) -> None:
-                progress.advance(outcome.counts, bool(outcome.message))
-                result.cpu_seconds += outcome.seconds
-                result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
-                if repair and outcome.corrupt and outcome.corrupt.startswith(stage.root):
-                    storage.delete(outcome.corrupt)
-                    raise _Corrupt(outcome.message.split(";")[0])
-                if outcome.message:
-                    result.failed.append({"output": outcome.task.output, "message": outcome.message})
-                    console.print(f"set aside {outcome.task.output}: {outcome.message}", style="red", highlight=False)
-                    if outcome.trace:
-                        console.print(outcome.trace, style="dim", highlight=False, markup=False)
-                else:
-                    counts[outcome.task.output] = outcome.counts
+        def finished(outcome: Outcome) -> None:
+            progress.advance(outcome.counts, bool(outcome.message))
+            result.cpu_seconds += outcome.seconds
+            result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
+            if repair and outcome.corrupt and outcome.corrupt.startswith(stage.root):
+                storage.delete(outcome.corrupt)
+                raise _Corrupt(outcome.message.split(";")[0])
+            if outcome.message:
+                result.failed.append({"output": outcome.task.output, "message": outcome.message})
+                line = f"set aside {outcome.task.output}: {outcome.message}"
+                progress.console.print(line, style="red", highlight=False, markup=False)
+                if outcome.trace:
+                    progress.console.print(outcome.trace, style="dim", highlight=False, markup=False)
+            else:
+                counts[outcome.task.output] = outcome.counts
 
-            (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
+        (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
         result.seconds = time.monotonic() - start
-        result.documents, result.bytes = progress.documents, progress.bytes
+        result.documents, result.bytes = progress.stage.documents, progress.stage.bytes
+    progress.end()
     made = [(task, found) for task in tasks if (found := counts[task.output]) is not None]
     for _, found in made:
         add_counts(result.counts, found)

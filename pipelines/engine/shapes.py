@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
+import pyarrow as pa
 from pydantic import BaseModel
 
+from corpus.io import table
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Source, Stage, Task, Upstream, fingerprint
 
@@ -31,6 +33,16 @@ class ShardStage(Stage[P]):
     def raw_inputs(self) -> Sequence[Source]:
         """Files from outside the run that each task reads."""
         return ()
+
+    def beside(self, task: Task, stage: str, columns: Sequence[str], documents: pa.Table) -> pa.Table:
+        """The id and some columns of the shard's table that a stage made.
+
+        Raises CorruptShard unless its ids are those of `documents`, in their order.
+        """
+        path = self.path(task.one(stage))
+        found = table.read_table(path, ["id", *columns])
+        table.check_ids(found, documents, path)
+        return found
 
     def plan(self, upstream: Upstream) -> list[Task]:
         """A task per shard that has all tables in `reads`."""

@@ -16,11 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
+import pyarrow as pa
 import xxhash
 from pydantic import BaseModel
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage
+from corpus.io.table import ShardWriter
 from pipelines.engine.shard_ref import ShardRef
 
 P = TypeVar("P", bound=BaseModel)
@@ -32,6 +34,9 @@ class Counts(TypedDict, total=False):
 
     documents: int
     bytes: int  # UTF-8 bytes of text
+
+
+C = TypeVar("C", bound=Counts)
 
 
 class NotPlanned(HeadwaterError):
@@ -191,6 +196,13 @@ class Stage(ABC, Generic[P]):
     def expected_tasks(self, document_shards: int) -> int | None:
         """How many tasks there will be for so many document shards, where `plan` cannot say; None: unknown."""
         return None
+
+    def write(self, task: Task, rows: pa.Table, counts: C) -> C:
+        """Write a task's table as one row group, stamped; return its counts."""
+        with ShardWriter(self.path(task.output), rows.schema) as writer:
+            writer.write(rows)
+            writer.metadata = task.stamp(counts)
+        return counts
 
     @abstractmethod
     def run(self, task: Task) -> Counts:

@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from corpus.dedup.bands import Edges
 from corpus.dedup.components import Contraction, Labels
 from corpus.io import storage
+from corpus.io.checksum import file_entry
 from corpus.io.range_shuffle import Exchange
 from corpus.io.sorted_runs import RunWriter
 from pipelines.engine.shapes import PartitionStage, SingleStage
 from pipelines.engine.stage import Counts, NoParameters, Stage, Task, Upstream
-from pipelines.engine.stamps import add_counts, counts_if_done, file_entry
+from pipelines.engine.stamps import add_counts, counts_if_done
 from pipelines.stages.dedup.edges import edge_writer
 from pipelines.stages.dedup.partitions import all_partitions, number_ranges
 from pipelines.stages.numbering import Numbering

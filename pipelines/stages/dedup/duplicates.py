@@ -59,7 +59,7 @@ class DuplicateStage(ShardStage[DuplicateParameters]):
     """signatures + dedup/keepers_by_shard of its group -> duplicates/dump=D/N.parquet"""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     folder: ClassVar[str] = "duplicates"
     phase: ClassVar[str] = "dedup"
 

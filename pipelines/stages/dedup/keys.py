@@ -102,7 +102,7 @@ class ExactKeyStage(KeyStage[KeyParameters]):
     """signatures of a group of shards -> dedup/exact_keys/dump=D/G.parquet: (key of the text, row within the group)"""
 
     name: ClassVar[str] = "exact_keys"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     folder: ClassVar[str] = "dedup/exact_keys"
     columns: ClassVar[tuple[str, ...]] = ("text_hash",)
 
@@ -117,7 +117,7 @@ class BandKeyStage(KeyStage[BandKeyParameters]):
     group) of bands and URLs"""
 
     name: ClassVar[str] = "band_keys"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     folder: ClassVar[str] = "dedup/band_keys"
     columns: ClassVar[tuple[str, ...]] = ("bands", "shingles", "url_hash")
 

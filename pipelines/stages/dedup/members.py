@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
@@ -19,7 +18,8 @@ from corpus.dedup.bands import Numbers
 from corpus.io import table
 from corpus.io.range_shuffle import Exchange
 from corpus.io.sorted_runs import RunWriter
-from corpus.kernels.simd import mix64
+from corpus.kernels.hashing import fmix64
+from corpus.kernels.types import I32, U64
 from pipelines.engine.shapes import GroupStage
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, Task, Upstream
@@ -47,11 +47,11 @@ class MemberParameters(BaseModel):
 
 
 @njit(nogil=True, cache=True)
-def component_keys(components):  # type: ignore[no-untyped-def]
+def component_keys(components: U64) -> U64:
     """uint64 keys of components for the exchange: spread evenly over 64 bits, and no two components alike."""
     out = np.empty(len(components), np.uint64)
     for i in range(len(components)):
-        out[i] = mix64(components[i])
+        out[i] = fmix64(components[i])
     return out
 
 
@@ -117,7 +117,7 @@ class MemberStage(GroupStage[MemberParameters]):
         first: int,
         numbers: Numbers,
         components: Numbers,
-        failed: npt.NDArray[np.int32],
+        failed: I32,
         schema: pa.Schema,
     ) -> Iterator[pa.Table]:
         """The rows of the documents with these numbers in a shard whose first document is number `first`."""
@@ -142,7 +142,7 @@ class MemberStage(GroupStage[MemberParameters]):
                 components.append(rows["component"].to_numpy())
         return np.concatenate(numbers), np.concatenate(components)
 
-    def _failed_rules(self, verdict: str, path: str) -> npt.NDArray[np.int32]:
+    def _failed_rules(self, verdict: str, path: str) -> I32:
         """How many filter rules each document of a shard fails; 0 where it passes."""
         judged = table.read_table(self.path(verdict), ["id", "keep", "reasons"])
         table.check_ids(judged, table.read_table(self.path(path), ["id"]), self.path(verdict))

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from corpus.io.range_shuffle import Exchange
 from corpus.io.sorted_runs import RunWriter
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
-from corpus.passages.tally import KEY_BYTES, FirstPlaces, Tally
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
+from corpus.passages.tally import KEY_BYTES, FirstOccurrences, Tally
 from pipelines.engine.shapes import gathered
 from pipelines.engine.stage import Task, Upstream
 from pipelines.stages.passages.exchange import (
@@ -70,7 +70,7 @@ class MinimizerStage(KeyStage[NgramParameters]):
         """The minimizers of the kept documents."""
 
         def keys(_: Rows, documents: pa.Table) -> list[Numbers]:
-            return [anchor_keys(documents["text"], self.parameters.words)]
+            return [minimizer_keys(documents["text"], self.parameters.words)]
 
         return self.add_keys(task, writer, keys)
 
@@ -153,7 +153,7 @@ class NgramKeyStage(KeyStage[NgramParameters]):
             return None
 
         def keys(rows: Rows, documents: pa.Table) -> list[Numbers | Rows]:
-            found = window_keys(documents["text"], self.parameters.words, repeated)
+            found = ngram_keys(documents["text"], self.parameters.words, repeated)
             return [found.keys, rows[found.rows], found.words]
 
         return self.add_keys(task, writer, keys)
@@ -168,7 +168,7 @@ class NgramKeyStage(KeyStage[NgramParameters]):
             count += len(mine[-1])
             if count * MINIMIZER_BYTES > self.parameters.count_budget and count > 1:
                 return None
-        return anchor_set(np.concatenate(mine))
+        return minimizer_set(np.concatenate(mine))
 
 
 class RepeatedNgramStage(RepeatStage[NgramParameters]):
@@ -182,7 +182,7 @@ class RepeatedNgramStage(RepeatStage[NgramParameters]):
     def repeats(self, exchange: Exchange, firsts: Numbers) -> Iterator[tuple[Numbers, Positions]]:
         """Take the n-grams as the corpus is stored; all but the first of each repeat it."""
         for window in exchange.windows(self.parameters.count_budget, KEY_BYTES):
-            first = FirstPlaces(self.parameters.words)
+            first = FirstOccurrences(self.parameters.words)
             for group, rows in exchange.read(window):
                 numbers, words = rows["row"].to_numpy() + firsts[group], rows["word"].to_numpy()
                 again = first.repeated(rows["key"].to_numpy(), numbers, words)

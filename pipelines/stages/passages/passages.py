@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from corpus import spans
 from corpus.errors import CorruptShard
 from corpus.io import table
-from corpus.passages.cuts import KINDS, Limits, Marks, spans_to_cut
-from corpus.passages.in_memory import NO_MARKS
+from corpus.passages.cuts import KINDS, Limits, RepeatPositions, spans_to_cut
+from corpus.passages.in_memory import NO_REPEATS
 from pipelines.engine.shapes import ShardStage
 from pipelines.engine.stage import Counts, Task, Upstream
 from pipelines.engine.stamps import add_counts
@@ -92,11 +92,11 @@ class PassageStage(ShardStage[CutParameters]):
             writer.metadata = task.stamp(counts)
         return counts
 
-    def _repeats(self, task: Task) -> tuple[Marks, Marks]:
+    def _repeats(self, task: Task) -> tuple[RepeatPositions, RepeatPositions]:
         """Where the shard's documents repeat n-grams, and where lines, by row and position."""
         first, size = task.arguments.get("numbers", (0, 0))
         if not size:  # an excluded source, or no documents
-            return NO_MARKS, NO_MARKS
+            return NO_REPEATS, NO_REPEATS
         documents = self.path(task.one("documents"))
         if table.num_rows(documents) != size:
             raise CorruptShard(documents, f"it has not the {size:,} documents that were counted when it was written")
@@ -104,16 +104,16 @@ class PassageStage(ShardStage[CutParameters]):
         numbers, positions, line = (column.to_numpy() for column in found.columns)
         order = np.lexsort((positions, numbers))
 
-        def chosen(of: npt.NDArray[np.int64]) -> Marks:
-            return Marks((numbers[of] - np.uint64(first)).astype(np.int64), positions[of].astype(np.int64))
+        def chosen(of: npt.NDArray[np.int64]) -> RepeatPositions:
+            return RepeatPositions((numbers[of] - np.uint64(first)).astype(np.int64), positions[of].astype(np.int64))
 
         return chosen(order[~line[order]]), chosen(order[line[order]])
 
 
-def _between(repeats: Marks, first: int, last: int) -> Marks:
+def _between(repeats: RepeatPositions, first: int, last: int) -> RepeatPositions:
     """Those in rows `first` to `last - 1`, counted from `first`."""
     start, end = np.searchsorted(repeats.rows, [first, last])
-    return Marks(repeats.rows[start:end] - first, repeats.places[start:end])
+    return RepeatPositions(repeats.rows[start:end] - first, repeats.positions[start:end])
 
 
 def _count(documents: pa.Table, keep: npt.NDArray[np.bool_], found: spans.Spans) -> PassageCounts:

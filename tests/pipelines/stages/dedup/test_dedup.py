@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from corpus.dedup.in_memory import deduplicate, sign_table
+from corpus.dedup.in_memory import deduplicate_signed, sign_table
 from corpus.dedup.keepers import LEVELS
 from corpus.dedup.minhash import Scheme
 from corpus.document import SCHEMA
@@ -144,7 +144,7 @@ def in_memory(dumps: dict, threshold: float, policy: tuple) -> pa.Table:
     tables = [
         pa.Table.from_pylist([complete(row) for shard in shards for row in shard], SCHEMA) for shards in dumps.values()
     ]
-    ids, election, _ = deduplicate([sign_table(t, scheme) for t in tables], scheme, threshold, policy)
+    ids, election, _ = deduplicate_signed([sign_table(t, scheme) for t in tables], scheme, threshold, policy)
     keeper = ids.take(pa.array(election.keeper)).to_pylist()
     return pa.table(
         {

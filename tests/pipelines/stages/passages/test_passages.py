@@ -21,7 +21,7 @@ from corpus.io import table
 from corpus.kernels.words import words_of
 from corpus.passages.cuts import Limits
 from corpus.passages.in_memory import repeated_passages
-from corpus.passages.ngrams import anchor_set
+from corpus.passages.ngrams import minimizer_set
 from pipelines.config.passages import PassageParameters
 from pipelines.engine import cluster, pipeline, run_task
 from pipelines.engine.pipeline import StageResult
@@ -247,11 +247,11 @@ def test_one_table_of_minimizers_at_a_time(tmp_path: Path, monkeypatch: pytest.M
 
     def watched(keys: np.ndarray) -> np.ndarray:
         alone.append(not any(table() is not None for table in tables))
-        made = anchor_set(keys)
+        made = minimizer_set(keys)
         tables.append(weakref.ref(made))
         return made
 
-    monkeypatch.setattr(ngrams, "anchor_set", watched)
+    monkeypatch.setattr(ngrams, "minimizer_set", watched)
     budget_of(monkeypatch, 2500)
     run(tmp_path, cut_up(corpus(5), [30, 30]))
     assert len(alone) > 1
