@@ -16,7 +16,7 @@ SAMPLE    = data/sample-crawl
 BENCH_TEXT = $(HEADWATER_DATA)/text/en/python-peps.jsonl.zst $(HEADWATER_DATA)/text/zh/lctt-articles.jsonl.zst $(HEADWATER_DATA)/code/go-std.jsonl.zst
 CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/sample.json)
 
-.PHONY: setup run test lint format bench soak plan report why submit sample help
+.PHONY: setup run test wheel-test lint format bench soak plan report why submit sample help
 .PHONY: dumps extract filter dedup passages remix tokenizer tokens train
 
 help: ## this list
@@ -64,6 +64,9 @@ $(VENV)/.tests-ready: requirements-tests.txt | setup
 
 soak: $(VENV)/.tests-ready ## the slow tests: faults, scale
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+wheel-test: ## build the wheel, and run the sample from it in an environment of its own
+	PYTHON=$(PYTHON) .ci/wheel-test
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

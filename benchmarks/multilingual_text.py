@@ -13,7 +13,6 @@ Two kinds of source, each document taken once (exact repetitions are left out by
 Writes FOLDER/NNNNN.parquet (`source`, `text`), documents in the order of a hash, so that any prefix is a fair sample.
 """
 
-import argparse
 import gzip
 import json
 import struct
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import xxhash
+from arguments import new_parser
 from backports import zstd
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
@@ -100,11 +100,11 @@ def from_machine(root: Path) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Collect, leave out repetitions, write, and say what came from where."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--machine", type=Path, default=Path("/"), help="the root of the installed files (default: /)")
-    parser.add_argument("--megabytes", type=int, default=400, help="stop there (default: 400)")
+    parser.add_argument("--megabytes", type=float, default=400, help="stop there (default: 400)")
     arguments = parser.parse_args()
     seen: dict[int, tuple[str, str]] = {}
     sizes: Counter[str] = Counter()

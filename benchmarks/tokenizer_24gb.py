@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from arguments import new_parser
 from numba import njit
 
 from corpus.io import storage, table
@@ -108,7 +109,8 @@ def common_ideographs(texts: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 
 def count_part(files: list[str], out: str, number: int, share: float) -> dict[str, Any]:
     """Count the pieces of the text's repetition `number` (0: as it is); write them by hash."""
-    start, size, curve = time.perf_counter(), 0, []
+    start, size = time.perf_counter(), 0
+    curve: list[tuple[int, int]] = []
     counter = PretokenCounter()
     ideographs = common_ideographs(table.read_table(files[0], ["text"])["text"])
     for file in files:
@@ -121,7 +123,7 @@ def count_part(files: list[str], out: str, number: int, share: float) -> dict[st
         size += int(offsets[-1])
         curve.append((size, counter.distinct))
     pieces = counter.result()
-    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["piece"]))))
+    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["pretoken"]))))
     with table.ShardWriter(out, COUNTS) as writer:
         for first in range(0, len(rows), 1 << 16):
             writer.write(rows.slice(first, 1 << 16))
@@ -165,7 +167,7 @@ def heaps(curve: list[tuple[int, int]]) -> tuple[float, float]:
 
 def main() -> None:
     """Count, add up, merge; print time, memory and growth."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("text", help="the folder that multilingual_text.py wrote")
     parser.add_argument("--gigabytes", type=float, default=24)
     parser.add_argument("--vocab-size", type=int, default=100_000)

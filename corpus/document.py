@@ -40,7 +40,7 @@ REJECTS = pa.schema(
 )
 
 
-class Refused(Exception):
+class RejectedRecord(Exception):
     """Something that was offered as a document and is not one: `reason` is what counts are kept by, `detail` what a
     person wants to know about this one."""
 

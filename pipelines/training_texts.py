@@ -12,9 +12,9 @@ import xxhash
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.io.checksum import file_checksum
 from corpus.language import LanguageIdentifier
 from pipelines.commands.inputs import Inputs
-from pipelines.engine.stamps import file_entry
 
 _PARTS_OF_NAME = 2  # of a file's path, from its end, that a model card shows
 
@@ -48,8 +48,7 @@ def read_texts(
 def sources(files: Sequence[str]) -> list[dict[str, str]]:
     """Name and xxh3 of each file."""
     return [
-        {"name": "/".join(PurePosixPath(file).parts[-_PARTS_OF_NAME:]), "xxh3": file_entry(file)["xxh3"]}
-        for file in files
+        {"name": "/".join(PurePosixPath(file).parts[-_PARTS_OF_NAME:]), "xxh3": file_checksum(file)} for file in files
     ]
 
 

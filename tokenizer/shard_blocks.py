@@ -18,13 +18,13 @@ import xxhash
 
 from corpus.errors import CorruptShard
 
-BLOCK_BYTES = 1 << 20  # 1 MiB: large enough that a request's latency is small beside it, small enough to shuffle
+BLOCK_BYTES = 1 << 20  # 1 MiB: large beside the latency of a request, small enough to shuffle
 _MAGIC = b"HWBLOCKS"
 _HEADER = struct.Struct("<8sQQQ")
 
 
 class BlockSums:
-    """Checksums of the blocks of a file that is written piece by piece."""
+    """Checksums of the blocks of a file that is written part by part."""
 
     def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
         self.block_bytes = block_bytes

@@ -1,7 +1,8 @@
 """Writing token shards: `.bin`, `.idx`, `.blocks`, and the manifest that binds them to a tokenizer.
 
-A shard is written as it comes, a batch of documents at a time, and hashed on the way; its files appear whole or not at
-all. The manifest is written last, so a folder with a manifest is a finished folder."""
+A shard is written a batch of documents at a time and hashed while it is written; its files appear whole or not at all.
+The manifest is written last, so a folder with a manifest is a finished folder.
+"""
 
 import re
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import xxhash
 
 from corpus.errors import UsageError
 from corpus.io import storage
+from corpus.io.checksum import bytes_entry
 from tokenizer.shard_blocks import BLOCK_BYTES, BlockSums, build_blocks
 from tokenizer.shard_format import DTYPE, build_index
 from tokenizer.shards import FORMAT, MANIFEST
@@ -96,8 +98,8 @@ class TokenShardWriter:
         self.num_documents, self.num_tokens = len(lengths), int(lengths.sum(dtype=np.int64))
         self.files = {
             f"{self.name}.bin": {"bytes": 4 * self.num_tokens, "xxh3": self._digest.hexdigest()},
-            f"{self.name}.idx": {"bytes": len(index), "xxh3": xxhash.xxh3_128_hexdigest(index)},
-            f"{self.name}.blocks": {"bytes": len(blocks), "xxh3": xxhash.xxh3_128_hexdigest(blocks)},
+            f"{self.name}.idx": bytes_entry(index),
+            f"{self.name}.blocks": bytes_entry(blocks),
         }
 
     def entry(self) -> dict[str, Any]:
@@ -140,16 +142,15 @@ def build_manifest(
 def begin_folder(folder: str) -> None:
     """Delete the manifest of an earlier run: until all shards are written anew, the folder is not to be opened.
 
-    Raises UsageError where nothing can be written, and where tables lie there that belong to no shard: provenance has
-    such names, and would replace them.
+    Raises UsageError where the folder cannot be written, and where it holds tables that belong to no shard: provenance
+    has such names, and would replace them.
     """
-    if storage.scheme(folder) == "https":
-        raise UsageError(f"{folder}: a web address can be read but not written")
+    storage.require_writable(folder)
     files = {(name, suffix) for _, name, suffix in _shard_files(folder)}
     if others := sorted(name for name, suffix in files if suffix == "parquet" and (name, "bin") not in files):
         raise UsageError(
-            f"{folder}: {others[0]}.parquet lies there and belongs to no token shard; choose a folder of its own for "
-            "the shards, they would replace such tables"
+            f"{folder}: {others[0]}.parquet is there and belongs to no token shard; choose a folder of its own for the "
+            "shards, they would replace such tables"
         )
     storage.delete(storage.join(folder, MANIFEST))
 
@@ -158,7 +159,7 @@ def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
     """Write `manifest.json`, which makes the folder complete, and delete the shards of an earlier run that it lacks."""
     storage.write_json(storage.join(folder, MANIFEST), manifest)
     names = {shard["name"] for shard in manifest["shards"]}
-    for path, name, _ in reversed(_shard_files(folder)):  # `.bin` last: what is left over is always a shard's
+    for path, name, _ in reversed(_shard_files(folder)):  # `.bin` last: what is left over always belongs to a shard
         if name not in names:
             storage.delete(path)
 

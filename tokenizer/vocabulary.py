@@ -92,8 +92,8 @@ class Vocabulary:
         """What token shards and models are checked against: xxh3 of everything that decides ids, 32 hex digits."""
         parts = {"tokens": [token.hex() for token in self.tokens], "pairs": self.pairs.tolist()}
         layout = {"bos": [BOS, self.bos], "eos": [EOS, self.eos], "bytes": self.byte_ids.tolist()}
-        pieces = json.loads(build_components().__getstate__())
-        text = json.dumps([parts, layout, pieces], sort_keys=True, separators=(",", ":"))
+        components = json.loads(build_components().__getstate__())
+        text = json.dumps([parts, layout, components], sort_keys=True, separators=(",", ":"))
         return xxhash.xxh3_128_hexdigest(text.encode())
 
     def build_tokenizer(self) -> Tokenizer:

@@ -15,7 +15,7 @@ from corpus.io import storage
 from corpus.io.plain_files import BadRow, read_objects
 
 
-class Piece(NamedTuple):
+class BenchmarkText(NamedTuple):
     """One text of one item of a benchmark."""
 
     benchmark: str
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
     text: str
 
 
-def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) -> Iterator[Piece]:
+def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) -> Iterator[BenchmarkText]:
     """The texts of a set, in order. `fields`: the top-level fields to take (none: all).
 
     Raises UsageError for a pattern that names no file, a row that cannot be read, and a field that no item has.
@@ -40,7 +40,7 @@ def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) 
             for field, value in row.items():
                 text = "\n".join(_strings(value))
                 if text and (not fields or field in fields):
-                    yield Piece(name, item, field, text)
+                    yield BenchmarkText(name, item, field, text)
             item += 1
     if missing:
         raise UsageError(f"benchmark {name}: no item has a field `{sorted(missing)[0]}`")

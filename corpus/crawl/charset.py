@@ -4,15 +4,15 @@ The order of trust: a byte order mark; then UTF-8 wherever the bytes are valid U
 encoding passes that test by chance, whatever is declared; then what the page declares (the HTTP header, then `<meta>`)
 as long as the result looks like text: a server's default of ISO-8859-1 decodes anything, and Big5 read as GBK gives
 valid but absurd characters. So East Asian encodings are judged by the share of very common characters in what they
-give. Labels mean what browsers take them to mean (WHATWG Encoding, section 4.2): GB2312 and GBK are GB18030, Big5
-includes Hong Kong's characters, ISO-8859-1 is windows-1252.
+give. Labels mean what browsers take them to mean (WHATWG Encoding, section 4.2): the table is that of webencodings, and
+GBK is decoded as GB18030 (section 10.1.1). docs/decisions/charset-labels.md has the choice.
 """
 
 import codecs
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
+import webencodings
 from resiliparse.parse.encoding import detect_encoding
 
 # Above this share of replacement characters among the characters beyond ASCII, bytes are not text in that encoding.
@@ -35,56 +35,6 @@ _COMMON = frozenset(
     "的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會可也你对對生能而子那得于於着下自之年过過发發"
     "后後作里裡用道行所然家种種事成方多经經么麼去法学學如都同现現当當没沒动動面起看定天分还還进進好小部其些主样樣理心她本前开開"
     "但因只从從想实實，。、的のにはをたがでとしれいあるなかもらりっこまよ이다는의에을를가은로고하지사한기도인리시아서해수니라나어자"
-)
-# WHATWG labels whose meaning is wider than the codec of that name, as Python names codecs.
-_WEB = {
-    "gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030", "gb_2312-80": "gb18030", "chinese": "gb18030",
-    "big5": "big5hkscs", "big5-hkscs": "big5hkscs", "cn-big5": "big5hkscs", "x-x-big5": "big5hkscs",
-    "cp950": "big5hkscs", "iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
-    "tis-620": "cp874", "iso-8859-8-i": "iso8859-8", "shift_jis": "cp932", "x-sjis": "cp932", "windows-31j": "cp932",
-    "euc_kr": "cp949", "ks_c_5601-1987": "cp949", "ksc5601": "cp949", "windows-949": "cp949", "x-euc-jp": "euc_jp",
-    "x-mac-cyrillic": "mac-cyrillic", "unicode": "utf-16-le", "utf-16": "utf-16-le", "unicode-1-1-utf-8": "utf-8",
-}  # fmt: skip
-_CODECS = frozenset(
-    [
-        "utf-8",
-        "utf-16-le",
-        "utf-16-be",
-        "gb18030",
-        "big5hkscs",
-        "cp932",
-        "euc_jp",
-        "iso2022_jp",
-        "cp949",
-        "hz",
-        "cp866",
-        "cp874",
-        "koi8-r",
-        "koi8-u",
-        "mac-roman",
-        "mac-cyrillic",
-        "cp1250",
-        "cp1251",
-        "cp1252",
-        "cp1253",
-        "cp1254",
-        "cp1255",
-        "cp1256",
-        "cp1257",
-        "cp1258",
-        "iso8859-2",
-        "iso8859-3",
-        "iso8859-4",
-        "iso8859-5",
-        "iso8859-6",
-        "iso8859-7",
-        "iso8859-8",
-        "iso8859-10",
-        "iso8859-13",
-        "iso8859-14",
-        "iso8859-15",
-        "iso8859-16",
-    ]
 )
 
 
@@ -113,8 +63,7 @@ def decode(data: bytes, declared: str | None = None, html: bool = True) -> Decod
     else:
         beyond = len(data) - len(text)
         multi = next((name for name in codecs_declared if name in _EAST_ASIAN), None) if beyond < _SURE_UTF8 else None
-        escaped = next((name for name in codecs_declared if name in ("iso2022_jp", "hz")), None)
-        other = escaped or (multi if beyond else None)
+        other = "iso2022_jp" if "iso2022_jp" in codecs_declared else (multi if beyond else None)
         if other and (read := _strict(data, other)) is not None:
             return Decoded(read, other)
         return Decoded(text, "utf-8")
@@ -144,19 +93,16 @@ def _decode_other(data: bytes, declared: list[str]) -> Decoded:
     return Decoded(None, candidates[0])
 
 
-@lru_cache(maxsize=1024)
 def lookup(label: str) -> str | None:
-    """The Python codec for a charset label as the web means it, or None for a label that names no charset of the
-    web."""
-    label = label.strip().strip("\"'").lower()
-    if label in _WEB:
-        return _WEB[label]
-    try:
-        name = codecs.lookup(label).name
-    except (LookupError, ValueError):
+    """The Python codec of a charset label of the web, or None for any other label.
+
+    None too for the labels that WHATWG decodes to nothing (`hz-gb-2312`, `iso-2022-kr`, `iso-2022-cn`) or to private
+    characters (`x-user-defined`).
+    """
+    encoding = webencodings.lookup(label.strip(" \t\r\n\f\"'"))
+    if encoding is None or encoding.name in ("replacement", "x-user-defined"):
         return None
-    name = _WEB.get(name, name)
-    return name if name in _CODECS else None
+    return "gb18030" if encoding.name == "gbk" else encoding.codec_info.name
 
 
 def _labels(data: bytes, declared: str | None, html: bool) -> list[str]:

@@ -14,7 +14,7 @@ import brotli
 from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import HeaderMap
 
-from corpus.document import Refused
+from corpus.document import RejectedRecord
 from corpus.io.decompress import Inflate
 
 MAX_HEADER = 1 << 16  # bytes of an HTTP header block; servers stop at 8 to 64 KiB
@@ -37,17 +37,17 @@ class Response(NamedTuple):
 def parse_response(content: bytes, max_body: int) -> Response:
     """Parse a response and undo its transfer and content codings.
 
-    Raises Refused: `not-http`, `too-large` (the body passes `max_body` bytes), `bad-content-encoding`.
+    Raises RejectedRecord: `not-http`, `too-large` (the body passes `max_body` bytes), `bad-content-encoding`.
     """
     header_end, body_start = _header_end(content)
     status_line = _STATUS.match(content)
     if status_line is None or header_end < 0:
-        raise Refused("not-http", repr(content[:40]))
+        raise RejectedRecord("not-http", repr(content[:40]))
     headers = HeaderMap(encoding="latin1")
     try:
         headers.parse(BytesIO(content[status_line.end() : header_end] + b"\r\n\r\n"), has_status_line=False)
     except OSError as error:
-        raise Refused("not-http", str(error)) from None
+        raise RejectedRecord("not-http", str(error)) from None
     body = content[body_start:]
     if "chunked" in (headers.get("Transfer-Encoding") or "").lower():
         body = dechunk(body)
@@ -56,7 +56,7 @@ def parse_response(content: bytes, max_body: int) -> Response:
     for coding in codings[:_MAX_CODINGS]:
         body = decode_content(body, coding, max_body)
     if len(body) > max_body:
-        raise Refused("too-large", f"{len(body)} bytes of body, the limit is {max_body}")
+        raise RejectedRecord("too-large", f"{len(body)} bytes of body, the limit is {max_body}")
     content_type = headers.get("Content-Type") or ""
     charset = _CHARSET.search(content_type)
     media_type = content_type.split(";")[0].split(",")[0].strip().lower()
@@ -96,7 +96,7 @@ def decode_content(body: bytes, coding: str, limit: int) -> bytes:
     """Undo one content coding, giving at most `limit` bytes; a body that does not have the coding is returned as it
     is, and of a cut or broken one what could be unpacked.
 
-    Raises Refused: `too-large`, `bad-content-encoding`.
+    Raises RejectedRecord: `too-large`, `bad-content-encoding`.
     """
     if coding in ("gzip", "x-gzip", "deflate"):
         unpacked = _inflate(body, coding, limit)
@@ -107,13 +107,13 @@ def decode_content(body: bytes, coding: str, limit: int) -> bytes:
     elif coding == "zstd" or _is_text(body):
         return body
     else:
-        raise Refused("bad-content-encoding", f"{coding[:40]} is not known")
+        raise RejectedRecord("bad-content-encoding", f"{coding[:40]} is not known")
     if len(unpacked) > limit:
-        raise Refused("too-large", f"{coding}: {len(body)} bytes unpack to more than {limit}")
+        raise RejectedRecord("too-large", f"{coding}: {len(body)} bytes unpack to more than {limit}")
     if not unpacked and body:
         if _is_text(body):
             return body
-        raise Refused("bad-content-encoding", f"the body is not {coding}")
+        raise RejectedRecord("bad-content-encoding", f"the body is not {coding}")
     return unpacked
 
 

@@ -7,36 +7,14 @@ last good record, slower and with care, and every byte it can make no sense of i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
+from corpus.crawl.records import WANTED, Damage, Record
+from corpus.crawl.warc_recovery import recover
+
 MAX_RECORD = 64 << 20  # bytes of a record's content that are held; real crawlers cut pages at 1 to 5 MiB
-WANTED = frozenset({"response", "conversion"})
-
-
-@dataclass(slots=True)
-class Record:
-    """One record. `content` is the whole block of a response or conversion, and empty for other types."""
-
-    type: str
-    offset: int  # of the record (or of the gzip member that holds it) in the file, bytes
-    uri: str = ""  # as written
-    date: str = ""  # WARC-Date as written
-    media_type: str = ""  # WARC-Identified-Payload-Type: what the crawler found the payload to be
-    content: bytes = b""
-    problem: str = ""  # truncated, too-large or corrupt: there is no whole content
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A part of a file that is no readable record: `truncated`, `corrupt`, `bad-record`, `bad-header`, `empty-file`."""
-
-    offset: int
-    reason: str
-    detail: str
 
 
 def read_records(stream: BinaryIO, max_record: int = MAX_RECORD) -> Iterator[Record | Damage]:
@@ -45,8 +23,6 @@ def read_records(stream: BinaryIO, max_record: int = MAX_RECORD) -> Iterator[Rec
     `stream` is the file as stored (plain, gzip, LZ4 or zstd), seekable, at its start. Contents above `max_record`
     bytes are passed over (`problem` is `too-large`). Memory is bounded by `max_record`, whatever the file holds.
     """
-    from corpus.crawl.warc_recovery import recover
-
     read: Record | None = None  # the last one, given once what follows shows that its checksum was right
     good = 0
     end = stream.seek(0, 2)
@@ -76,10 +52,8 @@ def _plain_record(raw: WarcRecord, max_record: int) -> Record | None:
     if kind is None or length == 0:
         return None
     record = Record(kind.lower(), raw.stream_pos)
+    record.describe(headers)
     if record.type in WANTED:
-        record.uri = headers.get("WARC-Target-URI") or ""
-        record.date = headers.get("WARC-Date") or ""
-        record.media_type = headers.get("WARC-Identified-Payload-Type") or ""
         if length > max_record:
             return None
         record.content = raw.reader.read(length)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from fastwarc.warc import HeaderMap
 
 from corpus.crawl.containers import Member, members
-from corpus.crawl.warc import WANTED, Damage, Record
+from corpus.crawl.records import WANTED, Damage, Record
 
 MAX_HEADER = 1 << 16  # bytes of a WARC header block; fastwarc stops at 32 KiB
 MAX_PASSED = 1 << 30  # unpacked bytes without the beginning of a record; past it the rest of a gzip member is given up
@@ -219,10 +219,7 @@ class _Reader:
             return None
         self.forget(found.end())
         record = Record((headers.get("WARC-Type") or "").lower(), 0)
-        if record.type in WANTED:
-            record.uri = headers.get("WARC-Target-URI") or ""
-            record.date = headers.get("WARC-Date") or ""
-            record.media_type = headers.get("WARC-Identified-Payload-Type") or ""
+        record.describe(headers)
         length = (headers.get("Content-Length") or "").strip()
         valid = length.isascii() and length.isdigit() and len(length) <= 18 and record.type
         return record, int(length) if valid else None

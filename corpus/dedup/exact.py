@@ -1,7 +1,7 @@
 """Equality of texts and of addresses: the two kinds of duplicate that need no shingles.
 
 Two texts are exact duplicates when their UTF-8 bytes are equal, judged by xxh3-128, so the empty text is a duplicate of
-the empty text. Two pages have the same address when their canonical URLs are equal: scheme, a leading `www.`, the
+the empty text. Two pages have the same address when the keys of their URLs are equal: scheme, a leading `www.`, the
 default port, the fragment and trailing slashes of the path dropped, the host in lower case, the query left as it is.
 """
 
@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from corpus.io.buffers import utf8_buffers, utf8_views
+from corpus.url import raw_url_keys
 
 
 def text_hashes(text: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -41,22 +41,9 @@ def hash_binary(hashes: npt.NDArray[np.uint64]) -> pa.Array:
     )
 
 
-def canonical_urls(urls: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """The canonical form of each URL; null where there is none."""
-    split = pc.extract_regex(
-        pc.replace_substring_regex(urls, r"#.*$", ""),
-        r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?P<host>[^/?]*)(?P<path>[^?]*)(?P<query>.*)$",
-    )
-    host = pc.utf8_lower(pc.struct_field(split, "host"))
-    host = pc.replace_substring_regex(pc.replace_substring_regex(host, r":(80|443)$", ""), r"^www\.", "")
-    path = pc.replace_substring_regex(pc.struct_field(split, "path"), r"/+$", "")
-    return pc.binary_join_element_wise(host, path, pc.struct_field(split, "query"), "")
-
-
 def url_hashes(urls: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """The xxh3-64 of each canonical URL; 0 where there is none."""
-    canonical = canonical_urls(urls).cast(pa.large_string())
-    data, offsets = utf8_buffers(canonical)
+    """uint64: the xxh3-64 of each address's key (`corpus.url.raw_url_keys`); 0 where there is none."""
+    data, offsets = utf8_buffers(raw_url_keys(urls).cast(pa.large_string()))
     view = data.data
     spans = zip(offsets[:-1].tolist(), offsets[1:].tolist())
     hashes = (xxhash.xxh3_64_intdigest(view[start:end]) if end > start else 0 for start, end in spans)

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from corpus.crawl.warc import MAX_RECORD, Damage, Record, read_records
-from corpus.document import REJECTS, SCHEMA, Refused, document_id
+from corpus.crawl.records import Damage, Record
+from corpus.crawl.warc import MAX_RECORD, read_records
+from corpus.document import REJECTS, SCHEMA, RejectedRecord, document_id
 from corpus.extract.main_text import MAX_HTML, Page, clean, page_of
 from corpus.io import storage
 from corpus.io.plain_files import MAX_LINE, Row, read_rows
@@ -130,9 +131,9 @@ class Collector:
     def _record(self, record: Record, limits: Limits) -> None:
         try:
             page = page_of(record, limits.html)
-        except Refused as refused:
-            self._reasons[refused.reason] += 1
-            self._reject(record.offset, clean_uri(record.uri) or None, refused.reason, refused.detail)
+        except RejectedRecord as rejected:
+            self._reasons[rejected.reason] += 1
+            self._reject(record.offset, clean_uri(record.uri) or None, rejected.reason, rejected.detail)
         else:
             key = document_id(self.dump, page.url, page.date, page.payload)
             self._add(record.offset, key, page, None)

@@ -15,8 +15,8 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from corpus.crawl.charset import decode
 from corpus.crawl.http import parse_response
-from corpus.crawl.warc import Record
-from corpus.document import Refused
+from corpus.crawl.records import Record
+from corpus.document import RejectedRecord
 from corpus.extract.html_complexity import too_complex
 from corpus.url import clean_uri
 
@@ -47,20 +47,21 @@ class Page(NamedTuple):
 def page_of(record: Record, max_html: int = MAX_HTML) -> Page:
     """The page in a response or WET conversion record.
 
-    Raises Refused with one of the reasons `not-http`, `http-status`, `not-html`, `too-large`, `bad-content-encoding`,
-    `undecodable`, `too-complex`, `empty-text`, `unparsable`, or the record's own problem (`truncated`, `corrupt`).
+    Raises RejectedRecord with one of the reasons `not-http`, `http-status`, `not-html`, `too-large`,
+    `bad-content-encoding`, `undecodable`, `too-complex`, `empty-text`, `unparsable`, or the record's own problem
+    (`truncated`, `corrupt`).
     """
     if record.problem:
-        raise Refused(record.problem, record.detail)
+        raise RejectedRecord(record.problem, record.detail)
     url = clean_uri(record.uri)
     if record.type == "conversion":
         if len(record.content) > max_html:
-            raise Refused("too-large", f"{len(record.content)} bytes of text, the limit is {max_html}")
+            raise RejectedRecord("too-large", f"{len(record.content)} bytes of text, the limit is {max_html}")
         text, charset = plain_text(record.content, "utf-8")
         return Page(url, record.date, charset, text, record.content)
     response = parse_response(record.content, max_html)
     if response.status != 200:
-        raise Refused("http-status", str(response.status))
+        raise RejectedRecord("http-status", str(response.status))
     kind = _kind(response.media_type, record.media_type, response.body)
     read = html_text if kind == "html" else plain_text
     text, charset = read(response.body, response.charset)
@@ -70,25 +71,25 @@ def page_of(record: Record, max_html: int = MAX_HTML) -> Page:
 def html_text(body: bytes, declared: str | None = None) -> tuple[str, str]:
     """The main text of an HTML page and the charset it was read with; `declared` is the HTTP header's charset.
 
-    Raises Refused: `undecodable`, `too-complex`, `empty-text`, `unparsable`.
+    Raises RejectedRecord: `undecodable`, `too-complex`, `empty-text`, `unparsable`.
     """
     text, charset = decode(body, declared)
     if text is None:
-        raise Refused("undecodable", f"not text in {charset}")
+        raise RejectedRecord("undecodable", f"not text in {charset}")
     if complaint := too_complex(body):
-        raise Refused("too-complex", complaint)
+        raise RejectedRecord("too-complex", complaint)
     try:
         found = main_text(text)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise Refused("unparsable", f"{type(error).__name__}: {error}") from None
+        raise RejectedRecord("unparsable", f"{type(error).__name__}: {error}") from None
     return _not_empty(found), charset
 
 
 def plain_text(body: bytes, declared: str | None = None) -> tuple[str, str]:
-    """The clean text of a plain-text body and its charset. Raises Refused: `undecodable`, `empty-text`."""
+    """The clean text of a plain-text body and its charset. Raises RejectedRecord: `undecodable`, `empty-text`."""
     text, charset = decode(body, declared, html=False)
     if text is None:
-        raise Refused("undecodable", f"not text in {charset}")
+        raise RejectedRecord("undecodable", f"not text in {charset}")
     return _not_empty(clean(text)), charset
 
 
@@ -106,14 +107,14 @@ def clean(text: str) -> str:
 
 def _not_empty(text: str) -> str:
     if not text:
-        raise Refused("empty-text", "the page has no text")
+        raise RejectedRecord("empty-text", "the page has no text")
     return text
 
 
 def _kind(media_type: str, identified: str, body: bytes) -> str:
-    """`html` or `text`, by the server's word, then the crawler's, then the bytes; raise Refused for anything else."""
+    """`html` or `text`, by the server's word, the crawler's, then the bytes; raise RejectedRecord for anything else."""
     if body.startswith(_MAGIC):
-        raise Refused("not-html", f"{media_type or 'no type'}, but the body begins {body[:6]!r}")
+        raise RejectedRecord("not-html", f"{media_type or 'no type'}, but the body begins {body[:6]!r}")
     if media_type in _UNSURE_TYPES:
         media_type = identified.lower() or media_type
     if media_type in HTML_TYPES:
@@ -122,4 +123,4 @@ def _kind(media_type: str, identified: str, body: bytes) -> str:
         return "text"
     if media_type in _UNSURE_TYPES and _MARKUP.search(body, 0, _MARKUP_SCAN):
         return "html"
-    raise Refused("not-html", media_type or "no type")
+    raise RejectedRecord("not-html", media_type or "no type")

@@ -1,8 +1,9 @@
-"""Files wherever they are: a local disk, an object store (`s3://`), or a web server (`https://`, read only).
+"""Files wherever they are: a local disk, an object store (`s3://`, `gs://`, `az://`), the Hugging Face Hub (`hf://`,
+read only) or a web server (`https://`, read only).
 
 Everything that reads or writes goes through these few functions, so that no stage knows where its bytes lie. A path
-is a plain string. What is written appears whole or not at all: beside and renamed on a disk, one completed upload on
-S3. S3 is pyarrow's file system (endpoint and credentials from the usual AWS_* variables), the web is smart_open."""
+is a plain string. What is written appears whole or not at all: beside its path and renamed on a disk, one completed
+upload in a store. `corpus.io.filesystems` knows the stores; the web is read by smart_open."""
 
 import contextlib
 import fnmatch
@@ -13,7 +14,6 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 import xxhash
 
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io.filesystems import STORES, client, credentials, filesystem, first_line, require_writable, scheme, upload
 
 SAMPLED = 1 << 16  # bytes read at each end of a raw local input to tell whether it changed
 
@@ -34,42 +35,12 @@ class FileInfo:
     size: int
 
 
-def scheme(path: str) -> str:
-    """Return `"file"`, `"s3"` or `"https"` (which stands for http too); raise UsageError for any other scheme."""
-    if "://" not in path:
-        return "file"
-    name = path.split("://", 1)[0]
-    if name == "s3":
-        return "s3"
-    if name in ("http", "https"):
-        return "https"
-    raise UsageError(f"{path}: no storage for {name}://; use a local path, s3:// or https://")
-
-
 def join(root: str, *parts: str) -> str:
     """Join with single slashes; an absolute or remote last part stands for itself."""
     path = root
     for part in parts:
         path = part if part.startswith("/") or "://" in part else f"{path.rstrip('/')}/{part}"
     return path
-
-
-@lru_cache(maxsize=8)
-def _s3(_process: int) -> pafs.S3FileSystem:
-    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get("AWS_MAX_ATTEMPTS", "10")))
-    return pafs.S3FileSystem(
-        endpoint_override=os.environ.get("AWS_ENDPOINT_URL") or None,
-        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-        anonymous=os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "true", "yes"),
-        retry_strategy=retries,
-    )
-
-
-def filesystem(path: str) -> tuple[pafs.FileSystem, str]:
-    """The Arrow file system of a local or S3 path and the path inside it (for Parquet's ranged reads)."""
-    if scheme(path) == "s3":
-        return _s3(os.getpid()), path.removeprefix("s3://").rstrip("/")
-    return pafs.LocalFileSystem(), path
 
 
 def exists(path: str) -> bool:
@@ -120,13 +91,13 @@ def read_range(path: str, offset: int, length: int) -> bytes:
 
 
 def list_files(prefix: str, suffix: str = "") -> list[FileInfo]:
-    """All files below a folder or S3 prefix, sorted by path; names with a part that starts with `.` are skipped.
+    """All files below a folder or prefix, sorted by path; names with a part that starts with `.` are skipped.
 
     A folder that does not exist is empty.
     """
     fs, inner = filesystem(prefix)
     selector = pafs.FileSelector(inner.rstrip("/") or "/", recursive=True, allow_not_found=True)
-    start = "s3://" if scheme(prefix) == "s3" else ""
+    start = "" if scheme(prefix) == "file" else f"{scheme(prefix)}://"
     return sorted(
         FileInfo(start + info.path, info.size)
         for info in fs.get_file_info(selector)
@@ -161,12 +132,11 @@ def expand(pattern: str) -> list[str]:
 def atomic_output(path: str) -> Iterator[IO[bytes]]:
     """Write a file that appears only when the block ends without an error, replacing what was there.
 
-    Locally it is written beside its place, flushed to disk and renamed. For S3 it is written to a temporary local file
-    and sent as one upload, which S3 shows only when it is complete.
+    Locally it is written beside its path, flushed to disk and renamed. For a store it is written to a temporary local
+    file and sent as one upload, which the store shows only when it is complete.
     """
+    require_writable(path)
     kind = scheme(path)
-    if kind == "https":
-        raise UsageError(f"{path}: a web address can be read but not written")
     if kind == "file":
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,8 +153,7 @@ def atomic_output(path: str) -> Iterator[IO[bytes]]:
         if kind == "file":
             os.replace(beside, path)
         else:
-            fs, inner = filesystem(path)
-            pafs.copy_files(str(beside), inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+            upload(str(beside), path)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -192,27 +161,27 @@ def atomic_output(path: str) -> Iterator[IO[bytes]]:
 def prepare_root(path: str) -> None:
     """Make sure that files can be written below a root before any work is done for them.
 
-    Raises UsageError where a local folder cannot be made or written to, HeadwaterError where S3 does not answer.
+    Raises UsageError where a local folder cannot be made or written to, HeadwaterError where a store does not answer.
     """
-    kind = scheme(path)
-    if kind == "https":
-        raise UsageError(f"{path}: a web address can be read but not written")
-    try:
-        if kind == "file":
+    require_writable(path)
+    if scheme(path) == "file":
+        try:
             Path(path).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
-        else:
-            fs, inner = filesystem(path)
-            fs.get_file_info(inner)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        if kind == "file":
+        except OSError as error:
             raise UsageError(
-                f"{path}: nothing can be written there ({reason}); give the recipe another root, e.g. --set root=DIR"
+                f"{path}: nothing can be written there ({first_line(error)}); give the recipe another root, e.g. "
+                "--set root=DIR"
             ) from None
+        return
+    fs, inner = filesystem(path)
+    try:
+        fs.get_file_info(inner)
+    except OSError as error:
         raise HeadwaterError(
-            f"{path}: S3 does not answer as it should ({reason}); check the network, AWS_ENDPOINT_URL and credentials"
+            f"{path}: the store does not answer as it should ({first_line(error)}); check the network and "
+            f"{credentials(path)}"
         ) from None
 
 
@@ -256,8 +225,8 @@ def delete(path: str) -> None:
 def identify(path: str) -> str:
     """A fingerprint of a raw input: what tells that the file is no longer the one that was read.
 
-    Local: size and xxh3 of its first and last 64 KiB. S3: its ETag. Web: the address alone, because
-    crawl files never change under their name.
+    Local: size and xxh3 of its first and last 64 KiB. A store: its ETag, or its blob id on the Hub. Web: the address
+    alone, because crawl files never change under their name.
     """
     kind = scheme(path)
     if kind == "https":
@@ -269,6 +238,9 @@ def identify(path: str) -> str:
     if kind == "s3":
         with fs.open_input_file(inner) as remote:
             return str(remote.metadata()["ETag"]).strip('"')
+    if kind in STORES:
+        details = client(path).info(inner)
+        return str(details.get("etag") or details.get("blob_id") or client(path).ukey(inner)).strip('"')
     with open(path, "rb") as file:
         digest = xxhash.xxh3_128(file.read(SAMPLED))
         file.seek(max(0, info.size - SAMPLED))

@@ -22,17 +22,12 @@ and "[edit]" at the end of a line, which C4 cuts out before it looks for the end
 import numpy as np
 from numba import njit
 
-from corpus.kernels.simd import (
-    count_ones,
-    kernel,
-    leading_zeros,
-    low_bits,
-    lowest_bit,
-    newline_mask,
-    range_mask,
-    trailing_zeros,
-)
-from corpus.linguistic.characters import SPACE, decode
+from corpus.kernels.bits import ALL, count_ones, leading_zeros, low_bits, lowest_bit, trailing_zeros
+from corpus.kernels.jit import kernel
+from corpus.kernels.simd import newline_mask, range_mask
+from corpus.kernels.types import F64, U8, Word
+from corpus.kernels.utf8 import decode
+from corpus.linguistic.characters import SPACE
 
 NAMES = (
     "javascript_lines",
@@ -59,7 +54,7 @@ _PAIRS = (b"ja", b"m ", b"ms", b"va", b"ok", b"ok", b"ok", b"ok")  # a rare pair
 _LONGEST = max(map(len, _PHRASES))
 _TEXT = np.array([list(phrase.ljust(_LONGEST, b"\0")) for phrase in _PHRASES], np.uint8)
 _LENGTHS = np.array([len(phrase) for phrase in _PHRASES])
-_PLACES = np.array([phrase.index(pair) for phrase, pair in zip(_PHRASES, _PAIRS)])
+_OFFSETS = np.array([phrase.index(pair) for phrase, pair in zip(_PHRASES, _PAIRS)])
 _SOUGHT = np.array(
     [sum(1 << i for i, pair in enumerate(_PAIRS) if pair[0] == byte | 0x20) for byte in range(256)], np.uint8
 )
@@ -67,11 +62,10 @@ _CITATIONS = (np.frombuffer(b"edit", np.uint8), np.frombuffer(b"citation needed"
 _JAVASCRIPT, _LOREM, _POLICY, _CURLY, _LONG = 1, 2, 0xFC, 0x100, 0x200
 _U64 = np.uint64
 _ONE = _U64(1)
-_ALL = ~_U64(0)
 
 
 @kernel
-def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untyped-def]
+def measure_web_lines(data: U8, start: Word, end: Word, classes: U8, row: F64) -> None:
     """Write the values of `NAMES` for `data[start:end]` (valid UTF-8) to `row`; all are 0 where it has no line."""
     row[:] = 0.0
     start, end = _U64(start), _U64(end)
@@ -102,7 +96,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
                 found |= _LONG if length > LONG_WORD else 0
             longest = _longest(firsts, spaces, ends, longest)
         if spaces:
-            begin = characters + count_ones(firsts & _ALL >> leading_zeros(spaces))
+            begin = characters + count_ones(firsts & ALL >> leading_zeros(spaces))
         characters += count_ones(firsts)
         events = feeds | marks & here
         while events:
@@ -145,7 +139,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
 
 
 @njit(inline="always")
-def _masks(data, at):  # type: ignore[no-untyped-def]
+def _masks(data: U8, at: Word) -> tuple[Word, Word, Word, Word]:
     """Of the 64 bytes at `data[at:]`, which are: first of a character, ASCII white space, line feeds, and what may
     count (a curly bracket, the rare pair of a phrase)."""
     firsts = ~range_mask(data, at, 0x80, 64)
@@ -158,7 +152,7 @@ def _masks(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
+def _wide_spaces(data: U8, at: Word, here: Word, classes: U8) -> tuple[Word, Word]:
     """Which of the bytes `here` are of white space beyond ASCII, and which of the next 64 bytes of what begins here."""
     third = range_mask(data, at + _U64(2), 0x80, 11) | range_mask(data, at + _U64(2), 0xA8, 8)
     third |= range_mask(data, at + _U64(2), 0x9F, 1)
@@ -168,18 +162,18 @@ def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
     maybe &= here
     inner = beyond = _U64(0)
     while maybe:
-        place = trailing_zeros(maybe)
+        offset = trailing_zeros(maybe)
         maybe &= maybe - _ONE
-        point, size = decode(data, at + place)
+        point, size = decode(data, at + offset)
         if classes[point] & SPACE:
             bits = low_bits(size)
-            inner |= bits << place
-            beyond |= bits >> _ONE >> (_U64(63) - place)
+            inner |= bits << offset
+            beyond |= bits >> _ONE >> (_U64(63) - offset)
     return inner, beyond
 
 
 @njit(inline="always")
-def _sentence_ends(data, at, here, before):  # type: ignore[no-untyped-def]
+def _sentence_ends(data: U8, at: Word, here: Word, before: Word) -> Word:
     """Which of the bytes `here` are . ? ! or a quote or bracket that follows one of these, or another such quote."""
     marks = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
     closing = range_mask(data, at, 0x22, 1) | range_mask(data, at, 0x27, 1) | range_mask(data, at, 0x29, 1)
@@ -190,7 +184,7 @@ def _sentence_ends(data, at, here, before):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
+def _longest(firsts: Word, spaces: Word, ends: Word, longest: Word) -> Word:
     """`longest`, or the characters of a longer one of the block's words, each between two spaces."""
     runs = ~spaces & low_bits(_U64(63) - leading_zeros(ends))
     size = _ONE
@@ -207,17 +201,17 @@ def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _letter(data, at, lower):  # type: ignore[no-untyped-def]
+def _letter(data: U8, at: Word, lower: int) -> Word:
     """Which of 64 bytes are this letter, in either case."""
     return range_mask(data, at, lower, 1) | range_mask(data, at, lower - 0x20, 1)
 
 
 @kernel
-def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
+def _phrases_at(data: U8, first: int, end: int, at: int, sought: Word) -> int:
     """The bits of the phrases, of those in `sought`, whose rare pair begins at `at`."""
     found = 0
     for phrase in range(len(_LENGTHS)):
-        begin = at - _PLACES[phrase]
+        begin = at - _OFFSETS[phrase]
         if sought >> phrase & 1 and begin >= first and begin + _LENGTHS[phrase] <= end:
             same = True
             for i in range(_LENGTHS[phrase]):
@@ -233,12 +227,12 @@ def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _is_end(byte):  # type: ignore[no-untyped-def]
+def _is_end(byte: Word) -> bool:
     return byte == 0x2E or byte == 0x3F or byte == 0x21  # . ? !
 
 
 @kernel
-def _finished(data, first, last):  # type: ignore[no-untyped-def]
+def _finished(data: U8, first: int, last: int) -> bool:
     """Whether a line ends as C4 wants: an end mark or quote, no ellipsis; citations behind it are not seen."""
     last = _before_citations(data, first, last)
     if last <= first:
@@ -256,7 +250,7 @@ def _finished(data, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
+def _before_citations(data: U8, first: int, last: int) -> int:
     """The end of `data[first:last]` without the citations at its end."""
     while last > first and data[last - 1] == 0x5D:
         begin = last - 2
@@ -269,7 +263,7 @@ def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_citation(data, first, last):  # type: ignore[no-untyped-def]
+def _is_citation(data: U8, first: int, last: int) -> bool:
     """Whether the text in brackets is digits alone, "edit" or "citation needed" (c4_utils.py's pattern)."""
     size = last - first
     for text in _CITATIONS:

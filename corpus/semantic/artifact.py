@@ -13,17 +13,9 @@ from typing import Any
 import xxhash
 
 from corpus.errors import UsageError
+from corpus.io.checksum import file_checksum
 
 CARD, README = "card.json", "README.md"
-
-
-def file_hash(path: str | Path) -> str:
-    """xxh3-128 of a file, in hex."""
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def save_card(folder: str | Path, card: dict[str, Any]) -> None:
@@ -61,7 +53,7 @@ def model_fingerprint(folder: str | Path, kind: str, quality: bool = False) -> s
     if not path.is_file():
         raise UsageError(f"{path}: the model's file is missing; train it again")
     deciding = {key: card.get(key) for key in ("labels", "positive", "calibration", "quantiles")}
-    return xxhash.xxh3_128_hexdigest((file_hash(path) + json.dumps(deciding, sort_keys=True)).encode())
+    return xxhash.xxh3_128_hexdigest((file_checksum(str(path)) + json.dumps(deciding, sort_keys=True)).encode())
 
 
 def _readme(card: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import xxhash
 
 from corpus.errors import HeadwaterError, UsageError
+from corpus.io.checksum import file_checksum
 from corpus.semantic import artifact
 from corpus.semantic.evaluate import Platt, decision, evaluate, fit_platt
 from corpus.semantic.prepare import fasttext_lines
@@ -127,7 +128,7 @@ def train(
         "name": name,
         "summary": f"A fastText classifier: {', '.join(labels)}.",
         "file": FILE,
-        "xxh3": artifact.file_hash(where / FILE),
+        "xxh3": file_checksum(str(where / FILE)),
         "labels": labels,
         "positive": positive,
         "calibration": calibration._asdict() if positive else None,

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.errors import UsageError
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.words import new_scratch, split_words
+from corpus.io.checksum import file_checksum
+from corpus.kernels.types import F64, I64, U8, U64, Records
+from corpus.kernels.words import Scratch, new_scratch, split_words
 from corpus.semantic import artifact
 from corpus.semantic.ngrams import BEGIN, SLOT, Model, extend, find, train
 
@@ -43,14 +44,14 @@ class PerplexityModel:
         self.model = Model(slots, card["parameters"]["order"], card["unknown"])
         self.quantiles = np.array(card["quantiles"])
 
-    def perplexity(self, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    def perplexity(self, texts: pa.Array | pa.ChunkedArray) -> F64:
         """The perplexity of each text of a (large_)string column; NaN where it has no word."""
         return perplexities(self.model, texts)
 
-    def rank(self, perplexity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def rank(self, perplexity: F64) -> F64:
         """The share of reference documents with a lower perplexity, 0 to 1."""
         ranks = np.linspace(0, 1, len(self.quantiles))
-        found: npt.NDArray[np.float64] = np.interp(np.log10(perplexity), self.quantiles, ranks)
+        found: F64 = np.interp(np.log10(perplexity), self.quantiles, ranks)
         return found
 
 
@@ -59,7 +60,7 @@ def bucket(rank: float) -> str:
     return "head" if rank < HEAD else "middle" if rank < MIDDLE else "tail"
 
 
-def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> F64:
     """The perplexity of each text; NaN where it has no word."""
     data, offsets = utf8_buffers(texts)
     out = np.empty(len(offsets) - 1)
@@ -69,7 +70,7 @@ def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray
 
 
 @njit(nogil=True, cache=True)
-def _score(data, offsets, scratch, slots, order, unknown, out):  # type: ignore[no-untyped-def]
+def _score(data: U8, offsets: I64, scratch: Scratch, slots: Records, order: int, unknown: float, out: F64) -> None:
     grams = np.zeros(_LONGEST + 1, np.uint64)  # grams[k]: the last k words, for k up to `matched`; no word: 0
     weights = np.zeros(_LONGEST + 1)  # weights[k]: of that context
     tail = np.zeros(_LONGEST + 2)  # tail[k]: the weights of the contexts of k words and more
@@ -137,7 +138,7 @@ def train_model(
         "name": name,
         "summary": f"A modified Kneser-Ney {order}-gram model of hashed words and CJK characters.",
         "file": FILE,
-        "xxh3": artifact.file_hash(where / FILE),
+        "xxh3": file_checksum(str(where / FILE)),
         "unknown": model.unknown,
         "quantiles": [round(float(value), 6) for value in np.quantile(found, np.linspace(0, 1, QUANTILES))],
         "parameters": {"order": order, "n-grams": int((model.slots["key"] != 0).sum())},
@@ -161,7 +162,7 @@ def train_model(
     return card
 
 
-def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[U64, I64]:
     """The hashes of all words, `BEGIN` before each text, and where each text begins (one entry more than texts)."""
     data, offsets = utf8_buffers(texts)
     scratch = new_scratch(int(np.diff(offsets).max(initial=0)))
@@ -172,7 +173,7 @@ def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint
 
 
 @njit(nogil=True, cache=True)
-def _hash_words(data, offsets, scratch, words, starts):  # type: ignore[no-untyped-def]
+def _hash_words(data: U8, offsets: I64, scratch: Scratch, words: U64, starts: I64) -> None:
     at = 0
     for row in range(len(offsets) - 1):
         words[at] = BEGIN

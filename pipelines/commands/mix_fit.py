@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         epoch_cap=recipe.remix.epoch_cap,
         runs=runs,
     )
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     for number in range(runs):
         proxy = fitting.train(number)
         console.print(f"proxy {number + 1}/{runs}: {_line(proxy.weights)} | {_line(proxy.bits_per_byte)}")

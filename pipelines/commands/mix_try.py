@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
                 )
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     table = _table(plans)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     print_table(console, table)
     for number, (text, plan) in enumerate(plans.items(), 1):
         met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"

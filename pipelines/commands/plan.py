@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             table.add_row(*row.cells())
         if arguments.detail:
             table.add_section()
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     print_table(console, table)
     costs = [item for row in rows for item in row.costs]
     if total(costs):

@@ -2,16 +2,20 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from rich.console import Console
 
 from corpus.errors import UsageError
 from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.config.inputs import CrawlInput
+from pipelines.config.recipe import Recipe, builtin_recipe, load_recipe
 from pipelines.engine import cluster, pipeline
 from pipelines.engine.run_lock import only_run
 from pipelines.report.page import draw_report
 from pipelines.results.summary import summary
+from pipelines.sample.build import build_sample
 from pipelines.stages import stages_of
 
 
@@ -43,9 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     stages = stages_of(recipe, until=arguments.until)
     if arguments.workers is not None and arguments.workers < 0:
         raise UsageError(f"--workers {arguments.workers}: should be 1 or more, or 0 for no Ray")
+    make_sample(recipe)
     storage.prepare_root(recipe.root)
     verify = arguments.verify if arguments.verify is not None else storage.scheme(recipe.root) == "file"
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     with only_run(recipe.root):
         if arguments.workers == 0:
             results = pipeline.run(stages, console, verify, on_ray=False, detail=arguments.detail)
@@ -60,6 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(line, highlight=False)
     if not arguments.no_report:
         page = draw_report(recipe)
-        shown = page if storage.scheme(page) == "s3" else os.path.abspath(page)
+        shown = os.path.abspath(page) if storage.scheme(page) == "file" else page
         console.print(f"report: {shown}", highlight=False)
     return 1 if failed else 0
+
+
+def make_sample(recipe: Recipe) -> None:
+    """Make the small crawl that the recipe `sample` reads, where it is not there yet."""
+    sample = load_recipe(str(builtin_recipe("sample")))
+    (crawl,) = (item.crawl for item in sample.inputs if isinstance(item, CrawlInput))
+    if recipe.name == sample.name and recipe.inputs == sample.inputs and not storage.exists(f"{crawl}/sample.json"):
+        build_sample(Path(crawl), None, say=lambda line: print(line, flush=True))

@@ -25,8 +25,8 @@ from tokenizer.evaluate import (
     unused_tokens,
 )
 from tokenizer.pretoken_counts import PretokenCounter
-from tokenizer.train import train
-from tokenizer.vocabulary import SPECIAL_TOKENS, Vocabulary, load_vocabulary
+from tokenizer.train_vocabulary import train_vocabulary
+from tokenizer.vocabulary import SPECIAL_TOKENS, load_vocabulary
 
 EXAMPLE = """\
 example:
@@ -121,8 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(pieces):
         inputs.report()
         raise HeadwaterError(f"there is no text to train on in {', '.join(inputs.files[:5])}; check --text-column")
-    merges = train(pieces, arguments.vocab_size, arguments.min_frequency)
-    vocabulary = Vocabulary.from_merges(merges, arguments.model_vocab_size)
+    vocabulary = train_vocabulary(
+        pieces, arguments.vocab_size, min_frequency=arguments.min_frequency, model_size=arguments.model_vocab_size
+    )
     vocabulary.save(arguments.out)
     if len(vocabulary.tokens) < arguments.vocab_size:
         print(f"only {len(vocabulary.tokens):,} tokens: no other pair occurs {arguments.min_frequency} times")

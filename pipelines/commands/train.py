@@ -19,7 +19,7 @@ from pipelines.engine.run_lock import only_run
 from pipelines.stages import stages_of
 from pipelines.stages.train import TrainStage, require_torch
 from train.distributed.launch import launch
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.distributed.rank_environment import is_launched
 from train.model.config import MODELS
 from train.settings import TrainSettings
@@ -149,23 +149,22 @@ def run_recipe(args: argparse.Namespace) -> int:
             "which --set train.NAME=VALUE overrides"
         )
     recipe = recipe_from(args)
-    *earlier, stage = stages_of(recipe)
+    *earlier, planned = pipeline.plan(stages_of(recipe))
+    stage = planned.stage
     if not isinstance(stage, TrainStage):
         raise UsageError(f"{args.recipe}: the recipe says `train: null`; give it a train section")
-    plans = {planned.stage.name: planned for planned in pipeline.plan([*earlier, stage])}
-    first = f"run `headwater run {args.recipe} --until tokens` first"
-    for name in ("tokenizer", "token_mixture"):
-        if plans[name].why_not:
-            raise HeadwaterError(f"{recipe.root}: {name} {plans[name].why_not}; {first}")
-        for task, counts in zip(plans[name].tasks, plans[name].counts):
-            if counts is None:
-                path = storage.join(recipe.root, task.output)
-                raise HeadwaterError(f"{path} is not made yet, or by other settings; {first}")
-    (task,), (counts,) = plans["train"].tasks, plans["train"].counts
+    for other in earlier:
+        missing = [task.output for task, counts in zip(other.tasks, other.counts) if counts is None]
+        if other.stage.name in stage.reads and (other.why_not or missing):
+            raise HeadwaterError(
+                f"{storage.join(recipe.root, missing[0]) if missing else other.stage.name} is not made yet, or by "
+                f"other settings; run `headwater run {args.recipe} --until tokens` first"
+            )
+    (task,) = planned.tasks
     stage.live = True
-    if counts is None:
-        speaks = os.environ.get("RANK", "0") == "0"  # of torchrun's processes one speaks for all
-        with only_run(recipe.root) if speaks else nullcontext():
+    if planned.counts == [None]:
+        first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes one speaks for all
+        with only_run(recipe.root) if first else nullcontext():
             if not stage.run(task):
                 return 0
     summary = storage.read_json(stage.path(task.output))["summary"]

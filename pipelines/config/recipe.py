@@ -8,6 +8,7 @@ is allowed. `${NAME}` in a string is replaced from the environment.
 import os
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,8 @@ from pipelines.config.safety import SafetyParameters
 from pipelines.config.sites import SitesParameters
 from pipelines.config.tokens import TokenizerParameters, TokensParameters
 from pipelines.config.train import TrainParameters
+
+_RECIPES = Path(str(files("pipelines"))) / "recipes"  # the folder recipes/ of the repository, by a link
 
 
 class Recipe(Section):
@@ -166,11 +169,11 @@ def _expand(text: str, path: str) -> str:
 
 
 def builtin_recipe(name: str) -> Path | None:
-    """The path of a recipe that ships beside the code, for `headwater run sample`."""
-    path = Path(__file__).resolve().parents[2] / "recipes" / f"{name}.yaml"
+    """The path of a recipe that ships with the code, for `headwater run sample`."""
+    path = _RECIPES / f"{name}.yaml"
     return path if path.is_file() else None
 
 
 def shipped() -> list[str]:
-    """The names of the recipes that ship beside the code."""
-    return sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+    """The names of the recipes that ship with the code."""
+    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))

@@ -95,7 +95,7 @@ def run(
                 results = _run_once(stages, progress, verify, on_ray)
             break
         except _Corrupt as error:
-            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
+            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False, markup=False)
     else:
         with RunProgress(stages, console, detail) as progress:
             results = _run_once(stages, progress, True, on_ray, repair=False)
@@ -144,7 +144,7 @@ def _run_stage(
             if outcome.message:
                 result.failed.append({"output": outcome.task.output, "message": outcome.message})
                 line = f"set aside {outcome.task.output}: {outcome.message}"
-                progress.console.print(line, style="red", highlight=False)
+                progress.console.print(line, style="red", highlight=False, markup=False)
                 if outcome.trace:
                     progress.console.print(outcome.trace, style="dim", highlight=False, markup=False)
             else:

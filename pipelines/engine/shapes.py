@@ -1,11 +1,11 @@
-"""The shapes of stages: a task per shard, per group of shards, per partition, or one. Each says what it reads.
+"""The shapes of stages: a task per shard, per group of shards, per part of all shards, or one. Each says what it reads.
 
 A stage of one of these shapes has no `plan` of its own. `reads` names the stages whose outputs a task gets, and `uses`
 those of which every task gets all outputs, such as an index or a tokenizer.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -64,7 +64,8 @@ class GroupStage(Stage[P]):
     Groups keep the number of files low that meet in a partition. `parameters.shards_per_group` says how large they are.
     """
 
-    reads: tuple[str, ...]  # stages with a task per shard
+    reads: tuple[str, ...]  # stages with a task per shard; a shard that one lacks is left out
+    optional: tuple[str, ...] = ()  # more such stages, read where the run has them
 
     @property
     def shards_per_group(self) -> int:
@@ -75,41 +76,58 @@ class GroupStage(Stage[P]):
     def groups(self, upstream: Upstream) -> dict[ShardRef, list[Task]]:
         """The groups in the order of their first shards, each with the tasks of all its shards, shard by shard."""
         groups: dict[ShardRef, list[Task]] = {}
-        for shard, tasks in upstream.shards(*self.reads).items():
+        for shard, tasks in upstream.shards(*self.reads, optional=self.optional).items():
             groups.setdefault(shard.group(self.shards_per_group), []).extend(tasks)
         return groups
+
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards, over the tables of its shards."""
+        return [self.task(group.below(self.folder), tasks) for group, tasks in self.groups(upstream).items()]
 
     def expected_tasks(self, document_shards: int) -> int | None:
         """About one per group of shards."""
         return -(-document_shards // self.shards_per_group)
 
 
-class PartitionStage(Stage[P]):
-    """A task per partition of a key, over all outputs of the stages in `reads`: `<folder>/NNNNN.parquet`.
-
-    The argument `partition` is the partition's number, from 0, and `partitions` how many there are.
-    """
+class GatherStage(Stage[P]):
+    """Tasks that each take their part of all outputs of the stages in `reads`."""
 
     reads: tuple[str, ...]
 
     @abstractmethod
-    def partitions(self, upstream: Upstream) -> int:
-        """Into how many parts the key is cut; may depend on counts of earlier stages."""
+    def outputs(self, upstream: Upstream) -> Iterable[tuple[str, dict[str, Any]]]:
+        """The output of each task, and the arguments that say which part is its own; may depend on earlier counts."""
 
     def inputs(self, upstream: Upstream) -> Sequence[Task]:
         """What each task reads: all outputs of `reads`, unless a stage says otherwise."""
         return [task for stage in self.reads for task in upstream[stage]]
 
     def plan(self, upstream: Upstream) -> list[Task]:
-        """A task per partition; the inputs are hashed once and held once, however many of both there are."""
-        tasks, partitions = self.inputs(upstream), self.partitions(upstream)
+        """A task per output; the inputs are hashed once and held once, however many of both there are."""
+        tasks = self.inputs(upstream)
         together = gathered(tasks, self.folder)
         paths, sources = tuple(task.output for task in tasks), tuple(task.stage for task in tasks)
         return [
-            replace(self.task(name, [together], partition=part, partitions=partitions), inputs=paths, sources=sources)
-            for part in range(partitions)
-            for name in [f"{self.folder}/{part:05d}.parquet"]
+            replace(self.task(output, [together], **arguments), inputs=paths, sources=sources)
+            for output, arguments in self.outputs(upstream)
         ]
+
+
+class PartitionStage(GatherStage[P]):
+    """A task per partition of a key, over all outputs of the stages in `reads`: `<folder>/NNNNN.parquet`.
+
+    The argument `partition` is the partition's number, from 0, and `partitions` how many there are.
+    """
+
+    @abstractmethod
+    def partitions(self, upstream: Upstream) -> int:
+        """Into how many parts the key is cut; may depend on counts of earlier stages."""
+
+    def outputs(self, upstream: Upstream) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One per partition."""
+        partitions = self.partitions(upstream)
+        for part in range(partitions):
+            yield f"{self.folder}/{part:05d}.parquet", {"partition": part, "partitions": partitions}
 
 
 class SingleStage(Stage[P]):

@@ -8,23 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import xxhash
-
 from corpus.io import storage, table
+from corpus.io.checksum import file_entry
 from pipelines.engine.stage import Counts, Task
 
 M = TypeVar("M", bound=Mapping[str, Any])
-_READ = 1 << 22
-
-
-def file_entry(path: str) -> dict[str, Any]:
-    """The size and xxh3 of a file, as a JSON output lists its siblings."""
-    digest, length = xxhash.xxh3_128(), 0
-    with storage.open_input(path) as file:
-        while block := file.read(_READ):
-            digest.update(block)
-            length += len(block)
-    return {"bytes": length, "xxh3": digest.hexdigest()}
 
 
 def read_stamp(path: str) -> dict[str, Any] | None:

@@ -13,22 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus.io import storage, table
-from corpus.url import canonical_url, host
+from corpus.url import host, url_spellings
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.results.shards import RowRef, shards_of
 
 SUGGESTIONS = 5  # near matches shown for an address or id that is not there
 LOOKED_AT = 5000  # addresses of the same host among which near matches are sought
 LEAST_PREFIX = 4  # characters of an id that may stand for it
-
-
-def spellings(url: str) -> list[str]:
-    """The ways in which one address may have been written: canonical or not, http or https, a last slash or none."""
-    found = {url, canonical_url(url)}
-    found |= {other.rstrip("/") for other in found} | {other.rstrip("/") + "/" for other in found}
-    for one, another in (("http://", "https://"), ("https://", "http://")):
-        found |= {another + other.removeprefix(one) for other in found if other.startswith(one)}
-    return sorted(found)
 
 
 def columns(
@@ -66,7 +57,7 @@ def by_id(root: str, shards: Sequence[ShardRef], wanted: str) -> tuple[list[RowR
 
 def by_url(root: str, shards: Sequence[ShardRef], url: str) -> tuple[list[RowRef], list[str]]:
     """The documents with an address, however it is spelled; where there is none, the addresses near it."""
-    written = spellings(url)
+    written = url_spellings(url)
     found: list[RowRef] = []
     for first, urls in columns(
         root, "documents", shards, "url", lambda low, high: any(low <= other <= high for other in written)
@@ -88,7 +79,7 @@ def _near_urls(root: str, shards: Sequence[ShardRef], url: str) -> list[str]:
 
 def rejects_of(root: str, shards: Sequence[ShardRef], url: str) -> Iterator[dict[str, Any]]:
     """The rejected records with an address."""
-    written = spellings(url)
+    written = url_spellings(url)
     for shard in shards_of(root, "rejects", shards):
         filesystem, inner = storage.filesystem(storage.join(root, shard.below("rejects")))
         rows = pq.read_table(inner, filters=pc.field("url").isin(written), filesystem=filesystem, partitioning=None)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from corpus import spans
 from pipelines.config.recipe import Recipe
 from pipelines.results.shards import RowRef, read_rows
-from pipelines.stages.tokens.tokenizer import SPAN_TABLES
+from pipelines.stages.tokens.texts import SPAN_TABLES
 
 
 def spans_at(recipe: Recipe, refs: Sequence[RowRef]) -> dict[RowRef, dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""From a token back to its document: which one a position of a token shard belongs to.
+"""From a token back to its document: which document a position of a token shard belongs to.
 
 A shard's provenance lists its documents in order with the first token of each, so the document of a position is the
-last that begins there or before. This is how a strange sample of a training run (`TokenStream.places`) leads to a page.
+last that begins there or before. So a strange sample of a training run (`TokenStream.provenance`) leads to a page.
 """
 
 import numpy as np

@@ -23,9 +23,7 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
     from pipelines.stages.passages.stages import passage_stages
     from pipelines.stages.remix import remix_stages
     from pipelines.stages.sites import site_stages
-    from pipelines.stages.tokens.stages import tokens_stages
-    from pipelines.stages.tokens.tokenizer import tokenizer_stages
-    from pipelines.stages.tokens.tokenizer_evaluation import evaluation_stages
+    from pipelines.stages.tokens.stages import tokenizer_stages, tokens_stages
     from pipelines.stages.train import TrainStage
 
     stages = [
@@ -36,7 +34,6 @@ def stages_of(recipe: Recipe, until: str | None = None) -> list[Stage]:
         *site_stages(recipe.root, recipe.sites),
         *remix_stages(recipe.root, recipe),
         *tokenizer_stages(recipe.root, recipe),
-        *evaluation_stages(recipe.root, recipe),
         *tokens_stages(recipe.root, recipe),
     ]
     if recipe.train:

@@ -18,14 +18,15 @@ from corpus.errors import HeadwaterError, UsageError
 from corpus.extract.ingest import Collector, Limits, collect_archive, collect_source
 from corpus.extract.main_text import EXTRACTOR
 from corpus.io import storage
+from corpus.io.checksum import file_checksum, file_entry
 from corpus.io.plain_files import SUFFIXES
 from corpus.io.table import ShardWriter
-from corpus.language import LanguageIdentifier, find_model, model_fingerprint
+from corpus.language import LanguageIdentifier, find_model
 from pipelines.config.extract import ExtractParameters
 from pipelines.config.inputs import CrawlInput, FilesInput
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, Upstream
-from pipelines.engine.stamps import add_counts, file_entry
+from pipelines.engine.stamps import add_counts
 
 Input = CrawlInput | FilesInput
 IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"
@@ -58,7 +59,7 @@ class ExtractStage(Stage[ExtractParameters]):
     def plan(self, upstream: Upstream) -> list[Task]:
         """A task per file of each input; raises NotPlanned without the language model or the list of a dump."""
         try:
-            model = model_fingerprint(find_model(self.language_model))
+            model = file_checksum(find_model(self.language_model))
         except UsageError as error:
             raise NotPlanned(str(error)) from None
         made_by = {"model": f"{IDENTIFIER} {model}", "extractor": EXTRACTOR}

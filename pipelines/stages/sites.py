@@ -67,7 +67,7 @@ class SiteCountStage(ShardStage[SumParameters]):
     """documents, verdicts, duplicates[, safety, classifier, passages, lists] -> site_counts: sums by site"""
 
     name: ClassVar[str] = "site_counts"
-    folder: ClassVar[str] = "sites"
+    folder: ClassVar[str] = "site_counts"
     phase: ClassVar[str] = "sites"
     reads = ("documents", "verdicts", "duplicates")
     optional = ("safety", "classifier", "passages", "lists")

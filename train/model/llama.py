@@ -123,6 +123,6 @@ class Transformer(nn.Module):
 
 
 def document_mask(documents: Tensor) -> Tensor:
-    """True where a token may look: at itself and at earlier tokens of its document. bool [B, 1, T, T]."""
+    """True where a token attends: to itself and to earlier tokens of its document. bool [B, 1, T, T]."""
     same = documents[:, None, :, None] == documents[:, None, None, :]
     return same & torch.ones(same.shape[-2:], dtype=torch.bool, device=same.device).tril()

@@ -16,16 +16,16 @@ from corpus.contamination import match
 from corpus.contamination.benchmarks import read_benchmark
 from corpus.contamination.index import Index, build_index
 from corpus.io import storage, table
+from corpus.io.checksum import file_entry
 from pipelines.config.decontaminate import BenchmarkSet, DecontaminateParameters
 from pipelines.engine.shapes import SingleStage
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, Source, Stage, Task, Upstream
-from pipelines.engine.stamps import file_entry
 from pipelines.stages.filter.annotate import AnnotateStage
 
 FOLDER = "contamination"
 INDEX = "contamination/index.json"
-ENTRIES, PIECES = "entries.parquet", "pieces.parquet"
+ENTRIES, TEXTS = "entries.parquet", "texts.parquet"
 REPORT = "contamination/report.json"
 EXAMPLES = 20  # kept of each benchmark, those with the largest share
 
@@ -75,7 +75,7 @@ def decontaminate_stages(root: str, section: DecontaminateParameters) -> list[St
 
 
 class BenchmarkStage(SingleStage[BenchmarkParameters]):
-    """The files of all sets -> contamination/index.json, entries.parquet and pieces.parquet"""
+    """The files of all sets -> contamination/index.json, entries.parquet and texts.parquet"""
 
     name: ClassVar[str] = "benchmarks"
     phase: ClassVar[str] = "filter"
@@ -91,12 +91,12 @@ class BenchmarkStage(SingleStage[BenchmarkParameters]):
         sets = self.parameters.benchmarks
         index = build_index(text for one in sets for text in read_benchmark(one.name, one.files, one.fields))
         files = {}
-        for name, rows in ((ENTRIES, index.entries), (PIECES, index.pieces)):
+        for name, rows in ((ENTRIES, index.entries), (TEXTS, index.texts)):
             path = self.path(f"{FOLDER}/{name}")
             with table.ShardWriter(path, rows.schema) as writer:
                 writer.write(rows)
             files[name] = file_entry(path)
-        counts: BenchmarkCounts = {"texts": len(index.pieces), "ngrams": len(index.entries)}
+        counts: BenchmarkCounts = {"texts": len(index.texts), "ngrams": len(index.entries)}
         storage.write_json(self.path(task.output), task.stamp(counts) | {"files": files})
         return counts
 
@@ -130,7 +130,7 @@ class ContaminationReportStage(SingleStage[MatchParameters]):
     def run(self, task: Task) -> ContaminationReportCounts:
         """Gather the matches, which are few, shard by shard."""
         benchmarks: dict[str, dict[str, Any]] = {}
-        for row in table.read_table(self.path(f"{FOLDER}/{PIECES}")).to_pylist():
+        for row in table.read_table(self.path(f"{FOLDER}/{TEXTS}")).to_pylist():
             of = benchmarks.setdefault(
                 row["benchmark"], {"items": set(), "looked_for": set(), "found": {}, "matches": []}
             )
@@ -171,5 +171,5 @@ class ContaminationReportStage(SingleStage[MatchParameters]):
 @lru_cache(maxsize=1)
 def _matcher(folder: str, version: str, least_share: float) -> match.Matcher:
     """The index in memory, once per worker and version of it."""
-    entries, pieces = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, PIECES))
-    return match.Matcher(Index(entries, pieces), least_share)
+    entries, texts = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, TEXTS))
+    return match.Matcher(Index(entries, texts), least_share)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus import spans
 from corpus.io import storage, table
 from corpus.safety import signals
-from corpus.safety.lists import PlaceList, read_list
+from corpus.safety.lists import UrlList, read_list
 from corpus.safety.personal import personal_spans
 from pipelines.config.safety import SafetyParameters
 from pipelines.engine.shapes import ShardStage
@@ -108,6 +108,7 @@ class ListStage(ShardStage[ListParameters]):
 
     name: ClassVar[str] = "lists"
     folder: ClassVar[str] = "lists"
+    version: ClassVar[int] = 2
     phase: ClassVar[str] = "filter"
 
     def raw_inputs(self) -> Sequence[Source]:
@@ -121,7 +122,7 @@ class ListStage(ShardStage[ListParameters]):
         versions = tuple(storage.identify(path) for path in task.of(RAW))
         lists = (self.parameters.block, self.parameters.allow, self.parameters.opt_out)
         documents = table.read_table(self.path(task.one("documents")), ["id", "url"])
-        blocked, allowed, opted_out = (_list(patterns, versions).which(documents["url"]) for patterns in lists)
+        blocked, allowed, opted_out = (_list(patterns, versions).contains(documents["url"]) for patterns in lists)
         blocked &= ~allowed
         columns = [documents["id"], blocked.astype(np.int8), opted_out.astype(np.int8), allowed]
         counts: ListCounts = {"documents": len(documents)}
@@ -137,6 +138,6 @@ def _of_kinds(found: spans.Spans, kinds: Sequence[str]) -> spans.Spans:
 
 
 @lru_cache(maxsize=4)
-def _list(patterns: tuple[str, ...], versions: tuple[str, ...]) -> PlaceList:
+def _list(patterns: tuple[str, ...], versions: tuple[str, ...]) -> UrlList:
     """A list in memory, once per worker and version of its files."""
     return read_list(patterns)

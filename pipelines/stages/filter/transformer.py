@@ -16,7 +16,7 @@ import pyarrow as pa
 import xxhash
 
 from corpus.errors import UsageError
-from corpus.semantic.artifact import file_hash
+from corpus.io.checksum import file_checksum
 from pipelines.config.judges import TransformerJudge
 from pipelines.stages.filter.scores import ModelParameters, ScoreStage
 
@@ -112,5 +112,5 @@ def folder_fingerprint(folder: str) -> str:
     if not (Path(folder) / "config.json").is_file():
         raise UsageError(f"judges.transformer.model: {folder} holds no config.json; give a transformers model's folder")
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    parts = [f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files]
+    parts = [f"{path.relative_to(folder).as_posix()} {file_checksum(str(path))}" for path in files]
     return xxhash.xxh3_128_hexdigest("\n".join(parts).encode())

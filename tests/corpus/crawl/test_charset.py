@@ -1,10 +1,12 @@
 """Decoding pages with right, wrong and missing declarations."""
 
+import codecs
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from webencodings.labels import LABELS
 
 from corpus.crawl.charset import decode, lookup
 
@@ -96,7 +98,7 @@ def test_binary_is_no_text():
 @given(st.binary(max_size=400), st.sampled_from([None, "utf-8", "gbk", "big5", "iso-8859-1", "utf-16", "x" * 50]))
 def test_anything_is_decoded_or_refused(data, declared):
     found = decode(data, declared)
-    assert lookup(found.charset) or found.charset == "binary"
+    assert found.charset == "binary" or codecs.lookup(found.charset).name == found.charset
     if found.text is not None:
         found.text.encode("utf-8")
 
@@ -110,3 +112,16 @@ def test_labels_mean_what_browsers_take_them_to_mean():
     assert [lookup(label) for label in ("GB2312", " 'gbk' ", "Big5", "latin1", "us-ascii", "EUC-KR", "Shift_JIS")] == [
         "gb18030", "gb18030", "big5hkscs", "cp1252", "cp1252", "cp949", "cp932"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["hz-gb-2312", "iso-2022-kr", "x-user-defined", "utf_8", "cp949", "mac-roman"])
+def test_labels_that_browsers_do_not_decode_or_know(label):
+    assert lookup(label) is None
+
+
+def test_every_label_of_whatwg_has_its_decoder():
+    undecoded = {label for label in LABELS if lookup(label) is None}
+    assert {LABELS[label] for label in undecoded} == {"replacement", "x-user-defined"}
+    assert all("十".encode(lookup(label)) for label, name in LABELS.items() if name in ("gbk", "gb18030", "big5"))
+    assert "㗎".encode(lookup("big5")).decode("big5hkscs") == "㗎"
+    assert b"\x80".decode(lookup("iso-8859-1")) == "€"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.crawl.http import dechunk, parse_response
-from corpus.document import Refused
+from corpus.document import RejectedRecord
 from tests.corpus.crawl.archives import http, page
 
 LIMIT = 1 << 20
@@ -88,12 +88,12 @@ def test_a_bomb_in_the_body_hits_the_limit(coding):
         "br": lambda b: brotli.compress(b, quality=1),
         "zstd": zstd.compress,
     }
-    with pytest.raises(Refused, match="too-large"):
+    with pytest.raises(RejectedRecord, match="too-large"):
         body_of(f"Content-Encoding: {coding}\r\n", pack[coding](zeros))
 
 
 def test_what_is_neither_text_nor_in_its_coding_is_refused():
-    with pytest.raises(Refused, match="bad-content-encoding"):
+    with pytest.raises(RejectedRecord, match="bad-content-encoding"):
         body_of("Content-Encoding: gzip\r\n", b"\0\1\2\3" * 100)
 
 
@@ -111,7 +111,7 @@ def test_status_lines(start, status, end):
     "content", [b"", b"HTTP/1.1 200 OK", b"HTTP/1.1\r\n\r\n", b"20080430\nwww.archive.org.\t\n\n", b"\0"]
 )
 def test_what_is_no_response_is_refused(content):
-    with pytest.raises(Refused, match="not-http"):
+    with pytest.raises(RejectedRecord, match="not-http"):
         parse_response(content, LIMIT)
 
 
@@ -120,5 +120,5 @@ def test_anything_is_parsed_or_refused(data):
     for content in (data, b"HTTP/1.1 200 OK\r\n" + data, http(data, "Content-Encoding: gzip, deflate, br\r\n")):
         try:
             parse_response(content, LIMIT)
-        except Refused:
+        except RejectedRecord:
             continue

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.crawl.warc import Damage, Record, read_records
+from corpus.crawl.records import Damage, Record
+from corpus.crawl.warc import read_records
 from corpus.crawl.warc_recovery import recover
 from tests.corpus.crawl import archives
 from tests.corpus.crawl.archives import http, member, page, record

@@ -7,12 +7,13 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.dedup.bands import keys_of_kind, sort_edges, sort_keys, star_edges
+from corpus.dedup.bands import keys_of_kind, sort_edges, star_edges
 from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Scheme, sign, sign_with_minima
 from corpus.dedup.scurve import choose_bands, match_probability
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.errors import UsageError
+from corpus.kernels.sort import sort_keys
 from corpus.kernels.words import words_of
 
 TEXTS = st.builds(

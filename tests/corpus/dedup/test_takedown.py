@@ -3,6 +3,7 @@
 import re
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +15,32 @@ URL = st.text("ab/%_\\.?[(+$é中\n", max_size=8)
 @given(URL, st.lists(URL, min_size=1, max_size=3), st.lists(URL, min_size=2, max_size=2))
 def test_a_star_stands_for_anything_and_all_else_for_itself(url: str, pieces: list[str], between: list[str]) -> None:
     named = "".join(piece + filling for piece, filling in zip(pieces, [*between, ""]))[: 8 * 5]
-    pattern = "*".join(pieces)
+    pattern = "*" + "*".join(pieces)  # so that it is compared as written only
     urls = [url, named, pattern, None]
     rows = pa.table({"id": list("abcd"), "site": ["s"] * 4, "url": pa.array(urls, pa.string())})
-    expression = ".*".join(map(re.escape, pieces))
+    expression = ".*" + ".*".join(map(re.escape, pieces))
     expected = [value is not None and bool(re.fullmatch(expression, value, re.DOTALL)) for value in urls]
     assert taken_down(rows, "D", Rules(urls=(pattern,))).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("https://e.org/a", [1, 1, 1, 0, 0, 0]),
+        ("e.org/a/", [1, 1, 1, 0, 0, 0]),
+        ("http*://e.org/a*", [1, 1, 1, 1, 1, 0]),
+        ("http://e.org/*", [1, 1, 1, 1, 1, 1]),
+        ("https://e.org/a/*", [1, 1, 1, 1, 0, 0]),
+        ("*/a", [1, 0, 0, 0, 0, 0]),
+        ("e.org", [0, 0, 0, 0, 0, 1]),
+    ],
+)
+def test_a_rule_names_a_page_however_its_address_is_written(pattern: str, named: list[int]) -> None:
+    urls = ["http://e.org/a", "https://www.E.org:443/%61/", "http://me@e.org/a#top", "https://e.org/a/b"]
+    urls += ["http://e.org/ab", "https://e.org"]
+    rows = pa.table({"id": list("abcdef"), "site": ["s"] * 6, "url": urls})
+    assert taken_down(rows, "D", Rules(urls=(pattern,))).tolist() == named
+    assert named_by(rows, "D", Rules(urls=(pattern,))) == {f"urls: {pattern}": sum(named)}
 
 
 def test_any_rule_is_enough_and_a_document_without_site_or_url_is_named_by_neither() -> None:

@@ -77,7 +77,8 @@ def test_the_most_attributes_that_are_not_counted():
 
 
 def test_real_pages_are_far_below(headwater_data):
-    from corpus.crawl.warc import Record, read_records
+    from corpus.crawl.records import Record
+    from corpus.crawl.warc import read_records
 
     for path in sorted((headwater_data / "warc/other-crawls").glob("*.warc.gz"))[:4]:
         with open(path, "rb") as stream:

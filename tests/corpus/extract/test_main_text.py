@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.crawl.warc import Record
-from corpus.document import Refused
+from corpus.crawl.records import Record
+from corpus.document import RejectedRecord
 from corpus.extract.main_text import clean, html_text, page_of
 from tests.corpus.crawl.archives import http, page
 
@@ -20,7 +20,7 @@ def response(content: bytes, media_type: str = "") -> Record:
 
 
 def reason(record: Record, **limits: int) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RejectedRecord) as refused:
         page_of(record, **limits)
     return refused.value.reason
 
@@ -97,7 +97,7 @@ def test_a_page_without_a_type_is_known_by_the_crawler_or_its_markup():
 def text_or_reason(html: bytes) -> tuple[str, str]:
     try:
         return html_text(html)[0], ""
-    except Refused as refused:
+    except RejectedRecord as refused:
         return "", refused.reason
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from corpus.kernels.words import words_of
 from corpus.passages import tally
-from corpus.passages.cuts import Limits, Marks, spans_to_cut
-from corpus.passages.in_memory import NO_MARKS, repeated_passages
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
+from corpus.passages.cuts import Limits, RepeatPositions, spans_to_cut
+from corpus.passages.in_memory import NO_REPEATS, repeated_passages
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
 from corpus.passages.site_lines import line_keys
-from corpus.passages.tally import KEY_BYTES, FirstPlaces, Numbering, Tally
+from corpus.passages.tally import KEY_BYTES, FirstOccurrences, Numbering, Tally
 from corpus.spans import cut, span_table, spans_of
 
 TEXTS = st.lists(
@@ -119,12 +119,12 @@ def test_equal_windows_have_equal_anchors() -> None:
     chance = np.random.default_rng(0)
     passage = " ".join(f"w{i}" for i in chance.integers(0, 10**6, 50))
     texts = [" ".join(f"w{i}" for i in chance.integers(0, 10**6, 5000)) for _ in range(2)]
-    keys = [set(anchor_keys(pa.array([f"{text[:n]} {passage}"]), 50)) for n, text in enumerate(texts, 100)]
+    keys = [set(minimizer_keys(pa.array([f"{text[:n]} {passage}"]), 50)) for n, text in enumerate(texts, 100)]
     assert len(keys[0] & keys[1]) >= 1
-    anchors = anchor_keys(pa.array(texts), 50)
+    anchors = minimizer_keys(pa.array(texts), 50)
     assert 0.9 < len(anchors) / (2 * 4951 * 2 / 27) < 1.1
-    assert len(window_keys(pa.array(texts), 50, anchor_set(anchors[:0])).keys) == 0
-    assert len(window_keys(pa.array(texts), 50, anchor_set(anchors)).keys) == 2 * 4951
+    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(anchors[:0])).keys) == 0
+    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(anchors)).keys) == 2 * 4951
 
 
 SITES = st.lists(
@@ -146,8 +146,8 @@ def test_lines_as_the_oracle(rows: list[tuple[str | None, list[str]]], least: in
     tally.add(found.keys, found.rows.astype(np.uint64))
     have, first = tally.of(found.keys)
     chosen = (have >= least) & (first != found.rows)
-    marks = Marks(found.rows[chosen].astype(np.int64), found.lines[chosen].astype(np.int64))
-    spans = span_table(pa.array(["x"] * len(rows)), spans_to_cut(texts, NO_MARKS, marks, Limits(9, run, 0)))
+    marks = RepeatPositions(found.rows[chosen].astype(np.int64), found.lines[chosen].astype(np.int64))
+    spans = span_table(pa.array(["x"] * len(rows)), spans_to_cut(texts, NO_REPEATS, marks, Limits(9, run, 0)))
     owners: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for number, (site, lines) in enumerate(rows):
         for line in {tuple(words(line)) for line in lines if site and words(line)}:
@@ -189,7 +189,7 @@ def test_counting_as_dictionaries_do(batches: list[list[int]]) -> None:
 
 def test_a_key_on_every_page_costs_no_memory() -> None:
     """What is held grows with distinct keys, not with how often they occur."""
-    first = FirstPlaces(50)
+    first = FirstOccurrences(50)
     keys, words = np.full(1 << 16, 7, np.uint64), np.zeros(1 << 16, np.uint32)
     for batch in range(20):
         again = first.repeated(keys, np.arange(1 << 16, dtype=np.uint64) + np.uint64(batch << 16), words)

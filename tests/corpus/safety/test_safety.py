@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from corpus.errors import UsageError
 from corpus.kernels.words import words_of
 from corpus.safety.lexicon import TRADES, phrases
-from corpus.safety.lists import PlaceList, read_list
+from corpus.safety.lists import UrlList, read_list
 from corpus.safety.personal import KINDS, personal_spans
 from corpus.safety.signals import SIGNALS, trade_shares
 
@@ -123,19 +123,19 @@ def test_every_phrase_is_found_alone() -> None:
             assert max(shares) == 1, (SIGNALS[number], phrase)
 
 
-def test_places() -> None:
-    places = PlaceList(["# a comment", "Bad.com  # all of it", "https://www.half.org/private/", "xn--fiqs8s", ""])
-    held = ["http://bad.com/", "https://a.b.BAD.com:443/x", "http://half.org/private", "https://half.org/private/a?b"]
+def test_lists_of_urls() -> None:
+    listed = UrlList(["# a comment", "Bad.com  # all of it", "https://www.half.org/private/", "xn--fiqs8s", ""])
+    held = ["http://bad.com/", "https://a.b.BAD.com:443/x", "http://half.org/private", "https://half.org/private/a?b",
+            "http://me@bad.com/", "http://half.org/%70rivate"]  # fmt: skip
     free = ["http://notbad.com/", "https://half.org/", "https://half.org/privateer", "https://com/", "nonsense"]
-    assert [places.holds(url) for url in held + free] == [True] * len(held) + [False] * len(free)
-    assert places.which(pa.array([*held[:1], None])).tolist() == [True, False]
+    assert listed.contains(pa.array([*held, *free, None])).tolist() == [True] * len(held) + [False] * (len(free) + 1)
 
 
 def test_lists_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("bad.com\n")
     (tmp_path / "b.txt").write_text("worse.com\n")
-    places = read_list([str(tmp_path / "*.txt")])
-    assert places.holds("http://bad.com") and places.holds("http://worse.com")  # noqa: PT018
+    listed = read_list([str(tmp_path / "*.txt")])
+    assert listed.contains(pa.array(["http://bad.com", "http://worse.com", "http://good.com"])).tolist() == [1, 1, 0]
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"b.txt, offset 0: not UTF-8"):
         read_list([str(tmp_path / "*.txt")])

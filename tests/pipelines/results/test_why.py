@@ -12,7 +12,6 @@ from corpus.io import storage, table
 from corpus.spans import SCHEMA as SPAN_SCHEMA
 from pipelines.cli import main
 from pipelines.report.collect import collect
-from pipelines.results.lookup import spellings
 from pipelines.results.why import NotFound, why
 from pipelines.results.why_token import document_at
 from tests.pipelines.report.report_tables import DUMPS, HOSTILE, recipe_at, write_run
@@ -122,7 +121,6 @@ def test_an_address_lists_its_captures_by_dump_however_it_is_written(finished: A
     ):
         found = why(recipe_at(root), url=url)
         assert [fate["dump"] for fate in found["documents"]] == DUMPS
-    assert "https://a.example/b" in spellings("http://a.example/b/")
 
 
 def test_a_rejected_address_says_why_and_where(finished: Any) -> None:
