@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from corpus.errors import UsageError
 from corpus.io import storage
-from corpus.io.plain_files import BadRow, read_objects
+from corpus.io.line_blocks import BadRow
+from corpus.io.plain_files import read_objects
 
 
 class BenchmarkText(NamedTuple):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import free_port
 from rich.console import Console
 
 from pipelines.engine import pipeline
 from pipelines.stages import stages_of
+from tests.conftest import free_port
 from tests.pipelines.small_run import outputs, small_recipe, write_crawl
 
 pytestmark = pytest.mark.ray
