@@ -148,9 +148,10 @@ def main() -> None:
     add_documents(parser, "documents of each set")
     arguments = parser.parse_args()
     data, peers, documents = data_folder(), arguments.peers, arguments.documents
+    per_set = documents // 3 if documents else PER_SET
 
     sets = clean(data, "en", documents)
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
+    good = [text for texts in sets.values() for text in texts[:per_set]]
     labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")  # the good ones lie before the bad ones
     labelled = labelled[:: max(1, len(labelled) // (documents or len(labelled)))]
     model = learned(good, whole_pages(data, documents))
@@ -170,12 +171,12 @@ def main() -> None:
         show("fastText, folds of the labels", truth, scores >= 0.5, scores)
 
     sets = clean(data, "zh", documents)
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    fresh = [text for texts in sets.values() for text in texts[2 * PER_SET :: max(1, len(texts) // 40)]]
+    good = [text for texts in sets.values() for text in texts[:per_set]]
+    fresh = [text for texts in sets.values() for text in texts[2 * per_set :: max(1, len(texts) // 40)]]
     web = json_rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst", documents)
     labelled = json_rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst")
     dirty = learned(good, [row["raw_content"] for row in web])
-    rank = Usual(good, sets["lctt-articles"][PER_SET : 2 * PER_SET])
+    rank = Usual(good, sets["lctt-articles"][per_set : 2 * per_set])
     truth = np.array([row["label"] == "clean" for row in labelled])
     texts = [row["text"] for row in labelled]
     judge(

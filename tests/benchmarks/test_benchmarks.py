@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
-from tests.pipelines.small_run import SENTENCES, small_recipe, write_crawl
+from tests.pipelines.small_run import DUMPS, SENTENCES, small_recipe, write_crawl
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -31,8 +31,8 @@ class Case(NamedTuple):
 CASES = {
     "ablation": Case(
         "--out {tmp} --recipe {recipe} --workers 0 --seeds 1 --tokens 1024 --sequence-length 32 --batch-size 4 "
-        "--precision fp32 --validation-tokens 512 --peers {python}",
-        "| filtered |",
+        "--precision fp32 --vocab-size 400 --held-out-bytes 4000 --validation-tokens 512 --peers {python}",
+        "| remixed |",
         real=True,
     ),
     "compare_checkouts": Case(
@@ -59,7 +59,7 @@ CASES = {
     "multilingual_text": Case("--data {small_data} --out {tmp}/text --machine {tmp}", "text/en"),
     "packing": Case("{en} --tokens 0.2 --sequence-length 512", "best fit of all"),
     "passages": Case("{en} {zh} --megabytes 0.1 --runs 1 --peer {tmp}/dedup_dataset", "dedup_dataset is left out"),
-    "quality_labels": Case("--documents 40 --peers {python}", "gambling spam", real=True),
+    "quality_labels": Case("--documents 120 --peers {python}", "gambling spam", real=True),
     "shingle_size": Case("--documents 60", "| zh: words |", real=True),
     "shuffle_quality": Case("--tokens 0.01 --batch 16 --peers {python}", "MosaicML is left out"),
     "signals_and_filters": Case("--documents 3 --peers {python}", "datatrove is left out", real=True),
@@ -116,7 +116,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pq.write_table(pa.table(columns), folder / f"texts/{number:05d}.parquet")
     names |= {"texts": str(folder / "texts"), "small_data": str(folder / "small-data")}
     write_crawl(folder / "crawl", english=12, chinese=6)
-    recipe = small_recipe(folder / "crawl", folder / "root")
+    everything = [{"crawl": str(folder / "crawl"), "dumps": list(DUMPS), "rules": "none"}]
+    recipe = small_recipe(folder / "crawl", folder / "root", inputs=everything)
     (folder / "recipe.yaml").write_text(recipe.model_dump_json(exclude_unset=True))  # JSON is YAML
     return names | {"recipe": str(folder / "recipe.yaml")}
 
