@@ -253,6 +253,7 @@ def test_one_table_of_minimizers_at_a_time(tmp_path: Path, monkeypatch: pytest.M
 
 def test_positions_of_a_group_are_sorted_as_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group with far more positions than fit in memory, in row groups that other groups have rows in too."""
+    rows_per_group(monkeypatch, 2048)
     chance = random.Random(6)
     passage = words_of_chance(chance, 400)
     rows = [_row(number, passage, None) for number in range(200)]
