@@ -2,7 +2,8 @@
 
 As in PaLM's appendix B (Chowdhery et al. 2022), the forward and backward pass are counted once, even where
 something is recomputed: 6 FLOPs per token for each weight that multiplies (the embedding only looks up), and 12 l d for
-attention in each layer. The peaks are the makers' figures for dense bf16 matrix products without sparsity; a CPU's is not known.
+attention in each layer. The peaks are the makers' figures for dense bf16 matrix products; a CPU's is not
+known.
 """
 
 from train.model.config import ModelConfig
