@@ -179,7 +179,7 @@ def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
 def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards], *without: str) -> str:
     """The hash of what decides a run's weights and measurements: which checkpoints it may go on from.
 
-    Changes of the mixture are not part of it: the stream's own state holds those that lie before a checkpoint.
+    Changes of the mixture are not part of it: the stream's own state holds those before a checkpoint.
     """
     chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, "mixture_changes", *without})
     held_out = {name: shards.manifest["files"] for name, shards in validation.items()}

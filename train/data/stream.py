@@ -197,7 +197,7 @@ class TokenStream:
         return out
 
     def _blocks(self, first: int, count: int) -> Iterable[tuple[object, Fetch]]:
-        """The blocks of samples that lie in an object store, in the order of need by domain, for the prefetcher."""
+        """The blocks of samples in an object store, for the prefetcher: each domain's in the order of need."""
         for domain, starts, lengths, targets in self._spans(np.arange(first, first + count, dtype=np.int64)):
             reader = self.sources[domain].reader
             if isinstance(reader, RemoteShards):
