@@ -81,13 +81,7 @@ def _set_bits(ends: I64, beginnings: I64, bridges: U8) -> None:
 
 
 @njit(nogil=True, cache=True)
-def cut_clauses(
-    data: U8,
-    at: int,
-    ends: I64,
-    bridges: U8,
-    cuts: I64,
-) -> int:
+def cut_clauses(data: U8, at: int, ends: I64, bridges: U8, cuts: I64) -> int:
     """Write the ends of all parts of the pretokens that begin at `at` and have these `ends` to `cuts`, as many as fit;
     return how many. The scan of pretokens may go on from any of them and finds the same ends."""
     count = 0

@@ -179,15 +179,7 @@ def _wide_punctuation(data: U8, at: int, end: int, table: U8) -> Word:
 
 
 @njit(nogil=True, cache=True)
-def _unclassed(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    plain: int,
-    space: int,
-    memo: I64,
-) -> Word:
+def _unclassed(data: U8, at: int, end: int, table: U8, plain: int, space: int, memo: I64) -> Word:
     """The end of a pretoken of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
     while True:
         if plain == CJK_ONLY:
@@ -205,15 +197,7 @@ def _unclassed(
 
 
 @njit(nogil=True, cache=True)
-def _from_space(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    kind: int,
-    length: int,
-    memo: I64,
-) -> int:
+def _from_space(data: U8, at: int, end: int, table: U8, kind: int, length: int, memo: I64) -> int:
     """The end of the pretoken that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
     if memo[0] <= at:
         _look_through_spaces(data, at, end, table, memo)
@@ -240,14 +224,7 @@ def _from_space(
 
 
 @njit(nogil=True, cache=True)
-def scan(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    ends: I64,
-    memo: I64,
-) -> tuple[int, int]:
+def scan(data: U8, at: int, end: int, table: U8, ends: I64, memo: I64) -> tuple[int, int]:
     """Cut `data[at:end]` (UTF-8, uint8) into pretokens.
 
     Writes the end of each pretoken to `ends` (int64) until the text or `ends` is used up, and returns how many were

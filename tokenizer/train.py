@@ -116,14 +116,7 @@ def _first_pairs(words: I64, symbols: I32, alphabet: int) -> tuple[I64, I64, int
 
 @njit(nogil=True, cache=True)
 def _join_in_words(
-    words: I64,
-    symbols: I32,
-    chosen: I32,
-    left: int,
-    right: int,
-    new: int,
-    near: I64,
-    events: I64,
+    words: I64, symbols: I32, chosen: I32, left: int, right: int, new: int, near: I64, events: I64
 ) -> tuple[I64, int, int, int]:
     """Join a pair in the chosen words. Row 2x of `near` is for the pair (x, new), 2x + 1 for (new, x).
 
@@ -186,16 +179,7 @@ def _change(table: I64, key: int, change: int) -> tuple[Word, int]:
 
 @njit(nogil=True, cache=True)
 def _enter_pairs(
-    events: I64,
-    left: int,
-    right: int,
-    new: int,
-    near: I64,
-    table: I64,
-    heap: I64,
-    size: int,
-    lists: I32,
-    used: int,
+    events: I64, left: int, right: int, new: int, near: I64, table: I64, heap: I64, size: int, lists: I32, used: int
 ) -> tuple[int, int, int]:
     """Correct the counts of the pairs that a merge has changed, and put the new ones with their words on the heap.
 
@@ -240,13 +224,7 @@ def _token_id(slots: I64, arena: U8, starts: I64, tokens: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _train(
-    symbols: I32,
-    words: I64,
-    alphabet: U8,
-    vocab_size: int,
-    min_frequency: int,
-) -> tuple[I32, I32, I64, U8]:
+def _train(symbols: I32, words: I64, alphabet: U8, vocab_size: int, min_frequency: int) -> tuple[I32, I32, I64, U8]:
     """The pairs and what they make, in order of rank; where each token begins in the bytes, and these."""
     # Tokens: their bytes end to end, and a table that finds one by its bytes.
     starts = np.zeros(vocab_size + 2, np.int64)

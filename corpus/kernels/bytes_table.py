@@ -36,14 +36,7 @@ def _same(data: U8, first: int, arena: U8, start: int, length: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def find(
-    slots: I64,
-    arena: U8,
-    hashed: Word,
-    data: U8,
-    first: int,
-    last: int,
-) -> Word:
+def find(slots: I64, arena: U8, hashed: Word, data: U8, first: int, last: int) -> Word:
     """Where the slot of the key `data[first:last]` begins in `slots`, or the empty slot where it belongs."""
     mask = np.uint64(slots.size // FIELDS - 1)
     slot = hashed & mask
@@ -63,16 +56,7 @@ def find(
 
 
 @njit(nogil=True, cache=True)
-def add(
-    slots: I64,
-    arena: U8,
-    at: int,
-    hashed: Word,
-    data: U8,
-    first: int,
-    last: int,
-    arena_used: int,
-) -> int:
+def add(slots: I64, arena: U8, at: int, hashed: Word, data: U8, first: int, last: int, arena_used: int) -> int:
     """Put a key into the empty slot that `find` gave; return how much of the arena is now used."""
     slots[at + HASH] = np.int64(hashed)
     slots[at + START] = arena_used

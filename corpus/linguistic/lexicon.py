@@ -69,7 +69,7 @@ def lexicon() -> Lexicon:
     lengths = np.array([len(word) for word in words])
     points = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     numbers = _renumber(np.bincount(points, np.repeat(frequencies.astype(np.float64), lengths), 1 << 16))
-    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # a word per row, and a 0 behind it
+    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # one row per word, and a 0 behind it
     matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = numbers[points]
     usable = (frequencies > 0) & ~(matrix >= SIGNS).any(axis=1)
     different, weights = np.unique(frequencies[usable], return_inverse=True)
