@@ -3,11 +3,11 @@
     HEADWATER_DATA=... python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 2000000] [--seeds 3]
 
 A recipe, by default `dumps`, is run until `domains` in DIR/root. A variant is a choice by the columns of that run, so
-no variant is made by other code than a run is. `raw` is every extracted document; `deduplicated` is what `duplicates/`
-keeps; `filtered` is what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are
-looked for only there; `remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4
+no variant is made by other code than a run is. `raw` is every extracted document. `deduplicated` is what `duplicates/`
+keeps. `filtered` is what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are
+looked for only there. `remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4
 epochs allows. `fineweb` is datatrove's output for the same extracted documents (benchmarks/peer_fineweb.py). The
-tokenizer is trained once, on clean text that is neither in the dumps nor held out. Every model sees the same number of
+tokenizer is trained once, on clean text that is not in the dumps and not held out. Every model sees the same number of
 tokens; bits per byte are measured on held-out clean text. What is done already is not done again: run it anew with more
 seeds and only these are trained.
 """

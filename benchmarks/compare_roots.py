@@ -49,7 +49,7 @@ RENAMED = {  # the first that matches counts
     "sites/dump=*": "site_counts/dump=*",
 }
 FIELDS = {"piece": "pretoken", "pieces": "pretokens"}
-STAMPS = {"fingerprint", "stage", "xxh3"}  # JSON keys that say what made a file, not what is in it
+STAMPS = {"fingerprint", "stage", "counts", "files", "xxh3"}  # JSON keys that say what made a file, not what is in it
 FINAL_OF_DEDUP = ("dedup/dedup_rate.json", "dedup/sites.parquet")
 INFORMATIVE = (
     "reports/",

@@ -3,8 +3,8 @@
     HEADWATER_DATA=... python benchmarks/quality_labels.py [--peers PYTHON] [--documents N]
 
 Three sets under quality/: DCLM's human labels (English Common Crawl, 158 good and 139 bad), ChineseWebText's 10 clean
-and 10 dirty texts, and gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address
-names gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
+and 10 dirty texts. Gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address names
+gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
 
 - English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites). A second
   classifier learns from the labels themselves in five folds: four train, the fifth is judged.
@@ -142,7 +142,7 @@ def judge(
 
 
 def main() -> None:
-    """Print a table a set."""
+    """Print a table per set."""
     parser = new_parser(__doc__)
     add_peers(parser, "datatrove, spaCy, NLTK and jieba")
     add_documents(parser, "documents of each set")
@@ -151,7 +151,8 @@ def main() -> None:
 
     sets = clean(data, "en", documents)
     good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst", documents)
+    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")  # the good ones lie before the bad ones
+    labelled = labelled[:: max(1, len(labelled) // (documents or len(labelled)))]
     model = learned(good, whole_pages(data, documents))
     rank = Usual([text for name, texts in sets.items() if name != "c4-demo" for text in texts], sets["c4-demo"])
 

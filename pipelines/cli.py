@@ -16,9 +16,9 @@ from pipelines import __version__
 
 COMMANDS = {
     "run": "every stage of a recipe that is not done",
-    "plan": "a recipe's stages and shards: what is done, what is to do",
+    "plan": "a recipe's phases and shards: what is done, what is to do",
     "report": "draw the report of a recipe",
-    "why": "the fate of a document, by id or URL",
+    "why": "what happened to a document, by id, URL or token",
     "submit": "run a recipe as a Ray job; follow its log and exit status",
     "sample": "make a small real crawl out of installable packages",
     "extract": "WARC or WET files to documents",

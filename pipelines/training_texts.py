@@ -1,7 +1,7 @@
 """The labelled texts that judges are trained on: plain files, cut down to one language and to a number of documents.
 
-Which documents are taken, where there are too many, is decided by a hash of their text, so that it depends neither on
-the order of files nor on chance."""
+Which documents are taken, where there are too many, is decided by a hash of their text. So it does not depend on the
+order of files, or on chance."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath

@@ -1,5 +1,6 @@
 """Importing changes nothing in the process, and the rooms' packages cost next to nothing."""
 
+import os
 import subprocess
 import sys
 
@@ -29,3 +30,15 @@ def test_the_packages_alone_load_nothing() -> None:
     code = "import sys, corpus, tokenizer, train\nprint(*(name for name in sys.modules if '.' not in name))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert {"numba", "numpy", "pyarrow", "torch", "ray"}.isdisjoint(loaded)
+
+
+def test_openmp_is_told_to_wait_asleep_before_torch_is_loaded() -> None:
+    code = """
+import os, sys
+import pipelines.cli, pipelines.commands.train, pipelines.stages, train.distributed.launch
+assert "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ
+pipelines.stages.train.require_torch()
+assert "torch" in sys.modules and os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+"""
+    variables = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    subprocess.run([sys.executable, "-c", code], env=variables, check=True)

@@ -1,13 +1,13 @@
 """Joining the bytes of one pretoken into tokens by the ranks of merges.
 
 The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
-rank. Pretokens of up to SHORT symbols find it by going through the ranks of all pairs, which lie side by side; longer
+rank. Pretokens of up to SHORT symbols find it by going through the ranks of all pairs, which lie side by side. Longer
 ones keep a heap, because a run of a million characters without a cut would take hours otherwise.
 
 A pretoken longer than SPAN is joined span by span, so that memory does not grow with it. That is exact by a property
 of the rule: a sequence of tokens is what a text becomes if and only if each two neighbours are what their own bytes
-become. (The first merge across the border of two tokens would see on both sides what it sees when the two stand alone,
-and the other way round.) So a span may begin at a border q of the span before, and what that one gave for the text
+become. (The first merge across the border of two tokens would see on both sides what it sees when the two stand alone.
+So is it the other way round.) So a span may begin at a border q of the span before. What that one gave for the text
 before q stays, if the first token behind q is the same in both: then every two neighbours stand side by side in one of
 the spans. If it is another token, the span before is made twice as long."""
 

@@ -1,9 +1,9 @@
 """Counting pretokens: how often each pretoken of the pre-tokenizer occurs in a text.
 
 All that byte-pair training needs of a corpus is this table; it is counted in parallel, a shard each, and added up. It
-is an Arrow table with columns `pretoken` (large_binary) and `count` (int64), ordered by the pretoken's hash, so that
-equal counts are equal bytes and a range of hashes can be merged on its own. Counts are 64-bit: `tokenizers` adds
-them up in 32 and overflows without a word."""
+is an Arrow table with columns `pretoken` (large_binary) and `count` (int64), ordered by the pretoken's hash. So equal
+counts are equal bytes and a range of hashes can be merged on its own. Counts are 64-bit: `tokenizers` adds them up in
+32 and overflows without a word."""
 
 from collections.abc import Iterable
 

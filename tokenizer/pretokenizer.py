@@ -2,14 +2,14 @@
 
 It exists twice. As components of the `tokenizers` library it is what `tokenizer.json` carries: five regexes, then
 single digits, then the byte-level alphabet, each cutting the pretokens that the one before left. That runs at about 1
-MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster; the tests hold it equal to the
+MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster. The tests hold it equal to the
 components for every code point in every kind of context.
 
 Because a later step sees only the pretokens of the earlier ones, and cuts are never undone, a cut falls between two
 characters exactly if some step puts one there. Newlines stand alone (step 1). Runs of letters, with one space before
-them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word; then
-trailing spaces of a pretoken are cut off (4), which is where a run of spaces before a word parts from what precedes it;
-then runs inside and outside of the CJK range part (5); and each number character stands alone (6)."""
+them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word. Then
+trailing spaces of a pretoken are cut off (4), which is where a run of spaces before a word parts from what precedes it.
+Then runs inside and outside of the CJK range part (5). And each number character stands alone (6)."""
 
 # numba compiles a chain of comparisons, not a search in a tuple, to plain code:
 # ruff: noqa: SIM109

@@ -2,10 +2,10 @@
 
 Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The
 library's choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with
-the smaller ids wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right,
+the smaller ids wins, ids of bytes follow the order of their byte-level symbols. A word is joined from left to right,
 and a token that can be made of two different pairs has one id. What is done differently is only how. Words lie in one
-flat array. All new pairs of one merge hold the new token, so what they gain is added up by the other token, in an array
-and not in a hash table, and the lists of the words where they came up are written one behind the other. A heap holds
+flat array. All new pairs of one merge hold the new token. So what they gain is added up by the other token, in an
+array and not in a hash table. The lists of the words where they came up are written one behind the other. A heap holds
 counts that are corrected when they come up. Counts are 64 bits wide."""
 
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def _join_in_words(
 ) -> tuple[I64, int, int, int]:
     """Join a pair in the chosen words. Row 2x of `near` is for the pair (x, new), 2x + 1 for (new, x).
 
-    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are; how often
+    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are. How often
     the pair (new, left) has gone, and how often (right, new)."""
     count: Word = 0
     gone_left: Word = np.int64(0)

@@ -3,7 +3,7 @@
 Open addressing with linear probing, as in `corpus.kernels.hash_table`, but a table of its own, because a key is a
 string of any length and not a number. A slot is four int64 side by side, half a cache line: the hash, where in an arena
 the key's bytes begin, how many there are (0: the slot is empty; no key is), and a value for the owner of the table. A
-hit is confirmed byte by byte, so no two strings are ever taken for one; strings of up to seven bytes need no look
+hit is confirmed byte by byte, so no two strings are ever taken for one. Strings of up to seven bytes need no look
 into the arena, because `hash_key` and `hash_short_key` are bijections of bytes and length. Arrays are passed one by
 one: numba counts a reference for each field taken out of a tuple, which costs more than the look-up.
 """

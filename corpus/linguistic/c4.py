@@ -9,8 +9,8 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
 - `lorem_ipsum`, `curly_brackets`: lines with "lorem ipsum"; with "{". C4 keeps a page with none.
 - `few_word_lines`: lines with less than 3 words. `longest_word`: in characters; C4 keeps lines up to 1,000.
 - `c4_lines`: lines that C4 keeps: they end in . ? ! " or ', and not in "...", have 3 words or more and none too long,
-  and neither javascript nor a policy.
-- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences; its own count is
+  and no javascript and no policy.
+- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences. Its own count is
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
 64 bytes are looked at at once: words and their ends are bits of masks, which are counted and not looked at one by one.

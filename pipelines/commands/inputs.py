@@ -1,8 +1,8 @@
 """The plain files that the stand-alone commands take, as Arrow batches of `id` and `text` in input order.
 
 Parquet and JSONL are read by Arrow, column by column. A file that Arrow refuses (a line that is no JSON, an
-id that is a number, a cut archive) is read again row by row, which finds the rows that can be read and says
-what is wrong with the others. Ids are carried through as they are; a row without one is named `FILE:ROW`.
+id that is a number, a cut archive) is read again row by row. That finds the rows that can be read, and says what is
+wrong with the others. Ids are carried through as they are; a row without one is named `FILE:ROW`.
 """
 
 import argparse

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.commands.tables import print_table
 from pipelines.config.inputs import CrawlInput
 from pipelines.config.recipe import Recipe
 from pipelines.engine import pipeline
@@ -70,10 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the plan; dumps whose lists are out of reach are counted as the recipe expects them, after a short wait."""
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
     recipe = recipe_from(arguments)
-    runs, expected = measured(recipe.root), _expected_shards(recipe)
+    runs = measured(recipe.root)
     files = (item.files_per_shard for item in recipe.inputs if isinstance(item, CrawlInput))
     pages = PAGES_PER_FILE * max(files, default=0)
     plans = pipeline.plan(stages_of(recipe))
+    expected = len(plans[0].tasks) or _expected_shards(recipe)  # the first stage makes the documents
     rows = [_row(planned, runs, expected, pages) for planned in plans]
     table = Table(title=f"{recipe.name}: {recipe.root}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     heading = "stage" if arguments.detail else "phase"
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.detail:
             table.add_section()
     console = Console(soft_wrap=True, markup=False)
-    console.print(table)
+    print_table(console, table)
     costs = [item for row in rows for item in row.costs]
     if total(costs):
         bases = ", ".join(sorted({item.basis for item in costs if item}))

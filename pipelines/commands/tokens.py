@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     tokens, size = manifest["tokens"], manifest["bytes"]
     print(
         f"{arguments.out}: {tokens:,} tokens of {manifest['documents']:,} documents in "
-        f"{len(manifest['shards'])} shard(s), {size / max(1, tokens):.2f} bytes a token"
+        f"{len(manifest['shards'])} shard(s), {size / max(1, tokens):.2f} bytes per token"
     )
     return inputs.report()

@@ -120,17 +120,17 @@ def _errors(error: ValidationError) -> list[Any]:
 
 
 def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> str:
-    """One mistake as a person would say it: the place, what is wrong, and what is right."""
+    """One mistake as a person would say it: the key, what is wrong, and what is right."""
     kinds = {kind.__name__ for kind in Section.__subclasses__()}  # how pydantic marks the members of a union
-    place = ".".join(str(part) for part in (*at, *error["loc"]) if part not in kinds)
+    key = ".".join(str(part) for part in (*at, *error["loc"]) if part not in kinds)
     if error["type"] == "extra_forbidden":
         names = _fields_at(model, error["loc"][:-1])
-        return f"{place}: unknown key; {nearest(str(error['loc'][-1]), sorted(names), 'the valid names are:')}"
+        return f"{key}: unknown key; {nearest(str(error['loc'][-1]), sorted(names), 'the valid names are:')}"
     if error["type"] == "missing":
-        return f"{place}: is needed and not given"
+        return f"{key}: is needed and not given"
     said = re.sub(r"valid dictionary or instance of \w+", "section: a mapping of keys to values", error["msg"])
     got = "" if error["type"] == "value_error" and isinstance(error.get("input"), dict) else f", got {error['input']!r}"
-    return f"{place}: {said.removeprefix('Value error, ')}{got}"
+    return f"{key}: {said.removeprefix('Value error, ')}{got}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -46,8 +46,9 @@ class Work:
     def rates(self) -> str:
         """Throughput, rejects and failures, with a comma before each."""
         seconds = max(1e-9, time.monotonic() - self.start)
+        per_second = self.documents / seconds
         rates = [
-            f", {self.documents / seconds:,.0f} docs/s" if self.documents else "",
+            f", {per_second:,.{0 if per_second >= 10 else 1}f} docs/s" if self.documents else "",
             f", {human_bytes(self.bytes / seconds)}/s" if self.bytes else "",
             f", {self.rejects:,} rejects" if self.rejects else "",
             f", {self.failed:,} failed" if self.failed else "",
@@ -128,7 +129,7 @@ class RunProgress:
             share = self._number - 1 + self.stage.ran / self.stage.to_do
             shown = f"{at}: {self.stage.so_far}" if at else self.stage.so_far
             self._bar.update(self._bar.task_ids[0], completed=share, shown=shown)
-        elif time.monotonic() - self._printed >= LINE_EVERY:
+        elif time.monotonic() - self._printed >= LINE_EVERY and self.stage.ran < self.stage.to_do:
             self._printed = time.monotonic()
             where = f"{self._phase.name}, {at}" if at else self._phase.name
             print(f"{where}: {self.stage.so_far}", flush=True)

@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, and columns. No script and no library; colours come from the page's style sheet.
 
-Each chart is drawn twice, for a wide and a narrow screen, because text in a scaled picture becomes too small to read;
-the style sheet shows one of the two. Everything that comes from data is escaped.
+Each chart is drawn twice, for a wide and a narrow screen, because text in a scaled picture becomes too small to read.
+The style sheet shows one of the two. Everything that comes from data is escaped.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Drawing the report: one HTML file that needs nothing else, and the same figures as JSON beside it.
 
 The template escapes everything that comes from data. The page's content security policy allows one script, its own, by
-hash, and no address at all. So a hostile document that is shown can neither run anything nor load anything.
+hash, and no address at all. So a hostile document that is shown cannot run or load anything.
 """
 
 import base64

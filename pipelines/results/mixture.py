@@ -1,7 +1,8 @@
-"""The mixture for the report: what there is of each domain and language, what was planned, and what training read.
+"""The mixture: what there is of each domain and language, what was planned, and what training read.
 
-The plan is in bytes until tokens are counted. Training counts the tokens that it read of each domain; inside a domain
-it draws at random, so what it read of each language is taken from the shares that the domain's shards have."""
+The plan is in bytes until tokens are counted. Training counts the tokens that it read of each domain. Inside a domain
+it draws at random, so what it read of each language is taken from the shares that the domain's shards have.
+"""
 
 from collections.abc import Mapping
 from typing import Any

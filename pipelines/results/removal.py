@@ -1,8 +1,9 @@
 """What deduplication removes of each source and each site, level by level, with a warning where it is more than half.
 
 A dump loses what other dumps hold in a preferred capture, so a high share is natural there. A site, or a source of
-books or code, that loses most of its documents may have been swallowed by another that copies it, or by a template that
-all of its pages share: the warning says where to look, and the report's clusters show the pages side by side."""
+books or code, that loses most of its documents deserves a look. Another site may copy it, or all of its pages share a
+template. The report's clusters show the pages side by side.
+"""
 
 from collections import Counter
 from typing import Any

@@ -77,6 +77,10 @@ class ExtractStage(Stage[ExtractParameters]):
                     tasks.append(self.task(output, files[first : first + size], dump=dump, **arguments))
         return tasks
 
+    def expected_tasks(self, document_shards: int) -> int:
+        """One per shard of documents."""
+        return document_shards
+
     def run(self, task: Task) -> ExtractCounts:
         """Extract the shard's files, one after the other."""
         counts: ExtractCounts = {}

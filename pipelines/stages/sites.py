@@ -3,8 +3,8 @@
 `site_counts` adds up each shard's documents by site, and `sites` adds up the shards and judges. `dropped_sites` gathers
 the few that fail, so that a stage that joins documents with them reads one small table.
 
-A shard of sums has a row group for each partition of sites (by hash of the name), so that the task of a partition
-reads its own rows of every shard and nothing else.
+A shard of sums has a row group for each partition of sites (by hash of the name). So the task of a partition reads its
+own rows of every shard and nothing else.
 """
 
 from typing import Any, ClassVar

@@ -89,8 +89,7 @@ class BenchmarkStage(SingleStage[BenchmarkParameters]):
     def run(self, task: Task) -> BenchmarkCounts:
         """Read and index every set."""
         sets = self.parameters.benchmarks
-        texts = [text for one in sets for text in read_benchmark(one.name, one.files, one.fields)]
-        index = build_index(texts)
+        index = build_index(text for one in sets for text in read_benchmark(one.name, one.files, one.fields))
         files = {}
         for name, rows in ((ENTRIES, index.entries), (TEXTS, index.texts)):
             path = self.path(f"{FOLDER}/{name}")

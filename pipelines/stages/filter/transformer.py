@@ -1,7 +1,7 @@
 """A transformer as a judge: any sequence classification model of the `transformers` library, in batches.
 
 The heavy end of the judges, for scorers such as FineWeb-Edu's (arXiv 2406.17557). A page goes through a network of
-millions of weights, so this runs on actors that load the model once, on a share of a GPU each if the recipe gives one.
+millions of weights. So this runs on actors that load the model once, on a share of a GPU each if the recipe gives one.
 Texts are cut to their first tokens and sorted by length within a row group, so that a batch wastes little padding. The
 order, the batches and the arithmetic (float32, one thread on a CPU) are fixed. So the scores are too, on one kind of
 hardware. The fingerprint covers every file of the model's folder.
