@@ -89,7 +89,7 @@ def test_a_job_runs_is_followed_and_gives_the_same_bytes(
     recipe.write_text(yaml.safe_dump(small_recipe(crawl, root).model_dump(mode="json")))
     done = _submit(recipe, head, "--until", "dedup")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "extract: 6/6 shards" in done.stdout
+    assert "extract: 6 shards in" in done.stdout
     assert "SUCCEEDED" in done.stdout
     assert outputs(root) == expected
 
