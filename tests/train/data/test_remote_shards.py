@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
-from corpus.io import filesystems
+from corpus.io import filesystems, storage
 from tests.token_folders import write_shards
 from tests.train.data.fault_proxy import FaultProxy
 from train.data import remote_shards
