@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from corpus.errors import UsageError
 from corpus.io import storage
-from corpus.io.plain_files import BadRow, read_objects
+from corpus.io.line_blocks import BadRow
+from corpus.io.plain_files import read_objects
 
 
 class Piece(NamedTuple):
@@ -35,7 +36,7 @@ def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) 
     for path in paths:
         for row in read_objects(path):
             if isinstance(row, BadRow):
-                raise UsageError(f"{path}, offset {row.offset}: benchmark {name} cannot be read: {row.detail}")
+                raise UsageError(f"benchmark {name} cannot be read: {row.describe(path)}")
             missing -= set(row)
             for field, value in row.items():
                 text = "\n".join(_strings(value))
