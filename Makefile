@@ -16,7 +16,7 @@ SAMPLE    = data/sample-crawl
 BENCH_TEXT = $(HEADWATER_DATA)/text/en/python-peps.jsonl.zst $(HEADWATER_DATA)/text/zh/lctt-articles.jsonl.zst $(HEADWATER_DATA)/code/go-std.jsonl.zst
 CRAWL     = $(if $(filter recipes/sample.yaml,$(RECIPE)),$(SAMPLE)/sample.json)
 
-.PHONY: setup run test lint format bench soak plan report why submit sample help
+.PHONY: setup run test wheel-test lint format bench soak plan report why submit sample help
 .PHONY: dumps extract filter dedup passages remix tokenizer tokens train
 
 help: ## this list
@@ -65,6 +65,9 @@ $(VENV)/.tests-ready: requirements-tests.txt | setup
 soak: $(VENV)/.tests-ready ## the slow tests: faults, scale
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
+wheel-test: ## build the wheel, and run the sample from it in an environment of its own
+	PYTHON=$(PYTHON) .ci/wheel-test
+
 lint: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,15 +79,15 @@ format: setup ## apply the style
 
 bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.md says how the peers join
 	@test -n "$(HEADWATER_DATA)" || { echo "make bench: set HEADWATER_DATA to the folder of real data"; exit 2; }
-	$(BIN)/python benchmarks/dumps.py
-	$(BIN)/python benchmarks/extract.py --data $(HEADWATER_DATA) --dumps CC-MAIN-2021-10
+	$(BIN)/python benchmarks/stage_times.py
+	$(BIN)/python benchmarks/extract_overhead.py --data $(HEADWATER_DATA) --dumps CC-MAIN-2021-10
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
 	$(BIN)/python benchmarks/dedup_accuracy.py
 	$(BIN)/python benchmarks/dedup_end_to_end.py
-	$(BIN)/python benchmarks/schemes.py
+	$(BIN)/python benchmarks/minhash_schemes.py
 	$(BIN)/python benchmarks/passages.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
-	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/signals_and_filters.py
 	$(BIN)/python benchmarks/multilingual_text.py --data $(HEADWATER_DATA) --out data/bench/text
 	$(BIN)/python benchmarks/tokenizer_train.py data/bench/text --vocab-size 100000
 	$(BIN)/python benchmarks/tokenizer_tradeoffs.py data/bench/text

@@ -1,22 +1,21 @@
 """Is the data better? One small model, one budget of tokens, and what the pipeline's steps make of the same dumps.
 
-usage: python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 2000000] [--seeds 3]
+    HEADWATER_DATA=... python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 2000000] [--seeds 3]
 
-The recipe `dumps` is run until `domains` in DIR/root; a variant is a choice by its columns, so no variant is made by
-other code than a run is. `raw` is every extracted document; `deduplicated` is what `duplicates/` keeps; `filtered` is
-what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are looked for only there;
-`remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4 epochs allows.
-`fineweb` is datatrove's output for the same extracted documents (benchmarks/peer_fineweb.py). The tokenizer is trained
-once, on clean text that is neither in the dumps nor held out. Every model sees the same number of tokens; bits per byte
-are measured on held-out clean text.
-What is done already is not done again: run it anew with more seeds and only these are trained.
+A recipe, by default `dumps`, is run until `domains` in DIR/root. A variant is a choice by the columns of that run, so
+no variant is made by other code than a run is. `raw` is every extracted document. `deduplicated` is what `duplicates/`
+keeps. `filtered` is what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are
+looked for only there. `remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4
+epochs allows. `fineweb` is datatrove's output for the same extracted documents (benchmarks/peer_fineweb.py). The
+tokenizer is trained once, on clean text that is not in the dumps and not held out. Every model sees the same number of
+tokens; bits per byte are measured on held-out clean text. What is done already is not done again: run it anew with more
+seeds and only these are trained.
 """
 
 import argparse
 import json
-import os
+import math
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,23 +25,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
+from arguments import add_peers, data_folder, new_parser
+from documents import tables_up_to
+from peer_process import left_out_if_missing, run_peer
 
 from corpus.io import storage, table
 from corpus.mixture.plan import make_plan
 from corpus.spans import cut
 from pipelines.cli import main as headwater
-from pipelines.commands.inputs import Inputs
-from train.loop import Display
-from train.pretrain import RunData, pretrain
-from train.settings import TrainSettings
 
 CLEAN = {
     "en": ("openstax", "18f-blog", "c4-demo"),  # textbooks, a government blog, Common Crawl after C4's filters
     "zh": ("lctt-articles", "cmrc2018-wiki", "d2l-zh"),  # news of open source, Wikipedia, a textbook
 }
-HELD_OUT_BYTES = 80_000  # of each file of clean text, about
 TOKENIZER_BYTES = 1_500_000  # of each
-VOCABULARY = 4_000
 EPOCH_CAP = 4.0
 VARIANTS = ("raw", "deduplicated", "filtered", "remixed", "fineweb")
 
@@ -69,14 +65,14 @@ def annotated(root: Path) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def clean_text(data: Path, out: Path) -> None:
+def clean_text(data: Path, out: Path, held_out_bytes: int) -> None:
     """Write held-out text by language, and the tokenizer's: disjoint documents, chosen by a hash of their ids."""
     for language, names in CLEAN.items():
         held, rest = [], []
         for name in names:
-            rows = pa.concat_tables(Inputs([str(data / f"text/{language}/{name}.jsonl.zst")]).batches())
+            rows = pa.concat_tables(tables_up_to([str(data / f"text/{language}/{name}.jsonl.zst")], math.inf))
             order = sorted(rows.to_pylist(), key=lambda row: xxhash.xxh3_64_intdigest(row["id"].encode()))
-            held += list(up_to(iter(reversed(order)), HELD_OUT_BYTES))
+            held += list(up_to(iter(reversed(order)), held_out_bytes))
             taken = {row["id"] for row in held}
             rest += [row for row in up_to(iter(order), TOKENIZER_BYTES) if row["id"] not in taken]
         pq.write_table(pa.Table.from_pylist(held), out / f"held-out-{language}.parquet")
@@ -94,24 +90,26 @@ def up_to(rows: Iterator[dict[str, str]], size: int) -> Iterator[dict[str, str]]
             return
 
 
-def prepare(out: Path, peers: str | None) -> None:
+def prepare(out: Path, arguments: argparse.Namespace) -> None:
     """The run, the variants' documents, the tokenizer and all token shards."""
-    data = Path(os.environ["HEADWATER_DATA"])
+    data = data_folder()
     if not (out / "root/domains").exists():
-        call("run", "dumps", "--set", f"root={out}/root", "--until", "domains", "--workers", "1", "--no-report")
+        options = ("--until", "domains", "--workers", str(arguments.workers), "--no-report")
+        call("run", arguments.recipe, "--set", f"root={out}/root", *options)
     if not (out / "documents.parquet").exists():
         pq.write_table(annotated(out / "root"), out / "documents.parquet")
-    if peers and not (out / "fineweb.parquet").exists():
-        script = Path(__file__).with_name("peer_fineweb.py")
-        subprocess.run([peers, str(script), str(out / "documents.parquet"), str(out / "fineweb.parquet")], check=True)
+    if arguments.peers and not (out / "fineweb.parquet").exists():
+        with left_out_if_missing("fineweb"):
+            run_peer(arguments.peers, "peer_fineweb.py", out / "documents.parquet", out / "fineweb.parquet")
     if not (out / "tokenizer.json").exists():
-        clean_text(data, out)
+        clean_text(data, out, arguments.held_out_bytes)
         files = [str(out / f"tokenizer-{language}.parquet") for language in CLEAN]
-        call("tokenizer", "train", *files, "--vocab-size", str(VOCABULARY), "--out", str(out / "tokenizer.json"))
+        size = ("--vocab-size", str(arguments.vocab_size))
+        call("tokenizer", "train", *files, *size, "--out", str(out / "tokenizer.json"))
         for language in CLEAN:
             encode(out, out / f"held-out-{language}.parquet", f"held-out/domain={language}")
     documents = pq.read_table(out / "documents.parquet")
-    language = dict(zip(documents["id"].to_pylist(), documents["language"].to_pylist(), strict=True))
+    language_of = dict(zip(documents["id"].to_pylist(), documents["language"].to_pylist(), strict=True))
     kept = documents.filter(documents["keep"]).drop(["text"]).rename_columns({"less": "text"})
     chosen = {
         "raw": documents,
@@ -122,7 +120,7 @@ def prepare(out: Path, peers: str | None) -> None:
     for name, rows in chosen.items():
         if rows is None or (out / "tokens" / name).exists():
             continue
-        kinds = pa.array([kind if (kind := language[one]) in CLEAN else "other" for one in rows["id"].to_pylist()])
+        kinds = pa.array([kind if (kind := language_of[one]) in CLEAN else "other" for one in rows["id"].to_pylist()])
         for kind in sorted(set(kinds.to_pylist())):
             part = rows.filter(pc.equal(kinds, kind)).select(["id", "text"])
             pq.write_table(part, out / "part.parquet")
@@ -166,6 +164,10 @@ def weights_of(variant: str, sizes: dict[str, dict[str, int]], budget: int) -> d
 
 def train_one(out: Path, variant: str, seed: int, options: argparse.Namespace) -> None:
     """Train a model and write its summary, unless it is there."""
+    from train.loop import Display
+    from train.pretrain import RunData, pretrain
+    from train.settings import TrainSettings
+
     folder = out / f"runs-{options.tokens}" / f"{variant}-{seed}"
     if (folder / "summary.json").exists():
         return
@@ -185,7 +187,7 @@ def train_one(out: Path, variant: str, seed: int, options: argparse.Namespace) -
         device="cpu",
         threads=1,
         validate_every=max(1, steps // 5),
-        validation_tokens=16_384,
+        validation_tokens=options.validation_tokens,
         checkpoint_seconds=1e9,
     )
     sizes = sizes_of(source)
@@ -253,9 +255,11 @@ def spread(values: list[float]) -> str:
 
 def main() -> None:
     """Prepare, train, show."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("data/ablation"), help="everything is kept there")
-    parser.add_argument("--peers", help="the Python of an environment with datatrove")
+    parser.add_argument("--recipe", default="dumps", help="whose documents are compared (default: dumps)")
+    parser.add_argument("--workers", type=int, default=1, help="of its run (default: 1; 0: no Ray)")
+    add_peers(parser, "datatrove, spaCy, NLTK and jieba")
     parser.add_argument("--tokens", type=int, default=2_000_000, help="that each model is trained on")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", default="nano")
@@ -263,9 +267,12 @@ def main() -> None:
     parser.add_argument("--sequence-length", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--vocab-size", type=int, default=4_000)
+    parser.add_argument("--held-out-bytes", type=int, default=80_000, help="of each clean file (default: 80000)")
+    parser.add_argument("--validation-tokens", type=int, default=16_384, help="along the run (default: 16384)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    prepare(options.out, options.peers)
+    prepare(options.out, options)
     for seed in range(options.seeds):
         for variant in VARIANTS:
             if variant != "fineweb" or (options.out / "tokens/fineweb").exists():

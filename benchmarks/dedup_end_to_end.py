@@ -6,27 +6,27 @@ datatrove, datasketch and rensa on the same files; and what the machine allows.
 Seconds are of CPU (all threads), medians of the repetitions after one that compiles; a peer runs once, without its
 imports. Ours runs twice over: as `headwater dedup` on the file, and as a recipe's stages on shards of documents, which
 write signatures, keys, clusters and fates to disk on the way. Every system's choice is judged by the exact
-similarities of the ground truth (how many pairs of at least 0.8 are both kept; how many documents went though none kept
-reaches 0.77), so that no speed is bought with errors.
+similarities of the ground truth : how many pairs of at least 0.8 are both kept, and how many documents went though
+none kept reaches 0.77. So no speed is bought with errors.
 """
 
 import argparse
 import contextlib
-import json
 import os
+import shutil
 import statistics
-import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from limits import decoding, scanning
-from revisions import Truth, judge, load
+from arguments import add_documents, add_peers, new_parser
+from machine_limits import decoding, scanning
+from near_duplicate_truth import Truth, judge, load
+from peer_process import left_out_if_missing, run_peer
 from rich.console import Console
 
 from corpus.document import SCHEMA
@@ -34,7 +34,7 @@ from corpus.io import table
 from pipelines.cli import main as headwater
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine import pipeline
-from pipelines.engine.stage import Counts, NoParameters, Stage, Task
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task, Upstream
 from pipelines.stages.dedup.stages import dedup_stages
 
 PEERS = ("datatrove", "datasketch", "rensa")
@@ -48,7 +48,7 @@ class Given(Stage[NoParameters]):
     name: ClassVar[str] = "documents"
     phase: ClassVar[str] = "extract"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+    def plan(self, upstream: Upstream) -> list[Task]:
         """The shard."""
         return [self.task("documents/dump=D/00000.parquet", [])]
 
@@ -56,9 +56,9 @@ class Given(Stage[NoParameters]):
         """Never called: the shard is done."""
         raise AssertionError(task)
 
-    def write(self, path: str) -> None:
+    def make(self, path: str) -> None:
         """Make the shard from a file of ids and texts."""
-        task = self.plan({})[0]
+        task = self.plan(Upstream())[0]
         rows = pq.read_table(path)
         fixed = {"language": "en", "language_score": 1.0, "lid_en": 1.0, "lid_zh": 0.0, "file": "f", "offset": 0}
         known: dict[str, Any] = {name: [value] * len(rows) for name, value in fixed.items()}
@@ -81,11 +81,11 @@ def command(path: str, folder: str) -> list[str]:
 def stages(path: str, folder: str) -> Keepers:
     """The ids that stay after the stages of a recipe, run one after another without Ray, each time from nothing."""
     given = Given(folder, NoParameters())
-    given.write(path)
+    given.make(path)
 
     def run() -> list[str]:
         for part in ("signatures", "dedup", "duplicates"):
-            subprocess.run(["rm", "-rf", f"{folder}/{part}"], check=True)
+            shutil.rmtree(f"{folder}/{part}", ignore_errors=True)
         steps = [given, *dedup_stages(folder, DedupParameters(keep=("length", "id")))]
         results = pipeline.run(steps, Console(quiet=True), verify=False, on_ray=False)
         assert not any(result.failed for result in results)
@@ -110,35 +110,17 @@ def timed(run: Keepers, repeat: int) -> tuple[list[str], float]:
     return names, statistics.median(seconds)
 
 
-def cut(truth: Truth, documents: int) -> Truth:
-    """The ground truth of the first documents."""
-    inside = (truth.a < documents) & (truth.b < documents)
-    return Truth(truth.language, truth.texts[:documents], truth.a[inside], truth.b[inside], truth.jaccard[inside])
-
-
-def peer(python: str, name: str, path: str, language: str, folder: str) -> tuple[list[str], float]:
-    """What a peer keeps, and its CPU seconds."""
-    script = Path(__file__).parent / "peer_dedup.py"
-    command = [python, str(script), name, path, language, f"{folder}/{name}.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}: {done.stderr[-1500:]}")
-    result = json.loads(Path(f"{folder}/{name}.json").read_text())
-    return result["kept"], result["seconds"]
-
-
 def main() -> None:
-    """Print a table a language."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print a table per language."""
+    parser = new_parser(__doc__)
     parser.add_argument("--language", choices=["en", "zh"])
-    parser.add_argument("--peers", metavar="PYTHON")
-    parser.add_argument("--documents", type=int, help="only the first so many")
+    add_peers(parser, ", ".join(PEERS))
+    add_documents(parser, "documents of each language")
     parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
     pa.set_cpu_count(1)
     for language in [arguments.language] if arguments.language else ["en", "zh"]:
-        truth = load(language)
-        truth = cut(truth, arguments.documents or len(truth.texts))
+        truth = load(language, arguments.documents)
         with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
             compare(truth, folder, arguments)
 
@@ -156,7 +138,9 @@ def compare(truth: Truth, folder: str, arguments: argparse.Namespace) -> None:
     show(truth, "headwater dedup", names, best, best)
     show(truth, "headwater, the stages", *timed(stages(path, f"{folder}/root"), arguments.repeat), best)
     for name in PEERS if arguments.peers else ():
-        show(truth, name, *peer(arguments.peers, name, path, truth.language, folder), best)
+        with left_out_if_missing(name):
+            found = run_peer(arguments.peers, "peer_dedup.py", name, path, truth.language)
+            show(truth, name, found["kept"], found["seconds"], best)
     for name, seconds in (("decode the text column", decoding(path)), ("add up its bytes", scanning(rows["text"]))):
         print(f"| limit: {name} | {seconds:.3f} | {truth.megabytes / seconds:,.0f} | {seconds / best:.2f} | | | |")
 

@@ -2,10 +2,10 @@
 
     python benchmarks/dedup_scale.py --out /tmp/scale --documents 5e6 16e6 50e6
 
-Generates signatures (benchmarks/signature_generator.py; not timed), runs the real stages on embedded Ray, prints the
-time, the memory of the worst task and the bytes of each stage, and checks who was removed against the clusters that
-were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no later
-stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
+Generates signatures (benchmarks/generated_signatures.py; not timed), and runs the real stages on embedded Ray. Prints
+the time, the memory of the worst task and the bytes of each stage. Checks who was removed against the clusters that
+were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no
+later stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
 """
 
 import argparse
@@ -14,13 +14,15 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-from signature_generator import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
+from arguments import new_parser
+from generated_signatures import SHINGLES, GeneratedSignatures, GeneratorParameters, expected
 
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine.cluster import connected, run_here, run_on_ray
 from pipelines.engine.run_task import Outcome
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.stage import Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts
 from pipelines.stages.dedup.stages import dedup_stages
 
@@ -37,14 +39,16 @@ LAST_READERS = {  # a folder below dedup/, and the last stage that reads it
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="an empty folder with room")
     parser.add_argument("--documents", type=float, nargs="+", default=[1e6, 2e6, 4e6])
     parser.add_argument("--hub", type=float, default=1e6, help="documents of the largest cluster (default: a million)")
     parser.add_argument("--memory-gib", type=float, default=2.0, help="dedup.memory_bytes (default: 2)")
     parser.add_argument("--workers", type=int, default=2, help="0: in this process, without Ray")
     parser.add_argument(
-        "--until", default="keepers_by_shard", help="the last stage (default: fates, where keepers are known)"
+        "--until",
+        default="keepers_by_shard",
+        help="the last stage (default: keepers_by_shard, where keepers are known)",
     )
     parser.add_argument("--keep-files", action="store_true", help="delete nothing")
     arguments = parser.parse_args()
@@ -55,7 +59,7 @@ def main() -> None:
             totals.append((documents, run(documents, min(int(arguments.hub), documents // 5), root, arguments)))
             if not arguments.keep_files:
                 shutil.rmtree(root)
-    print("\ndocuments, seconds, microseconds a document:")
+    print("\ndocuments, seconds, microseconds per document:")
     for documents, seconds in totals:
         print(f"{documents:>12,} {seconds:8.1f} {seconds / documents * 1e6:6.2f}")
 
@@ -72,16 +76,17 @@ def run(documents: int, hub: int, root: Path, arguments: argparse.Namespace) -> 
     stages: list[Stage] = [GeneratedSignatures(str(root), generator), *dedup_stages(str(root), section)[1:]]
     print(f"\n{documents:,} documents, a hub of {hub:,}, {section.bands} bands, {arguments.workers} workers")
     print(f"{'stage':<12}{'tasks':>6}{'s':>9}{'core-s':>9}{'peak MiB':>10}{'MB written':>12}")
-    done: dict[str, list[Task]] = {}
-    total, counts = 0.0, {}
+    upstream = Upstream()
+    total = 0.0
+    counts: dict[str, dict[str, Any]] = {}
     for stage in stages:
-        tasks = stage.plan(done)
+        tasks = stage.plan(upstream)
         start, started = time.perf_counter(), time.process_time()
         outcomes = _outcomes(stage, tasks, 0 if stage.name == "signatures" else arguments.workers)
         seconds = time.perf_counter() - start
         total += seconds if stage.name != "signatures" else 0.0
-        done[stage.name] = tasks
-        found: Counts = {}
+        upstream.add(stage.name, tasks, [outcome.counts for outcome in outcomes])
+        found: dict[str, Any] = {}
         for outcome in outcomes:
             add_counts(found, outcome.counts)
         counts[stage.name] = found
@@ -116,7 +121,8 @@ def _outcomes(stage: Stage, tasks: list[Task], workers: int) -> list[Outcome]:
     failed = [outcome.message + outcome.trace for outcome in outcomes if outcome.message]
     if failed:
         sys.exit(f"{stage.name}: {failed[0]}")
-    return outcomes
+    by_output = {outcome.task.output: outcome for outcome in outcomes}
+    return [by_output[task.output] for task in tasks]
 
 
 if __name__ == "__main__":

@@ -8,36 +8,22 @@ line for each file or folder: MB/s of each (CPU time), the ratio, and whether al
 that has seen nothing; `warm` has seen the file once.
 """
 
-import argparse
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 
-import pyarrow as pa
+from arguments import add_peers, new_parser
+from documents import string_column, tables_up_to
+from peer_process import left_out_if_missing, run_peer
 
-from corpus.io import storage
-from pipelines.commands.inputs import Inputs
 from tokenizer.encode import Encoder
 from tokenizer.vocabulary import load_vocabulary
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-
-def read(file: str, limit: int) -> list[str]:
-    """The texts of a file or folder, up to `limit` bytes."""
-    texts, size = [], 0
-    for batch in Inputs(storage.expand(file)).batches():
-        for text in batch["text"].to_pylist():
-            texts.append(text)
-            size += len(text.encode())
-            if size >= limit:
-                return texts
-    return texts
 
 
 def fastokens(python: str, tokenizer: str, texts: list[str]) -> tuple[float, str]:
@@ -45,20 +31,17 @@ def fastokens(python: str, tokenizer: str, texts: list[str]) -> tuple[float, str
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "texts.json")
         path.write_text(json.dumps(texts))
-        script = str(Path(__file__).with_name("peer_fastokens.py"))
-        command, single = [python, script, tokenizer, str(path)], {"RAYON_NUM_THREADS": "1"}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | single)
-    figures = json.loads(done.stdout.splitlines()[-1])
+        figures = run_peer(python, "peer_fastokens.py", tokenizer, path, environment={"RAYON_NUM_THREADS": "1"})
     return figures["seconds"], figures["hash"]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--tokenizer", required=True)
-    parser.add_argument("--megabytes", type=int, default=20)
-    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with fastokens")
+    parser.add_argument("--megabytes", type=float, default=20, help="of text, of each file or folder (default: 20)")
+    add_peers(parser, "fastokens")
     arguments = parser.parse_args()
     vocabulary = load_vocabulary(arguments.tokenizer)
     library = vocabulary.build_tokenizer()
@@ -66,9 +49,9 @@ def main() -> None:
     Encoder(vocabulary).encode("compile é 中")
     print(f"{'file':40} {'cold':>8} {'warm':>8} {'library':>8} {'ratio':>6}  equal")
     for file in arguments.files:
-        texts = read(file, arguments.megabytes * 1_000_000)
+        texts = [text for rows in tables_up_to([file], arguments.megabytes) for text in rows["text"].to_pylist()]
         size = sum(len(text.encode()) for text in texts) / 1e6
-        column = pa.array(texts, pa.large_string())
+        column = string_column(texts)
         encoder = Encoder(vocabulary, eos=False)
         times = [time.process_time()]
         for _ in range(2):
@@ -82,10 +65,11 @@ def main() -> None:
         ]
         print(f"{file[-40:]:40} {cold:8.1f} {warm:8.1f} {theirs:8.2f} {cold / theirs:6.1f}  {equal}", flush=True)
         if arguments.peers:
-            seconds, found = fastokens(arguments.peers, arguments.tokenizer, texts)
-            same = found == hashlib.sha256(tokens.tobytes()).hexdigest()
-            ratio = cold * seconds / size
-            print(f"{'  fastokens':40} {size / seconds:8.1f} MB/s; ours {ratio:.1f} times that; equal {same}")
+            with left_out_if_missing("fastokens"):
+                seconds, found = fastokens(arguments.peers, arguments.tokenizer, texts)
+                same = found == hashlib.sha256(tokens.tobytes()).hexdigest()
+                ratio = cold * seconds / size
+                print(f"{'  fastokens':40} {size / seconds:8.1f} MB/s; ours {ratio:.1f} times that; equal {same}")
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ bytes of both sets. Peers are optional: `pip install trafilatura justext "lxml[h
 environment of their own.
 """
 
-import argparse
-import io
 import json
 import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from backports import zstd
+from arguments import new_parser
+from documents import json_rows
 from resiliparse.extract.html2text import extract_plain_text
 
 from corpus.crawl.charset import decode
@@ -70,14 +70,14 @@ def extractors() -> dict[str, Extractor]:
     return found
 
 
-def snippets_set(data: Path) -> list[tuple[str, list[str], list[str]]]:
-    """(html, must contain, must not contain) of trafilatura's evaluation."""
-    gold = {}
-    for row in rows(data / "html/trafilatura-eval.gold.jsonl.zst"):
-        gold[row["url"]] = row
-    pages = []
+def snippets_set(data: Path, limit: int | None) -> list[tuple[str, list[str], list[str]]]:
+    """(html, must contain, must not contain) of trafilatura's evaluation, of its first `limit` pages."""
+    gold = {row["url"]: row for row in json_rows(data / "html/trafilatura-eval.gold.jsonl.zst")}
+    pages: list[tuple[str, list[str], list[str]]] = []
     with open(data / "html/trafilatura-eval.warc.gz", "rb") as file:
         for record in read_records(file):
+            if len(pages) == limit:
+                break
             if isinstance(record, Record) and record.type == "response" and record.uri in gold:
                 try:
                     response = parse_response(record.content, 64 << 20)
@@ -89,17 +89,12 @@ def snippets_set(data: Path) -> list[tuple[str, list[str], list[str]]]:
     return pages
 
 
-def articles_set(data: Path) -> list[tuple[str, str]]:
-    """(html, text of the article) of Mozilla's readability."""
+def articles_set(data: Path, limit: int | None) -> list[tuple[str, str]]:
+    """(html, text of the article) of the first `limit` pages of Mozilla's readability."""
     return [
         (row["source_html"], extract_plain_text(row["expected_html"], main_content=False))
-        for row in rows(data / "html/mozilla-readability.jsonl.zst")
+        for row in json_rows(data / "html/mozilla-readability.jsonl.zst", limit)
     ]
-
-
-def rows(path: Path) -> list[dict]:
-    with zstd.open(path) as file:
-        return [json.loads(line) for line in io.TextIOWrapper(file, "utf-8", newline="\n") if line.strip()]
 
 
 def squeeze(text: str) -> str:
@@ -114,38 +109,39 @@ def word_f1(found: str, gold: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder of real data (HEADWATER_DATA)")
+    parser.add_argument("--pages", type=int, metavar="N", help="only the first N of each set (default: all)")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
-    snippets, articles = snippets_set(arguments.data), articles_set(arguments.data)
-    size = sum(len(page[0].encode()) for page in [*snippets, *articles])
+    snippets = snippets_set(arguments.data, arguments.pages)
+    articles = articles_set(arguments.data, arguments.pages)
+    pages = [page[0] for page in snippets] + [page[0] for page in articles]
+    size = sum(len(page.encode()) for page in pages)
     print(f"{len(snippets)} pages with snippets, {len(articles)} with articles, {size / 1e6:.1f} MB of HTML")
     heads = ("extractor", "precision", "recall", "F1", "article F1", "empty", "pages/s", "MB/s")
     print(("{:40}" + "{:>11}" * 7).format(*heads))
-    table = []
+    table: list[dict[str, Any]] = []
     for name, extract in extractors().items():
-        hit = miss = dragged = clear = empty = failed = 0
+        hit = miss = dragged = empty = failed = 0
         start = time.process_time()
-        texts, article_texts = [], []
-        for pages, into in ((snippets, texts), (articles, article_texts)):
-            for page in pages:
-                try:
-                    into.append(clean(extract(page[0])))
-                except Exception:  # a peer that raises on a page gives nothing for it
-                    failed += 1
-                    into.append("")
+        texts: list[str] = []
+        for page in pages:
+            try:
+                texts.append(clean(extract(page)))
+            except Exception:  # a peer that raises on a page gives nothing for it
+                failed += 1
+                texts.append("")
         seconds = time.process_time() - start
-        for (_, must, must_not), text in zip(snippets, texts, strict=True):
+        for (_, must, must_not), text in zip(snippets, texts):
             flat = squeeze(text)
             empty += not flat
             present = [squeeze(snippet) in flat for snippet in must]
             hit, miss = hit + sum(present), miss + len(present) - sum(present)
-            wrong = sum(squeeze(snippet) in flat for snippet in must_not)
-            dragged, clear = dragged + wrong, clear + len(must_not) - wrong
+            dragged += sum(squeeze(snippet) in flat for snippet in must_not)
         precision, recall = hit / max(1, hit + dragged), hit / max(1, hit + miss)
         f1 = 2 * precision * recall / max(1e-9, precision + recall)
-        article = sum(word_f1(text, gold) for text, (_, gold) in zip(article_texts, articles, strict=True))
+        article = sum(word_f1(text, gold) for text, (_, gold) in zip(texts[len(snippets) :], articles, strict=True))
         row = {
             "extractor": name, "precision": precision, "recall": recall, "f1": f1,
             "article_f1": article / len(articles),

@@ -4,8 +4,8 @@
 
 Two kinds of source, each document taken once (exact repetitions are left out by hash):
 
-- the project's data: English and Chinese articles, books and laws, code in three languages, revisions of documents,
-  labelled texts in 79 languages, exercises and dialogues, and the text of the sample crawls (extracted by the project);
+- the project's data: English and Chinese articles, books and laws, code in three languages, revisions of documents.
+Labelled texts in 79 languages, exercises and dialogues, and the text of the sample crawls (extracted by the project).
 - what every Linux machine holds: the message catalogues of installed programs (gettext, about 190 languages), manual
   pages, READMEs and changelogs, and Python source. How much of it there is differs between machines, so the script
   prints the bytes of each source; both trainers always read the very same files.
@@ -13,16 +13,17 @@ Two kinds of source, each document taken once (exact repetitions are left out by
 Writes FOLDER/NNNNN.parquet (`source`, `text`), documents in the order of a hash, so that any prefix is a fair sample.
 """
 
-import argparse
 import gzip
 import json
 import struct
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import xxhash
+from arguments import new_parser
 from backports import zstd
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
@@ -100,11 +101,11 @@ def from_machine(root: Path) -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Collect, leave out repetitions, write, and say what came from where."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--machine", type=Path, default=Path("/"), help="the root of the installed files (default: /)")
-    parser.add_argument("--megabytes", type=int, default=400, help="stop there (default: 400)")
+    parser.add_argument("--megabytes", type=float, default=400, help="stop there (default: 400)")
     arguments = parser.parse_args()
     seen: dict[int, tuple[str, str]] = {}
     sizes: Counter[str] = Counter()
@@ -116,6 +117,8 @@ def main() -> None:
                 continue
             seen[key] = source, raw.decode()
             sizes[source] += len(raw)
+    if not seen:
+        sys.exit(f"{arguments.data}: there is no text in it; --data is the folder of real data (HEADWATER_DATA)")
     written, shard, rows, size = 0, 0, [], 0
     for key in sorted(seen):
         rows.append(seen[key])

@@ -3,23 +3,24 @@
     python benchmarks/packing.py FILES... [--sequence-length 4096] [--bytes-per-token 4] [--tokens 100]
 
 FILES are .jsonl[.gz|.zst] or .parquet with a column `text`. A document has as many tokens as its UTF-8 bytes over
-`--bytes-per-token`; lengths are drawn from the files, with replacement, until there are `--tokens` millions, in a
-random order as in token shards. Printed of each way: the tokens of its samples that are padding; the documents that
-would fit into a sample and are cut; the mean number of tokens of the same document that a token has before it in its
-sample (what it can attend to); the seconds it takes for a thousand million tokens. Best fit of all documents at once
+`--bytes-per-token`. Lengths are drawn from the files, with replacement, until there are `--tokens` millions, in a
+random order as in token shards. Printed of each way: the tokens of its samples that are padding. The documents that
+would fit into a sample and are cut. The mean number of tokens of the same document that a token has before it in its
+sample (what it can attend to). The seconds it takes for a billion tokens. Best fit of all documents at once
 (Ding et al., 2024) never cuts what fits, pads, and has to be done before the first step.
 """
 
-import argparse
+import math
 import time
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
+from arguments import new_parser
+from documents import tables_up_to
 from numba import njit
 
-from pipelines.commands.inputs import Inputs
-from train.data.packing import GROUP_TOKENS, best_fit
+from train.data.packing import CHUNK_TOKENS, best_fit
 
 Array = npt.NDArray[np.int64]
 
@@ -57,7 +58,7 @@ def best_fit_of_all(lengths: Array, capacity: int) -> tuple[int, Array]:
 
 def by_groups(lengths: Array, capacity: int) -> tuple[int, Array, Array]:
     """Best fit as the stream does it: the samples, and the pieces' lengths and documents."""
-    group = max(1, GROUP_TOKENS // capacity)
+    group = max(1, CHUNK_TOKENS // capacity)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) // capacity * capacity
     pieces, owners = [], []
@@ -82,15 +83,15 @@ def concatenated(lengths: Array, capacity: int) -> tuple[int, Array, Array]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("files", nargs="+", metavar="FILES")
     parser.add_argument("--sequence-length", type=int, default=4096)
     parser.add_argument("--bytes-per-token", type=float, default=4)
-    parser.add_argument("--tokens", type=int, default=100, help="millions")
+    parser.add_argument("--tokens", type=float, default=100, help="millions (default: 100)")
     args = parser.parse_args()
-    sizes = np.concatenate([pc.binary_length(batch["text"]).to_numpy() for batch in Inputs(args.files).batches()])
+    sizes = np.concatenate([pc.binary_length(batch["text"]).to_numpy() for batch in tables_up_to(args.files, math.inf)])
     found = (sizes / args.bytes_per_token).astype(np.int64) + 1
-    wanted, capacity = args.tokens * 1_000_000, args.sequence_length + 1
+    wanted, capacity = args.tokens * 1e6, args.sequence_length + 1
     lengths = np.random.default_rng(1).choice(found, int(wanted / found.mean()))
     total, short = int(lengths.sum()), lengths <= capacity
     middle = np.median(found)

@@ -1,6 +1,6 @@
 """Repeated passages beside google-research/deduplicate-text-datasets, on the same documents.
 
-usage: python benchmarks/passages.py FILES... [--words 50] [--megabytes 8] [--peer PATH/dedup_dataset] [--runs 3]
+    python benchmarks/passages.py FILES... [--words 50] [--megabytes 8] [--peer PATH/dedup_dataset] [--runs 3]
 
 Ours: Arrow text to spans, both readings, one core. The peer (its Rust program, built with `cargo build --release`):
 suffix array, self-similar, collect, one thread, on the documents joined in one file. Two comparisons:
@@ -10,7 +10,6 @@ suffix array, self-similar, collect, one thread, on the documents joined in one 
 - speed: the peer on the text's bytes, with the length in bytes that so many words have on average.
 """
 
-import argparse
 import resource
 import statistics
 import subprocess
@@ -21,28 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from arguments import new_parser
+from documents import tables_up_to, text_bytes
+from peer_process import PeerMissing, left_out_if_missing
 
 from corpus.io.buffers import utf8_buffers
 from corpus.kernels.words import new_scratch, split_words
 from corpus.passages.cuts import Limits
 from corpus.passages.in_memory import repeated_passages
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
 from corpus.passages.tally import Tally
 from corpus.spans import cut_lengths
-from pipelines.commands.inputs import Inputs
-
-
-def read(file: str, megabytes: float) -> pa.Table:
-    """The first documents of a file, about so many megabytes of text."""
-    parts, size = [], 0
-    for rows in Inputs([file]).batches():
-        ends = np.cumsum(pc.binary_length(rows["text"]).to_numpy()) + size
-        parts.append(rows.slice(0, int(np.searchsorted(ends, megabytes * 1e6)) + 1))
-        size = int(ends[-1])
-        if size > megabytes * 1e6:
-            break
-    return pa.concat_tables(parts).combine_chunks()
 
 
 def words_of_documents(text: pa.ChunkedArray) -> list[np.ndarray]:
@@ -54,10 +42,10 @@ def words_of_documents(text: pa.ChunkedArray) -> list[np.ndarray]:
 
 def ours_in_two_places(text: pa.ChunkedArray, counts: list[int], size: int) -> np.ndarray:
     """Of every word of all documents, whether it lies in a window that is in two places: bool[words]."""
-    anchors = anchor_keys(text, size)
+    anchors = minimizer_keys(text, size)
     tally = Tally()
     tally.add(anchors)
-    windows = window_keys(text, size, anchor_set(np.unique(anchors[tally.of(anchors)[0] > 1])))
+    windows = ngram_keys(text, size, minimizer_set(np.unique(anchors[tally.of(anchors)[0] > 1])))
     tally = Tally()
     tally.add(windows.keys)
     twice = tally.of(windows.keys)[0] > 1
@@ -83,9 +71,12 @@ def peer_run(program: str, path: Path, length: int) -> float:
         ["collect", "--data-file", str(path), "--length-threshold", str(length), "--cache-dir", str(cache)],
     ):
         one_thread = ["--num-threads", "1"] if command[0] == "self-similar" else []
-        done = subprocess.run([program, *command, *one_thread], capture_output=True, text=True)
+        try:
+            done = subprocess.run([program, *command, *one_thread], capture_output=True, text=True)
+        except OSError as error:
+            raise PeerMissing(f"{program}: {error.strerror}") from None
         if done.returncode:
-            raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+            raise PeerMissing(f"{' '.join(command)}: {done.stderr}")
     return time.perf_counter() - start
 
 
@@ -113,9 +104,25 @@ def peer_in_two_places(program: str, documents: list[np.ndarray], size: int) -> 
     return covered(starts, size, len(numbers))[is_word]
 
 
+def compare(program: str, texts: pa.ChunkedArray, documents: list[np.ndarray], size: int, ours: float) -> None:
+    """Print the peer's speed beside our seconds, and on how many words both differ."""
+    counts, total = [len(words) for words in documents], text_bytes(texts)
+    length = round(size * total / sum(counts))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
+        path.write_bytes(b"\xff".join(text.as_py().encode() for text in texts))
+        theirs = peer_run(program, path, length)
+    print(f"  peer   {total / 1e6 / theirs:8.1f} MB/s at {length} bytes; ours is {theirs / ours:.0f} times as fast")
+    mine, peers = ours_in_two_places(texts, counts, size), peer_in_two_places(program, documents, size)
+    print(
+        f"  output {int(mine.sum()):,} words in two places by ours, {int(peers.sum()):,} by the peer, "
+        f"{int((mine != peers).sum()):,} different"
+    )
+
+
 def main() -> None:
     """Print agreement, speed and memory, a line each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--words", type=int, default=50)
     parser.add_argument("--megabytes", type=float, default=8, help="of text, of each file (default: %(default)s)")
@@ -123,11 +130,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     for file in arguments.files:
-        table = read(file, arguments.megabytes)
+        table = pa.concat_tables(tables_up_to([file], arguments.megabytes)).combine_chunks()
         documents = words_of_documents(table["text"])
-        size = pc.sum(pc.binary_length(table["text"])).as_py()
+        size = text_bytes(table["text"])
         words = sum(map(len, documents))
-        length = round(arguments.words * size / words)
         limits = Limits(arguments.words, 1, 0)
         list(repeated_passages(lambda: [table.slice(0, 2)], limits))  # noqa: B023  # compiles
         seconds = []
@@ -144,19 +150,8 @@ def main() -> None:
             f"  ours   {size / 1e6 / ours:8.1f} MB/s (median of {arguments.runs}), {words / ours / 1e6:.1f} M words/s"
         )
         if arguments.peer:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "text"
-                path.write_bytes(b"\xff".join(text.as_py().encode() for text in table["text"]))
-                theirs = peer_run(arguments.peer, path, length)
-            print(
-                f"  peer   {size / 1e6 / theirs:8.1f} MB/s at {length} bytes; ours is {theirs / ours:.0f} times as fast"
-            )
-            mine = ours_in_two_places(table["text"], list(map(len, documents)), arguments.words)
-            peers = peer_in_two_places(arguments.peer, documents, arguments.words)
-            print(
-                f"  output {int(mine.sum()):,} words in two places by ours, {int(peers.sum()):,} by the peer, "
-                f"{int((mine != peers).sum()):,} different"
-            )
+            with left_out_if_missing(arguments.peer):
+                compare(arguments.peer, table["text"], documents, arguments.words, ours)
     peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(f"peak memory: this process {peaks[0]:,.0f} MiB (texts and numba included), the peer's {peaks[1]:,.0f} MiB")
 

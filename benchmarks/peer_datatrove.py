@@ -1,15 +1,17 @@
 """MinHash deduplication by datatrove with its defaults, for comparison; runs in an environment that has datatrove.
 
-usage: PEERS_PYTHON benchmarks/peer_datatrove.py DOCUMENTS.jsonl|.parquet en|zh OUT.json
-Reads `id` and `text`, runs the four stages one after another with one task each, and writes the ids that stay, with the
-seconds of each stage.
+    PEERS_PYTHON benchmarks/peer_datatrove.py DOCUMENTS.jsonl|.parquet en|zh
+
+Reads `id` and `text`, runs the four stages one after another with one task each. Prints a JSON line of the ids that
+stay and the seconds of each stage.
 """
 
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from arguments import new_parser
 
 LANGUAGES = {"en": "eng_Latn", "zh": "cmn_Hani"}
 
@@ -48,9 +50,13 @@ def deduplicate(source: str, language: str) -> tuple[list[str], dict[str, float]
 
 def main() -> None:
     """Run it on a file."""
-    source, language, out = sys.argv[1:4]
-    kept, seconds = deduplicate(source, language)
-    Path(out).write_text(json.dumps({"kept": kept, "seconds": seconds}))
+    parser = new_parser(__doc__)
+    parser.add_argument("documents")
+    parser.add_argument("language", choices=list(LANGUAGES))
+    arguments = parser.parse_args()
+    kept, seconds = deduplicate(arguments.documents, arguments.language)
+    print()
+    print(json.dumps({"kept": kept, "seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

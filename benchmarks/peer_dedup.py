@@ -1,17 +1,17 @@
 """Deduplication from Parquet to the ids that stay, by a peer; called by benchmarks/dedup_end_to_end.py.
 
-usage: PEERS_PYTHON benchmarks/peer_dedup.py datatrove|datasketch|rensa DOCUMENTS.parquet en|zh OUT.json
-Writes the ids that stay, and the seconds of CPU without imports and without loading the peer's dictionaries. datatrove
-runs its example pipeline with its defaults; datasketch and rensa take the same number of minima, bands and threshold as
-ours, and keep a document that is like none kept before it.
+    PEERS_PYTHON benchmarks/peer_dedup.py datatrove|datasketch|rensa DOCUMENTS.parquet en|zh
+
+Prints a JSON line of the ids that stay, and the seconds of CPU without imports and without loading the peer's
+dictionaries. datatrove runs its example pipeline with its defaults. Datasketch and rensa take the same number of
+minima, bands and threshold as ours, and keep a document that is like none kept before it.
 """
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+from arguments import new_parser
 from peer_datatrove import LANGUAGES, deduplicate
 from peer_signatures import shingles
 
@@ -26,12 +26,13 @@ def documents(path: str) -> Iterator[tuple[str, str]]:
         yield from zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
 
 
-def with_datasketch() -> Callable[[str], list[str]]:
+def with_datasketch(language: str) -> Callable[[str], list[str]]:
     """MinHash and MinHashLSH, with the estimate verified."""
     from datasketch import MinHash, MinHashLSH
 
     def keepers(path: str) -> list[str]:
-        kept, index = {}, MinHashLSH(threshold=THRESHOLD, num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+        kept: dict[str, MinHash] = {}
+        index = MinHashLSH(threshold=THRESHOLD, num_perm=BANDS * ROWS, params=(BANDS, ROWS))
         for name, text in documents(path):
             signature = MinHash(num_perm=BANDS * ROWS)
             signature.update_batch([shingle.encode() for shingle in shingles(text)])
@@ -43,7 +44,7 @@ def with_datasketch() -> Callable[[str], list[str]]:
     return keepers
 
 
-def with_rensa() -> Callable[[str], list[str]]:
+def with_rensa(language: str) -> Callable[[str], list[str]]:
     """RMinHash and its deduplicator."""
     from rensa import RMinHash, RMinHashDeduplicator
 
@@ -75,15 +76,18 @@ def with_datatrove(language: str) -> Callable[[str], list[str]]:
 
 def main() -> None:
     """Run one peer once."""
-    peer, source, language, out = sys.argv[1:5]
-    keepers = {
-        "datatrove": lambda: with_datatrove(language),
-        "datasketch": with_datasketch,
-        "rensa": with_rensa,
-    }[peer]()
+    peers = {"datatrove": with_datatrove, "datasketch": with_datasketch, "rensa": with_rensa}
+    parser = new_parser(__doc__)
+    parser.add_argument("peer", choices=list(peers))
+    parser.add_argument("documents")
+    parser.add_argument("language", choices=list(LANGUAGES))
+    arguments = parser.parse_args()
+    keepers = peers[arguments.peer](arguments.language)
     start = sum(os.times()[:4])
-    kept = keepers(source)
-    Path(out).write_text(json.dumps({"kept": kept, "seconds": sum(os.times()[:4]) - start}))
+    kept = keepers(arguments.documents)
+    seconds = sum(os.times()[:4]) - start
+    print()
+    print(json.dumps({"kept": kept, "seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

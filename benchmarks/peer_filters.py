@@ -1,6 +1,7 @@
-"""datatrove's filters over texts; driven by benchmarks/filters.py in datatrove's own environment.
+"""datatrove's filters over texts; driven by benchmarks/signals_and_filters.py in datatrove's own environment.
 
-usage: python peer_filters.py TEXTS.json en|zh
+    PEERS_PYTHON benchmarks/peer_filters.py TEXTS.json en|zh
+
 Prints "ready" when its models are loaded, and answers each line of JSON on standard input with one: {"judge": places}
 with which of these texts are kept, and how fast three and all four filters are; {"c4": places} with what
 C4QualityFilter counts in each, one rule of it switched on at a time.
@@ -9,126 +10,12 @@ C4QualityFilter counts in each, one rule of it switched on at a time.
 import json
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
-from datatrove.data import Document
-from datatrove.pipeline.filters import (
-    C4QualityFilter,
-    FineWebQualityFilter,
-    GopherQualityFilter,
-    GopherRepetitionFilter,
-    c4_filters,
-)
-
-
-def chain(language: str) -> list:
-    """FineWeb's four (examples/fineweb.py) for English; FineWeb-2's three with configs/cmn_Hani.yml for Chinese, and
-    C4's, which FineWeb-2 leaves out."""
-    if language == "en":
-        c4 = C4QualityFilter(filter_no_terminal_punct=False)
-        return [GopherRepetitionFilter(), FineWebQualityFilter(), GopherQualityFilter(), c4]
-    duplicates = ((5, 0.198), (6, 0.182), (7, 0.167), (8, 0.154), (9, 0.14), (10, 0.127))
-    repetition = GopherRepetitionFilter(
-        language="cmn_Hani",
-        dup_para_frac=0,
-        dup_line_char_frac=0,
-        dup_para_char_frac=0,
-        dup_line_frac=0.287,
-        top_n_grams=((2, 0.256), (3, 0.201), (4, 0.171)),
-        dup_n_grams=duplicates,
-    )
-    fineweb = FineWebQualityFilter(
-        language="cmn_Hani", short_line_thr=999, char_duplicates_ratio=0.1, line_punct_thr=0.106, new_line_ratio=0.178
-    )
-    quality = GopherQualityFilter(
-        language="cmn_Hani",
-        max_avg_word_length=5,
-        min_avg_word_length=1,
-        stop_words=list("的年在月是和日了於·為有被人中为他與後也而由"),
-        max_non_alpha_words_ratio=0.735,
-    )
-    return [repetition, fineweb, quality, C4QualityFilter(filter_no_terminal_punct=False, language="cmn_Hani")]
-
+from arguments import new_parser
+from peer_datatrove import LANGUAGES
 
 JUDGES = {"en": 4, "zh": 3}  # of the chain: whose verdict counts
-C4_OFF = {
-    "filter_no_terminal_punct": False,
-    "min_num_sentences": -1,
-    "min_words_per_line": -1,
-    "max_word_length": -1,
-    "filter_lorem_ipsum": False,
-    "filter_javascript": False,
-    "filter_curly_bracket": False,
-    "filter_policy": False,
-}
-
-
-class C4:
-    """C4QualityFilter as a measurement: what it says of lines, with one rule at a time."""
-
-    def __init__(self) -> None:
-        self.counts: Counter = Counter()
-        self.javascript = self.step(filter_javascript=True)
-        self.policy = self.step(filter_policy=True)
-        self.few = self.step(min_words_per_line=3)
-        self.lorem = self.step(filter_lorem_ipsum=True)
-        self.curly = self.step(filter_curly_bracket=True)
-        self.long = self.step()
-        pages = {"filter_lorem_ipsum": False, "filter_curly_bracket": False}  # what drops a page, not a line
-        self.lines = C4QualityFilter(**pages)
-        self.lines.stat_update = self.count
-        self.page = C4QualityFilter()
-        split = c4_filters.split_into_sentences
-
-        def counted(line: str, language: str) -> list:
-            sentences = split(line, language)
-            self.counts["sentences"] += len(sentences)
-            return sentences
-
-        c4_filters.split_into_sentences = counted
-
-    def step(self, **rule: object) -> C4QualityFilter:
-        step = C4QualityFilter(**{**C4_OFF, **rule})
-        step.stat_update = self.count
-        return step
-
-    def count(self, label: str, **_: object) -> None:
-        self.counts[label] += 1
-
-    def run(self, step: C4QualityFilter, text: str) -> tuple[bool, Counter]:
-        """Whether the page is kept, and what was counted of its lines."""
-        self.counts = Counter()
-        return step.filter(Document(text=text, id="")) is True, self.counts
-
-    def longest_word(self, text: str) -> int:
-        """The least `max_word_length` that drops no line."""
-        low, high = 0, len(text)
-        while low < high:
-            self.long.max_word_length = (low + high) // 2
-            if self.run(self.long, text)[1]["line-filter-too_long_word"]:
-                low = (low + high) // 2 + 1
-            else:
-                high = (low + high) // 2
-        return low
-
-    def values(self, text: str) -> dict[str, int]:
-        """By the names of our columns, as counts of lines; blank lines are not counted."""
-        lines = text.splitlines()
-        blank = sum(not line.strip() for line in lines)
-        kept = self.run(self.lines, text)[1]
-        return {
-            "lines": len(lines) - blank,
-            "javascript_lines": self.run(self.javascript, text)[1]["line-filter-javascript"],
-            "policy_lines": self.run(self.policy, text)[1]["line-filter-policy"],
-            "lorem_ipsum": not self.run(self.lorem, text)[0],
-            "curly_brackets": not self.run(self.curly, text)[0],
-            "few_word_lines": self.run(self.few, text)[1]["line-filter-too_few_words"] - blank,
-            "longest_word": self.longest_word(text),
-            "c4_lines": kept["line-kept"],
-            "c4_sentences": kept["sentences"],
-            "page": self.run(self.page, text)[0],
-        }
 
 
 def main() -> None:
@@ -136,9 +23,15 @@ def main() -> None:
 
     The first to see a document cuts it into words, and the next find them in datatrove's cache.
     """
-    source, language = sys.argv[1:]
-    texts = json.loads(Path(source).read_text())
-    filters = chain(language)
+    parser = new_parser(__doc__)
+    parser.add_argument("texts", metavar="TEXTS.json")
+    parser.add_argument("language", choices=list(LANGUAGES))
+    arguments = parser.parse_args()
+    from datatrove.data import Document
+    from datatrove_filters import C4, chain
+
+    texts = json.loads(Path(arguments.texts).read_text())
+    filters = chain(arguments.language)
     for step in filters:
         step.filter(Document(text="The first text loads models. " * 30, id=""))
     print(json.dumps("ready"), flush=True)
@@ -156,7 +49,7 @@ def main() -> None:
                 start = time.process_time()
                 verdicts.append(step.filter(Document(text=text, id="")) is True)
                 seconds[i] += time.process_time() - start
-            kept.append(all(verdicts[: JUDGES[language]]))
+            kept.append(all(verdicts[: JUDGES[arguments.language]]))
         speeds = {"three": size / 1e6 / sum(seconds[:3]), "four": size / 1e6 / sum(seconds)}
         print(json.dumps({"kept": kept, "speeds": speeds}), flush=True)
 

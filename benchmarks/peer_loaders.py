@@ -1,6 +1,6 @@
 """One other loader over the tokens of `benchmarks/stream.py`, which runs this in the loader's own environment.
 
-    python benchmarks/peer_loaders.py NAME TOKENS.bin SEQUENCE_LENGTH BATCH ROUNDS FOLDER
+    PEERS_PYTHON benchmarks/peer_loaders.py NAME TOKENS.bin SEQUENCE_LENGTH BATCH ROUNDS FOLDER
 
 The tokens are written in the loader's format first (not timed), then read in turns with the plain shuffled copy: bare
 iteration in one process, shuffled, windows of sequence length + 1. Prints a JSON line.
@@ -8,12 +8,11 @@ iteration in one process, shuffled, windows of sequence length + 1. Prints a JSO
 
 import json
 import os
-import statistics
-import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
+from arguments import new_parser
+from timing import in_turns, medians, per_wall_second
 
 DOCUMENT = 1000
 
@@ -89,44 +88,48 @@ def megatron(tokens: np.ndarray, length: int, batch: int, folder: str) -> Callab
     return read
 
 
-def main() -> None:
-    """Write, measure in turns, print."""
-    name, path, length, batch, rounds, folder = (int(a) if a.isdecimal() else a for a in sys.argv[1:])
-    tokens = np.fromfile(path, np.int32)
-    readers = {
-        "mosaicml-streaming": mosaicml_streaming,
-        "litdata": litdata,
-        "datatrove": datatrove,
-        "megatron": megatron,
-    }
-    peer = readers[str(name)](tokens, length, batch, folder)
-    windows = (len(tokens) - 1) // length
-    order, plain = np.random.default_rng(1).permutation(windows), np.memmap(path, np.int32, "r")
+def plain_copy(path: str, length: int, batch: int) -> Callable[[], int]:
+    """The plain shuffled copy out of a memory map, a batch at a time."""
+    plain = np.memmap(path, np.int32, "r")
+    windows = (len(plain) - 1) // length
+    order = np.random.default_rng(1).permutation(windows)
 
-    def copy() -> int:
+    def read() -> int:
         for first in range(0, windows // batch * batch, batch):
             out = np.empty((batch, length + 1), np.int32)
             for row, window in enumerate(order[first : first + batch]):
                 out[row] = plain[window * length : (window + 1) * length + 1]
         return windows // batch * batch * length
 
-    rates: dict[str, list[float]] = {"peer": [], "plain": []}
-    for number in range(rounds + 1):
-        for reader, read in (("peer", peer), ("plain", copy)):
-            start = time.perf_counter()
-            count = read()
-            if number:
-                rates[reader].append(count / (time.perf_counter() - start))
-    medians = {reader: statistics.median(values) for reader, values in rates.items()}
+    return read
+
+
+LOADERS = {
+    "mosaicml-streaming": mosaicml_streaming,
+    "litdata": litdata,
+    "datatrove": datatrove,
+    "megatron": megatron,
+}
+
+
+def main() -> None:
+    """Write, measure in turns, print."""
+    parser = new_parser(__doc__)
+    parser.add_argument("name", choices=list(LOADERS))
+    parser.add_argument("tokens", metavar="TOKENS.bin")
+    for number in ("sequence_length", "batch", "rounds"):
+        parser.add_argument(number, type=int)
+    parser.add_argument("folder", help="that the loader's own files are written to")
+    args = parser.parse_args()
+    tokens = np.fromfile(args.tokens, np.int32)
+    readers = {
+        "peer": LOADERS[args.name](tokens, args.sequence_length, args.batch, args.folder),
+        "plain": plain_copy(args.tokens, args.sequence_length, args.batch),
+    }
+    rates = medians(in_turns({name: per_wall_second(read) for name, read in readers.items()}, args.rounds))
+    found = {"tokens_per_second": round(rates["peer"]), "of_the_plain_copy": round(rates["peer"] / rates["plain"], 4)}
     print()
-    print(
-        json.dumps(
-            {
-                "tokens_per_second": round(medians["peer"]),
-                "of_the_plain_copy": round(medians["peer"] / medians["plain"], 4),
-            }
-        )
-    )
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

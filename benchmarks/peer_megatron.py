@@ -1,6 +1,7 @@
 """Megatron's GPTDataset over a .bin and .idx, made without a launcher or a tokenizer of its own."""
 
 import struct
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def write_index(path: str, tokens: int, document: int) -> None:
         file.write(np.arange(len(lengths) + 1, dtype=np.int64).tobytes())
 
 
-def gpt_dataset(indexed, path: str, samples: int, length: int):  # type: ignore[no-untyped-def]
+def gpt_dataset(indexed: Any, path: str, samples: int, length: int) -> Any:
     """A GPTDataset of `samples` samples of `length` tokens, its indexes built and kept beside the data."""
     from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
     from megatron.core.datasets.utils import Split

@@ -1,8 +1,9 @@
 """Signatures by datasketch, rensa and datatrove, as far as they are installed; driven by benchmarks/signatures.py.
 
-usage: PEERS_PYTHON benchmarks/peer_signatures.py TEXTS.json MINIMA SECONDS
-Prints a line of JSON with the names of the peers that can be imported; then, for each such name read from standard
-input, lets that peer sign the texts from the first on for about so many seconds of process time, and prints a line of
+    PEERS_PYTHON benchmarks/peer_signatures.py TEXTS.json MINIMA SECONDS
+
+Prints a line of JSON with the names of the peers that can be imported. Then, for each such name read from standard
+input, lets that peer sign the texts from the first on for about so many seconds of process time. Prints a line of
 JSON with the bytes and the documents it signed a second. datasketch and rensa take 5-word shingles cut with a regular
 expression; datatrove uses its own tokenizer and shingles, English or Chinese by the share of CJK characters.
 """
@@ -13,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from arguments import new_parser
 
 Sign = Callable[[str], object]
 WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|\w+?(?=[\u3400-\u9fff\uf900-\ufaff]|\b)")
@@ -60,7 +63,7 @@ def with_datatrove(texts: list[str], minima: int) -> Sign:
 
 
 def measure(texts: list[str], sign: Sign, seconds: float) -> tuple[float, float]:
-    """Bytes and documents a second over the first texts, as many as can be signed in so many seconds."""
+    """Bytes and documents per second over the first texts, as many as can be signed in so many seconds."""
     start, spent, done = time.process_time(), 0.0, 0
     for text in texts:
         sign(text)
@@ -73,16 +76,21 @@ def measure(texts: list[str], sign: Sign, seconds: float) -> tuple[float, float]
 
 def main() -> None:
     """Measure what is asked for, until the input ends."""
-    texts, minima, seconds = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2]), float(sys.argv[3])
+    parser = new_parser(__doc__)
+    parser.add_argument("texts", metavar="TEXTS.json")
+    parser.add_argument("minima", type=int)
+    parser.add_argument("seconds", type=float)
+    arguments = parser.parse_args()
+    texts = json.loads(Path(arguments.texts).read_text())
     peers: dict[str, Sign] = {}
     for name, peer in (("datasketch", with_datasketch), ("rensa", with_rensa), ("datatrove", with_datatrove)):
         try:
-            peers[name] = peer(texts, minima)
+            peers[name] = peer(texts, arguments.minima)
         except ImportError as error:
             print(f"  {name}: {error}", file=sys.stderr)
     print(json.dumps(list(peers)), flush=True)
     for line in sys.stdin:
-        print(json.dumps(measure(texts, peers[json.loads(line)], seconds)), flush=True)
+        print(json.dumps(measure(texts, peers[json.loads(line)], arguments.seconds)), flush=True)
 
 
 if __name__ == "__main__":

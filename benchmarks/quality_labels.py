@@ -1,9 +1,10 @@
 """How well each judge agrees with labels: precision, recall and ROC-AUC, beside datatrove's default chain.
 
-usage: HEADWATER_DATA=... python benchmarks/quality_labels.py [--peers PYTHON]
+    HEADWATER_DATA=... python benchmarks/quality_labels.py [--peers PYTHON] [--documents N]
+
 Three sets under quality/: DCLM's human labels (English Common Crawl, 158 good and 139 bad), ChineseWebText's 10 clean
-and 10 dirty texts, and gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address
-names gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
+and 10 dirty texts. Gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address names
+gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
 
 - English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites). A second
   classifier learns from the labels themselves in five folds: four train, the fifth is judged.
@@ -14,19 +15,22 @@ names gambling, which no judge sees) against as many clean Chinese texts. What j
 Keeping a document counts as calling it good. `--peers` names the Python of an environment with datatrove.
 """
 
-import argparse
-import os
 import re
 import tempfile
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import xxhash
+from arguments import add_documents, add_peers, data_folder, new_parser
+from documents import json_rows
+from documents import string_column as column
 from fastwarc.warc import ArchiveIterator, WarcRecordType
-from filters import kept, peer, rows
+from peer_process import Peer, left_out_if_missing
 from resiliparse.extract.html2text import extract_plain_text
+from signals_and_filters import kept
 
 from corpus.language import LanguageIdentifier
 from corpus.safety.signals import trade_shares
@@ -37,27 +41,27 @@ GAMBLING = re.compile(
     "威尼斯人|现金网|娱乐场|博彩|乐虎|yabo|betway|bt365|欧宝|华体会|海德体育|必威|幸运8|贵宾会|币游|爱游戏|ope体育|体育新世界|世界杯官方|意甲比赛"
 )
 FOLDS = 5
+Kept = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
 PER_SET = 400  # documents of each clean set that are learned from
 
 
-def column(texts: list[str]) -> pa.ChunkedArray:
-    """Texts as the judges take them."""
-    return pa.chunked_array([pa.array(texts, pa.large_string())])
-
-
-def clean(data: Path, language: str) -> dict[str, list[str]]:
-    """Texts of each clean set of a language."""
+def clean(data: Path, language: str, documents: int | None) -> dict[str, list[str]]:
+    """The first texts of each clean set of a language."""
     names = {"en": ("openstax", "18f-blog", "cia-factbook", "rust-rfcs", "c4-demo"),
              "zh": ("lctt-articles", "cmrc2018-wiki", "laws-national", "d2l-zh")}[language]  # fmt: skip
-    return {name: [row["text"] for row in rows(data / f"text/{language}/{name}.jsonl.zst")] for name in names}
+    return {
+        name: [row["text"] for row in json_rows(data / f"text/{language}/{name}.jsonl.zst", documents)]
+        for name in names
+    }
 
 
-def whole_pages(data: Path) -> list[str]:
-    """The text of English pages with everything around it."""
-    pages = [row["source_html"] for row in rows(data / "html/mozilla-readability.jsonl.zst")]
+def whole_pages(data: Path, documents: int | None) -> list[str]:
+    """The text of English pages with everything around it, of the first of two sets."""
+    pages = [row["source_html"] for row in json_rows(data / "html/mozilla-readability.jsonl.zst", documents)]
     with open(data / "html/trafilatura-eval.warc.gz", "rb") as file:
         responses = ArchiveIterator(file, record_types=WarcRecordType.response)
-        pages += [record.reader.read().decode("utf-8", "replace") for record in responses]
+        pages += [record.reader.read().decode("utf-8", "replace") for record in islice(responses, documents)]
     texts = [extract_plain_text(page, main_content=False) for page in pages]
     languages = LanguageIdentifier().identify(texts).language
     return [text for text, language in zip(texts, languages) if language == "en" and len(text) > 200]
@@ -74,7 +78,7 @@ def learned(positives: list[str], negatives: list[str]) -> classifier.Classifier
         return classifier.Classifier(folder)
 
 
-def folded(texts: list[str], truth: npt.NDArray[np.bool_], good: list[str], bad: list[str]) -> npt.NDArray[np.float32]:
+def folded(texts: list[str], truth: Kept, good: list[str], bad: list[str]) -> npt.NDArray[np.float32]:
     """Scores of labelled texts, each by a classifier that learned from the other folds (and from `good` and `bad`)."""
     hashes = np.array([xxhash.xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
     fold = hashes.argsort().argsort() % FOLDS
@@ -101,7 +105,7 @@ class Usual:
         return found, self.model.rank(found)
 
 
-def show(name: str, positive: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_], scores=None) -> None:
+def show(name: str, positive: Kept, keep: Kept, scores: Floats | None = None) -> None:
     """One line of the table."""
     found = decision(keep, positive)
     auc = "    -" if scores is None else f"{roc_auc(scores, positive):.3f}"
@@ -110,14 +114,22 @@ def show(name: str, positive: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_]
           f"  bad dropped {dropped:.3f}")  # fmt: skip
 
 
-def judge(name: str, language: str, texts: list[str], positive: npt.NDArray[np.bool_], quality, rank, peers) -> None:
+def judge(
+    name: str,
+    language: str,
+    texts: list[str],
+    positive: Kept,
+    quality: Callable[[list[str]], Floats],
+    rank: "Usual",
+    peers: str | None,
+) -> None:
     """Print what each judge says of one set."""
     print(f"{name}: {int(positive.sum())} good, {int((~positive).sum())} bad")
     show("nothing dropped", positive, np.ones(len(texts), bool))
     show("rules", positive, np.array(kept(texts, language)))
     if peers:
-        theirs = peer(peers, {"all": texts}, language)
-        show("datatrove's chain", positive, np.array(theirs["kept"]["all"]))
+        with left_out_if_missing("datatrove"), Peer(peers, "peer_filters.py", texts, language) as peer:
+            show("datatrove's chain", positive, np.array(peer.ask({"judge": [*range(len(texts))]})["kept"]))
     scores = quality(texts)
     show("fastText, p >= 0.5", positive, scores >= 0.5, scores)
     surprise, ranks = rank(texts)
@@ -130,16 +142,19 @@ def judge(name: str, language: str, texts: list[str], positive: npt.NDArray[np.b
 
 
 def main() -> None:
-    """Print a table a set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", metavar="PYTHON")
-    peers = parser.parse_args().peers
-    data = Path(os.environ["HEADWATER_DATA"])
+    """Print a table per set."""
+    parser = new_parser(__doc__)
+    add_peers(parser, "datatrove, spaCy, NLTK and jieba")
+    add_documents(parser, "documents of each set")
+    arguments = parser.parse_args()
+    data, peers, documents = data_folder(), arguments.peers, arguments.documents
+    per_set = documents // 3 if documents else PER_SET
 
-    sets = clean(data, "en")
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    labelled = list(rows(data / "quality/dclm-human-labels.jsonl.zst"))
-    model = learned(good, whole_pages(data))
+    sets = clean(data, "en", documents)
+    good = [text for texts in sets.values() for text in texts[:per_set]]
+    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")  # the good ones lie before the bad ones
+    labelled = labelled[:: max(1, len(labelled) // (documents or len(labelled)))]
+    model = learned(good, whole_pages(data, documents))
     rank = Usual([text for name, texts in sets.items() if name != "c4-demo" for text in texts], sets["c4-demo"])
 
     def english(texts: list[str]) -> npt.NDArray[np.float32]:
@@ -155,13 +170,13 @@ def main() -> None:
         scores = folded(texts, truth, [], [])
         show("fastText, folds of the labels", truth, scores >= 0.5, scores)
 
-    sets = clean(data, "zh")
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    fresh = [text for texts in sets.values() for text in texts[2 * PER_SET :: max(1, len(texts) // 40)]]
-    web = list(rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst"))
-    labelled = list(rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst"))
+    sets = clean(data, "zh", documents)
+    good = [text for texts in sets.values() for text in texts[:per_set]]
+    fresh = [text for texts in sets.values() for text in texts[2 * per_set :: max(1, len(texts) // 40)]]
+    web = json_rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst", documents)
+    labelled = json_rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst")
     dirty = learned(good, [row["raw_content"] for row in web])
-    rank = Usual(good, sets["lctt-articles"][PER_SET : 2 * PER_SET])
+    rank = Usual(good, sets["lctt-articles"][per_set : 2 * per_set])
     truth = np.array([row["label"] == "clean" for row in labelled])
     texts = [row["text"] for row in labelled]
     judge(

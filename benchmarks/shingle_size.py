@@ -1,21 +1,19 @@
 """How long a shingle should be, by how well it tells revisions of one document from documents that are merely alike.
 
-    HEADWATER_DATA=... python benchmarks/shingle_size.py
+    HEADWATER_DATA=... python benchmarks/shingle_size.py [--documents N]
 
 Of the ground truth's documents all pairs are compared, by sketches of 512 hashes (an error of 0.02 at most). The
-documents of one *family* are one file at several dates and in several releases. For each size, a threshold is put where
-it finds 90% of the pairs of one family, and the pairs of different families above it are counted, as a share of all
-that it finds; the same at the fixed threshold of 0.8, with the share of the family's pairs it finds. The last column is
-the share of the documents with fewer words than a shingle, which only match whole.
+documents of one *family* are one file at several dates and in several releases. For each size, a threshold is put
+where it finds 90% of the pairs of one family. The pairs of different families above it are counted, as a share of all
+that it finds. The same at the fixed threshold of 0.8, with the share of the family's pairs it finds. The last column
+is the share of the documents with fewer words than a shingle, which only match whole.
 """
-
-import json
-import os
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from backports import zstd
+from arguments import add_documents, data_folder, new_parser
+from documents import json_rows
 from numba import njit
 
 from corpus.dedup.minhash import Scheme, sign
@@ -44,11 +42,12 @@ def from_above(histogram: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def main() -> None:
-    """Print a table a language."""
+    """Print a table per language."""
+    parser = new_parser(__doc__)
+    add_documents(parser, "documents of each language")
+    arguments = parser.parse_args()
     for language in ("en", "zh"):
-        path = f"{os.environ['HEADWATER_DATA']}/dups/revisions-{language}.docs.jsonl.zst"
-        with zstd.open(path, "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file.read().split("\n") if line]
+        rows = json_rows(data_folder() / f"dups/revisions-{language}.docs.jsonl.zst", arguments.documents)
         texts = pa.array([row["text"] for row in rows], pa.large_string())
         _, family = np.unique([row["family"] for row in rows], return_inverse=True)
         lengths = np.array([len(words_of(row["text"])) for row in rows])

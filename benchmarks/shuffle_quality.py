@@ -2,16 +2,16 @@
 
     python benchmarks/shuffle_quality.py [--tokens 0.25 4] [--batch 2304] [--peers PYTHON]
 
-Over an epoch of N samples of 4,096 tokens (`--tokens`, thousands of millions, in sparse shards of 250M), for each
+Over an epoch of N samples of 4,096 tokens (`--tokens`, billions, in sparse shards of 250M), for each
 order:
 
-- samples, distance: of two samples that lie next to each other in the shards, the mean number of samples between them
-  in the order, as a share of that of a random permutation, N / 3;
+- samples, distance: of two samples that are neighbours in the shards, the mean number of samples between them in the
+order. It is a share of that of a random permutation, N / 3.
 - samples, in one batch: how many such pairs fall into one batch, beside random (1 is as random, more is clumped);
-- documents, distance and in one batch: the same for two documents (of 1,000 tokens) that come one after the other in
-  the corpus, as two pages of a site do, from the raw corpus to the order of training. Ours lie in the shards by a hash
-  of their ids (`tokenizer.order`); the other orders are of shards that hold documents as they come;
-- shards that a batch draws from, beside random;
+- documents, distance and in one batch: the same for two documents (of 1,000 tokens) that are neighbours in the corpus,
+as two pages of a site are. From the raw corpus to the order of training. Ours lie in the shards by a hash of their ids
+(`tokenizer.order`). The other orders are of shards that hold documents as they come.
+- shards that a batch draws from, beside random.
 - start: correlation of place in the shards and place in the order (0: none).
 
 The block-wise order keeps samples of a window of 1,024 blocks together, so the distance of samples is short of random
@@ -20,28 +20,21 @@ mix of domains: the largest deviation from the plan (0.7, 0.2, 0.1) in windows o
 drawn at random. Prints two tables.
 """
 
-import argparse
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from token_data import DOCUMENT_TOKENS, write_sparse
+from arguments import add_peers, new_parser
+from peer_process import left_out_if_missing, run_peer
+from token_shards import DOCUMENT_TOKENS, write_sparse
 
 from tokenizer.order import document_hashes
 from train.data.stream import TokenStream
 
 LENGTH, SHARD_TOKENS = 4096, 250_000_000
 SHARES = (0.7, 0.2, 0.1)
-PY1E = """
-import sys, numpy as np
-from streaming.base.shuffle import get_shuffle
-sizes, path = np.array([4096] * int(sys.argv[1])), sys.argv[2]
-ids = get_shuffle("py1e", sizes, 64, 1, 0, 1 << 18)
-np.save(path, ids.reshape(64, -1).T.ravel())  # a batch takes from all canonical nodes
-"""
 
 
 def our_order(folder: str) -> np.ndarray:
@@ -96,22 +89,22 @@ def domain_mix() -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--tokens", type=float, nargs="+", default=[0.25, 4], help="of the epoch, in 1e9 (0.25 and 4)")
     parser.add_argument("--batch", type=int, default=2304, help="samples of a global batch (default: the paper's 2304)")
-    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with mosaicml-streaming")
+    add_peers(parser, "mosaicml-streaming")
     args = parser.parse_args()
     print(f"{'':<24} {'':>9} {'samples:':>9} {'':>13} {'documents:':>10}")
-    columns = f"{'distance':>9} {'in one batch':>13} {'distance':>10} {'in one batch':>13} {'shards a batch':>18}"
+    columns = f"{'distance':>9} {'in one batch':>13} {'distance':>10} {'in one batch':>13} {'shards per batch':>18}"
     print(f"{'order':<24} {'samples':>9} {columns} {'start':>8}")
     for tokens in args.tokens:
         with tempfile.TemporaryDirectory() as name:
             order = our_order(write_sparse(Path(name) / "all", int(tokens * 1e9), SHARD_TOKENS))
             describe("stream", order, args.batch, SHARD_TOKENS // LENGTH, by_hash=True)
             if args.peers:
-                command = [args.peers, "-W", "ignore", "-c", PY1E, str(len(order) // 4096), f"{name}/py1e.npy"]
-                subprocess.run(command, check=True, capture_output=True)
-                describe("MosaicML py1e, 64 nodes", np.load(f"{name}/py1e.npy"), args.batch, SHARD_TOKENS // LENGTH)
+                with left_out_if_missing("MosaicML"):
+                    run_peer(args.peers, "peer_py1e.py", len(order) // 4096, f"{name}/py1e.npy")
+                    describe("MosaicML py1e, 64 nodes", np.load(f"{name}/py1e.npy"), args.batch, SHARD_TOKENS // LENGTH)
         describe("the corpus as it lies", np.arange(len(order)), args.batch, SHARD_TOKENS // LENGTH)
     domain_mix()
 

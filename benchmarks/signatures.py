@@ -2,24 +2,26 @@
 
 usage: python benchmarks/signatures.py FILES.jsonl[.zst]... [--peers PYTHON] [--rounds 5] [--seconds 3] [--repeat 3]
 Times are of the process. Steps and limits are the best of the repetitions. A peer is compared in rounds: ours signs
-the documents for a second, the peer as many of them as it can in --seconds, from memory too and with as many minima
-(datatrove with its default of 112), then the next peer so; they are shuffled, so that the first are like all. What else
-the machine does slows both alike, and the median of the rounds' ratios is what counts.
+the documents for a second, the peer as many of them as it can in --seconds. Also from memory and with as many minima
+(datatrove with its default of 112). Then the next peer so. They are shuffled, so that the first are like all. What
+else the machine does slows both alike, and the median of the rounds' ratios is what counts.
 """
 
 import argparse
-import json
 import random
 import tempfile
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from backports import zstd
-from limits import VECTORS, best, bytes_a_second, decoding, permuting, scanning
+from arguments import add_documents, add_peers, new_parser
+from documents import json_rows
+from machine_limits import VECTORS, decoding, permuting, scanning
 from numba import njit
-from peer import Peer
+from peer_process import Peer, left_out_if_missing
+from timing import best, bytes_per_second
 
 from corpus.dedup.minhash import Scheme, sign
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
@@ -27,16 +29,6 @@ from corpus.io.buffers import utf8_buffers
 from corpus.kernels.words import new_scratch, split_words
 
 BATCH = 1000  # documents signed together, as a row group is
-
-
-def read(paths: list[str]) -> list[str]:
-    """The texts of JSONL files, compressed or not."""
-    texts: list[str] = []
-    for path in paths:
-        opener = zstd.open if path.endswith(".zst") else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            texts += [json.loads(line)["text"] for line in file.read().split("\n") if line]
-    return texts
 
 
 @njit(nogil=True)
@@ -72,14 +64,15 @@ def compare(texts: list[str], minima: int, ours: Callable[[], float], arguments:
 
 def main() -> None:
     """Print MB/s of each step, each limit and each peer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("files", nargs="+")
-    parser.add_argument("--peers", metavar="PYTHON")
+    add_peers(parser, "datasketch, rensa, datatrove")
+    add_documents(parser, "documents of each file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
-    texts = read(arguments.files)
+    texts = [row["text"] for file in arguments.files for row in json_rows(file, arguments.documents)]
     random.Random(1).shuffle(texts)
     column = pa.array(texts, pa.large_string())
     data, offsets = utf8_buffers(column)
@@ -93,12 +86,8 @@ def main() -> None:
     scratch, hashes = new_scratch(longest), np.empty(longest + 64, np.uint32)
     unique, work, slots = hashes.copy(), hashes.copy(), np.empty(slots_for(longest), np.int32)
     for last, name in enumerate(("words", "words, shingles", "words, shingles, sorted set")):
-        show(
-            name,
-            best(
-                lambda last=last: _stages(data, offsets, scratch, hashes, unique, slots, work, last), arguments.repeat
-            ),
-        )
+        stages = partial(_stages, data, offsets, scratch, hashes, unique, slots, work, last)
+        show(name, best(stages, arguments.repeat))
     scheme = Scheme()
     batches = [column.slice(at, BATCH) for at in range(0, len(column), BATCH)]
 
@@ -115,7 +104,8 @@ def main() -> None:
         pq.write_table(pa.table({"text": column}), path, compression="zstd", compression_level=1)
         show("limit: decode the zstd Parquet column", decoding(path))
     if arguments.peers:
-        compare(texts, scheme.bands * scheme.rows, lambda: bytes_a_second(sign_all, size * 1e6), arguments)
+        with left_out_if_missing("peers"):
+            compare(texts, scheme.bands * scheme.rows, lambda: bytes_per_second(sign_all, size * 1e6), arguments)
 
 
 if __name__ == "__main__":

@@ -4,26 +4,25 @@
 
 All copy windows of the same tokens. The plain copy is the least that a shuffled reader can do: one array, one
 permutation made beforehand and held in memory, one slice a sample, no mixture, no epochs, no checks. The stream mixes
-three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards; once with samples by
+three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards. Once with samples by
 concatenation, once by best fit, once with the document numbers too, once through a DataLoader. Other loaders
 (`--peers`, an environment with mosaicml-streaming, litdata and datatrove; Megatron's GPTDataset from this one) read
 the tokens in their own format, shuffled, bare, one process. Rounds take turns with the plain copy, so that whatever
 else the machine does hits both; medians are compared. Prints one JSON object.
 """
 
-import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from token_data import write_domain
+from arguments import add_peers, new_parser
+from peer_loaders import plain_copy
+from peer_process import left_out_if_missing, run_peer
+from timing import in_turns, medians, per_wall_second
+from token_shards import write_domain
 
 from train.data.stream import TokenStream
 
@@ -31,42 +30,15 @@ SHARES = {"web": 0.7, "code": 0.2, "books": 0.1}
 PEERS = ("mosaicml-streaming", "litdata", "datatrove")
 
 
-def alternate(readers: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    """Median tokens a second of each reader, which reads once a round and says how many tokens; round 0 warms up."""
-    rates: dict[str, list[float]] = {name: [] for name in readers}
-    for number in range(rounds + 1):
-        for name, read in readers.items():
-            start = time.perf_counter()
-            tokens = read()
-            if number:
-                rates[name].append(tokens / (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in rates.items()}
-
-
-def plain_copy(path: str, length: int, batch: int) -> Callable[[], int]:
-    """The plain shuffled copy, a batch at a time."""
-    plain = np.memmap(path, np.int32, "r")
-    windows = (len(plain) - 1) // length
-    order = np.random.default_rng(1).permutation(windows)
-
-    def read() -> int:
-        for first in range(0, windows // batch * batch, batch):
-            out = np.empty((batch, length + 1), np.int32)
-            for row, window in enumerate(order[first : first + batch]):
-                out[row] = plain[window * length : (window + 1) * length + 1]
-        return windows // batch * batch * length
-
-    return read
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=64, help="millions of tokens (default: 64, a file of 256 MB)")
+    parser = new_parser(__doc__)
+    parser.add_argument("--tokens", type=float, default=64, help="millions of tokens (default: 64, a file of 256 MB)")
     parser.add_argument("--sequence-length", type=int, default=4096)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", metavar="PYTHON", help="the interpreter of an environment with the other loaders")
+    add_peers(parser, ", ".join(PEERS))
+    parser.add_argument("--ours-only", action="store_true", help="without Megatron's GPTDataset")
     args = parser.parse_args()
     length, batch = args.sequence_length, args.batch
     with tempfile.TemporaryDirectory() as name:
@@ -114,18 +86,18 @@ def main() -> None:
             "stream, with documents": bare(stream, documents=True),
             "stream, in a DataLoader": loader,
         }
-        rates = alternate(readers, args.rounds)
+        measures = {reader: per_wall_second(read) for reader, read in readers.items()}
+        rates = medians(in_turns(measures, args.rounds))
         results: dict[str, dict[str, float]] = {
             reader: {"tokens_per_second": round(rate), "of_the_plain_copy": round(rate / rates["plain copy"], 4)}
             for reader, rate in rates.items()
         }
         interpreters = dict.fromkeys(PEERS, args.peers) if args.peers else {}
-        for peer, python in {**interpreters, "megatron": sys.executable}.items():
-            script = str(Path(__file__).parent / "peer_loaders.py")
-            options = [path, str(length), str(batch), str(args.rounds), f"{name}/{peer}"]
-            done = subprocess.run([python, "-W", "ignore", script, peer, *options], capture_output=True, text=True)
-            lines = done.stdout.splitlines()
-            results[peer] = json.loads(lines[-1]) if done.returncode == 0 else {"failed": done.stderr[-500:]}  # type: ignore[dict-item]
+        interpreters |= {} if args.ours_only else {"megatron": sys.executable}
+        for peer, python in interpreters.items():
+            with left_out_if_missing(peer):
+                options = [path, length, batch, args.rounds, f"{name}/{peer}"]
+                results[peer] = run_peer(python, "peer_loaders.py", peer, *options)
     print(
         json.dumps({"sequence_length": length, "batch": batch, "bytes_held_by_the_stream": memory} | results, indent=1)
     )

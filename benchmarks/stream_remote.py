@@ -4,11 +4,10 @@
     python benchmarks/stream_remote.py --bucket s3://bucket/prefix [--tokens 64] [--sequence-length 4096] [--batch 32]
 
 Writes shards there, then reads an epoch with an empty cache (every block is fetched, checked and kept), an epoch with
-the cache full, and one from the local disk, and, as the limit, the same bytes by ranged requests of 1 MiB with eight
-threads and nothing else. Prints one JSON object; rates are of tokens a second.
+the cache full, and one from the local disk. As the limit: the same bytes by ranged requests of 1 MiB with eight
+threads and nothing else. Prints one JSON object; rates are of tokens per second.
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -16,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.fs as pafs
-from token_data import write_domain
+from arguments import new_parser
+from token_shards import write_domain
 
 from corpus.io import storage
 from tokenizer.shard_blocks import BLOCK_BYTES
@@ -48,14 +48,14 @@ def ranged_reads(paths: list[str]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--bucket", required=True, metavar="S3", help="a prefix that may be written")
-    parser.add_argument("--tokens", type=int, default=64, help="millions")
+    parser.add_argument("--tokens", type=float, default=64, help="millions (default: 64)")
     parser.add_argument("--sequence-length", type=int, default=4096)
     parser.add_argument("--batch", type=int, default=32)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        local = write_domain(Path(name) / "local", args.tokens * 1_000_000, 1)
+        local = write_domain(Path(name) / "local", int(args.tokens * 1e6), 1)
         fs, inner = storage.filesystem(args.bucket)
         pafs.copy_files(local, inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
         paths = [info.path for info in storage.list_files(args.bucket, ".bin")]

@@ -8,11 +8,11 @@ the counts are added up by range of hash, and pieces that occur once are dropped
 by a part's distinct pieces, by a range's, and by what is left of all of them; the peak of each step is printed.
 
 There are no 24 GB of text at hand, so the real text is repeated; nothing larger than the counts is stored. Plain
-repetition would bring no new pieces, so from the second time on a share of its words (runs of four or more ASCII or
-Cyrillic letters) and clauses (of four or more ideographs) appear as a variant: with some of their letters replaced, by
-a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number > x) = x^-0.46, so
-that some variants return often, most once, and the distinct ones grow with a power of the text, as Heaps' law has it
-for real text. How well the growth follows is printed: distinct pieces after each part, beside the power law
+repetition would bring no new pieces. So from the second time on a share of its words and clauses appear as a variant.
+Words are runs of four or more ASCII or Cyrillic letters, clauses of four or more ideographs: with some of their
+letters replaced, by a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number >
+x) = x^-0.46, so that some variants return often, most once. The distinct ones grow with a power of the text, as Heaps'
+law has it for real text. How well the growth follows is printed: distinct pieces after each part, beside the power law
 fitted to the real text alone.
 """
 
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from arguments import new_parser
 from numba import njit
 
 from corpus.io import storage, table
@@ -108,7 +109,8 @@ def common_ideographs(texts: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 
 def count_part(files: list[str], out: str, number: int, share: float) -> dict[str, Any]:
     """Count the pieces of the text's repetition `number` (0: as it is); write them by hash."""
-    start, size, curve = time.perf_counter(), 0, []
+    start, size = time.perf_counter(), 0
+    curve: list[tuple[int, int]] = []
     counter = PretokenCounter()
     ideographs = common_ideographs(table.read_table(files[0], ["text"])["text"])
     for file in files:
@@ -121,7 +123,7 @@ def count_part(files: list[str], out: str, number: int, share: float) -> dict[st
         size += int(offsets[-1])
         curve.append((size, counter.distinct))
     pieces = counter.result()
-    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["piece"]))))
+    rows = pieces.add_column(0, COUNTS.field("hash"), pa.array(hash_rows(*utf8_buffers(pieces["pretoken"]))))
     with table.ShardWriter(out, COUNTS) as writer:
         for first in range(0, len(rows), 1 << 16):
             writer.write(rows.slice(first, 1 << 16))
@@ -165,7 +167,7 @@ def heaps(curve: list[tuple[int, int]]) -> tuple[float, float]:
 
 def main() -> None:
     """Count, add up, merge; print time, memory and growth."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("text", help="the folder that multilingual_text.py wrote")
     parser.add_argument("--gigabytes", type=float, default=24)
     parser.add_argument("--vocab-size", type=int, default=100_000)

@@ -9,7 +9,7 @@ compared one by one. `--cache` keeps the library's result, which takes minutes, 
 
 import argparse
 import json
-import os
+import math
 import resource
 import subprocess
 import sys
@@ -20,23 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from arguments import new_parser
+from documents import tables_up_to, text_bytes
 
-from corpus.io import storage
-from pipelines.commands.inputs import Inputs
 from tokenizer.alphabet import ALPHABET, SYMBOLS
-
-
-def read(files: list[str], limit: int) -> Iterator[pa.ChunkedArray]:
-    """The texts of the files, batch by batch, up to `limit` bytes."""
-    size = 0
-    for batch in Inputs([file for pattern in files for file in storage.expand(pattern)]).batches():
-        ends = pc.cumulative_sum(pc.binary_length(batch["text"]).cast(pa.int64()))
-        inside = pc.sum(pc.less(ends, limit - size)).as_py() + 1
-        yield batch["text"].slice(0, inside)
-        size += pc.sum(pc.binary_length(batch["text"].slice(0, inside))).as_py()
-        if size >= limit:
-            return
 
 
 def ours(texts: Iterator[pa.ChunkedArray], vocab_size: int, out: str) -> dict[str, float]:
@@ -64,7 +51,7 @@ def ours(texts: Iterator[pa.ChunkedArray], vocab_size: int, out: str) -> dict[st
         "counting": counted - compiled,
         "merging": merged - counted,
         "compiling": compiled - start,
-        "pieces": len(counts),
+        "pretokens": len(counts),
     }
 
 
@@ -93,7 +80,8 @@ def measure(which: str, arguments: argparse.Namespace, folder: Path) -> dict[str
     if not (which == "library" and arguments.cache and figures.exists()):
         options = ["--vocab-size", str(arguments.vocab_size), "--megabytes", str(arguments.megabytes)]
         command = [sys.executable, __file__, *arguments.files, *options, "--worker", which, str(folder)]
-        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
+        if subprocess.run(command).returncode:
+            sys.exit(f"{which} failed; it says why above")
     value: dict[str, Any] = json.loads(figures.read_text())
     return value
 
@@ -102,7 +90,7 @@ def work(arguments: argparse.Namespace) -> None:
     """What the process does: read, train, write the figures."""
     which, folder = arguments.worker
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    texts = read(arguments.files, arguments.megabytes * 1_000_000)
+    texts = (rows["text"] for rows in tables_up_to(arguments.files, arguments.megabytes))
     run = {"ours": ours, "library": library}[which]
     figures: dict[str, Any] = run(texts, arguments.vocab_size, f"{folder}/{which}.json")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -113,24 +101,24 @@ def work(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--vocab-size", type=int, default=100_000)
-    parser.add_argument("--megabytes", type=int, default=1_000_000, help="of text at most (default: all)")
+    parser.add_argument("--megabytes", type=float, default=math.inf, help="of text at most (default: all)")
     parser.add_argument("--cache", type=Path, help="a folder to keep the library's result in")
-    parser.add_argument("--without-library", action="store_true")
+    parser.add_argument("--ours-only", action="store_true", help="without the library")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
-    size = sum(pc.sum(pc.binary_length(batch)).as_py() for batch in read(arguments.files, arguments.megabytes * 10**6))
+    size = sum(text_bytes(rows["text"]) for rows in tables_up_to(arguments.files, arguments.megabytes))
     print(f"{size / 1e6:.1f} MB of text, vocabulary {arguments.vocab_size:,}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.cache or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         rows = {}
-        for which in ("ours",) if arguments.without_library else ("ours", "library"):
+        for which in ("ours",) if arguments.ours_only else ("ours", "library"):
             rows[which] = measure(which, arguments, folder)
             print(which, json.dumps(rows[which]), flush=True)
         if "library" in rows:

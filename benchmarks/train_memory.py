@@ -5,31 +5,24 @@
 ZeRO-1 with d data-parallel ranks holds, a parameter, 2 bytes of bf16 weight, 4 of fp32 gradient and 12 / d of
 fp32 weight and moments (Rajbhandari et al. 2020; the figure of Megatron's distributed optimizer). To that comes
 what one group of parameters (a layer, the head) needs while it is being reduced: 6 + 4 / d bytes of each of its
-parameters. Each rank is a process of its own (gloo, CPU); what is measured is its resident memory as Linux
+parameters. Each rank is a process of its own (gloo, CPU). What is measured is its resident memory as Linux
 counts it, at its highest during the third step, less what it was before the model. Batches are small, so that
 activations count for little. The loss is measured likewise, from the hidden states to their gradient, with the
 paper's vocabulary of 102,400. Prints one JSON object.
 """
 
-import argparse
 import json
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arguments import new_parser
+
+if TYPE_CHECKING:
+    import torch.multiprocessing as mp
 
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}  # freed memory goes back, so that it shows
-
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-import torch.nn.functional as F
-
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import parallelise
-from train.model.config import DEEPSEEK_VOCAB_SIZE, named_model
-from train.model.init import initialise
-from train.model.loss import cross_entropy_sum
-from train.optimizer import build_optimizer
 
 LENGTH = 64  # tokens of a sequence; two micro-batches of one
 
@@ -47,6 +40,14 @@ def forget_highest() -> None:
 
 def three_steps(model: str, vocab_size: int, ranks: int) -> float:
     """The highest resident memory of this rank in the third step, less that before the model, a parameter."""
+    import torch
+
+    from train.distributed.parallel_dims import ParallelDims
+    from train.distributed.parallel_model import parallelise
+    from train.model.config import named_model
+    from train.model.init import initialise
+    from train.optimizer import build_optimizer
+
     config = named_model(model, vocab_size=vocab_size, max_sequence_length=LENGTH)
     before = resident("VmRSS")
     parallel = parallelise(config, ParallelDims(dp=ranks), device=torch.device("cpu"), precision="bf16", micro_batch=1)
@@ -62,8 +63,11 @@ def three_steps(model: str, vocab_size: int, ranks: int) -> float:
     return (resident("VmHWM") - before) / config.num_parameters
 
 
-def train_rank(rank: int, ranks: int, port: int, model: str, vocab_size: int, results: mp.SimpleQueue) -> None:
+def train_rank(rank: int, ranks: int, port: int, model: str, vocab_size: int, results: "mp.SimpleQueue") -> None:
     """One rank; what libraries allocate once, whatever the model, is spent on a tiny one first."""
+    import torch
+    import torch.distributed as dist
+
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
     three_steps("nano", 256, ranks)
@@ -73,6 +77,10 @@ def train_rank(rank: int, ranks: int, port: int, model: str, vocab_size: int, re
 
 def measure_zero(model: str, vocab_size: int, ranks: int) -> dict[str, float]:
     """Bytes a parameter of the fullest of `ranks` ranks."""
+    import torch.multiprocessing as mp
+
+    from train.model.config import named_model
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -91,8 +99,14 @@ def measure_zero(model: str, vocab_size: int, ranks: int) -> dict[str, float]:
     }
 
 
-def loss_process(rank: int, kind: str, tokens: int, results: mp.SimpleQueue) -> None:
+def loss_process(rank: int, kind: str, tokens: int, results: "mp.SimpleQueue") -> None:
     """One loss and its gradient; puts the bytes a logit at the highest."""
+    import torch
+    import torch.nn.functional as F
+
+    from train.model.config import DEEPSEEK_VOCAB_SIZE
+    from train.model.loss import cross_entropy_sum
+
     torch.set_num_threads(1)
     hidden = torch.randn(tokens, 16, dtype=torch.bfloat16, requires_grad=True)
     head = torch.randn(16, DEEPSEEK_VOCAB_SIZE, dtype=torch.bfloat16)
@@ -111,6 +125,8 @@ def loss_process(rank: int, kind: str, tokens: int, results: mp.SimpleQueue) -> 
 
 def measure_loss(kind: str, tokens: int) -> float:
     """Bytes a logit of a loss."""
+    import torch.multiprocessing as mp
+
     results = mp.get_context("spawn").SimpleQueue()
     mp.spawn(loss_process, (kind, tokens, results), nprocs=1)
     return round(results.get(), 2)
@@ -118,7 +134,7 @@ def measure_loss(kind: str, tokens: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--model", default="small")
     parser.add_argument("--vocab-size", type=int, default=8192)
     parser.add_argument("--ranks", default="2,4")

@@ -8,19 +8,23 @@ which a handful of English names outvotes. docs/decisions/language-id.md has the
 `__label__xx` labels, such as GlotLID, can stand in the model's place.
 """
 
+import functools
 import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fasttext
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from corpus.errors import UsageError
+from corpus.io.document_table import as_documents
 
 SLICES, SLICE = 6, 80  # pieces of a text, and characters in each
+SCORE = 0.5  # the least at which a language is believed (CCNet's)
 THRESHOLD = 1e-3  # probabilities below are taken as 0
 ENVIRONMENT = "HEADWATER_LID_MODEL"
 UNDETERMINED = "und"  # ISO 639-3 for text without letters
@@ -103,3 +107,26 @@ class LanguageIdentifier:
                 elif language == "zh":
                     chinese[row] += np.float32(probability)
         return Languages(languages, score, english, chinese)
+
+
+@functools.cache
+def default_identifier() -> LanguageIdentifier:
+    """The identifier of `find_model`, loaded once per process."""
+    return LanguageIdentifier()
+
+
+def identify_language(documents: Any) -> pa.Table:
+    """The language of each document: `id`, `language`, `score`, `english`, `chinese`, in input order.
+
+    `documents` is a table with `text` (string) and optional `id`, see `corpus.io.document_table`. `language` is the
+    most probable one (ISO 639; `und` where there are no letters), `score` its probability, `english` and `chinese`
+    those of these two (float32, 0 to 1). Raises UsageError where the model is not installed, with the command that
+    installs it.
+
+    >>> texts = ["The weather was fine and we went to the river.", "今天天气很好，我们去了河边散步。"]
+    >>> identify_language({"text": texts})["language"].to_pylist()
+    ['en', 'zh']
+    """
+    table = as_documents(documents)
+    found = default_identifier().identify(table["text"].to_pylist())
+    return pa.table([table["id"], *found], ["id", "language", "score", "english", "chinese"])

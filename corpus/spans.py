@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
 from corpus.errors import HeadwaterError
 from corpus.io.buffers import PADDING, utf8_buffers
+from corpus.kernels.types import I64, U8, Bools
 
 SPAN = pa.struct(
     [
@@ -37,9 +37,9 @@ SCHEMA = pa.schema(
 class Spans(NamedTuple):
     """The spans of n documents as arrays: document i has spans `offsets[i]` to `offsets[i + 1]`."""
 
-    offsets: npt.NDArray[np.int64]  # [n + 1]
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
+    offsets: I64  # [n + 1]
+    starts: I64
+    ends: I64
     kinds: pa.StringArray
 
 
@@ -122,24 +122,24 @@ def cut(
     return pa.chunked_array([pa.LargeStringArray.from_buffers(len(column), *buffers[1:])])
 
 
-def cut_lengths(table: pa.Table) -> npt.NDArray[np.int64]:
+def cut_lengths(table: pa.Table) -> I64:
     """How many bytes the spans of each document have together: int64[rows]."""
     spans = spans_of(table)
     total = np.concatenate([[0], np.cumsum(spans.ends - spans.starts)])
     return np.diff(total[spans.offsets])
 
 
-def _rows(spans: Spans) -> npt.NDArray[np.int64]:
+def _rows(spans: Spans) -> I64:
     """The document of each span."""
     return np.repeat(np.arange(len(spans.offsets) - 1), np.diff(spans.offsets))
 
 
-def _inside_character(byte: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _inside_character(byte: U8) -> Bools:
     return (byte & 0xC0) == 0x80
 
 
 @njit(nogil=True, cache=True)
-def _begin_after_earlier(rows, starts, ends):  # type: ignore[no-untyped-def]
+def _begin_after_earlier(rows: I64, starts: I64, ends: I64) -> None:
     """Move the start of each span to where those before it in its document end; it may then be empty."""
     row, reached = -1, 0
     for i in range(len(rows)):
@@ -150,7 +150,7 @@ def _begin_after_earlier(rows, starts, ends):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _copy_uncut(data, size, starts, ends, codes, instead, bounds, out):  # type: ignore[no-untyped-def]
+def _copy_uncut(data: U8, size: int, starts: I64, ends: I64, codes: I64, instead: U8, bounds: I64, out: U8) -> None:
     """Copy `data[:size]` to `out` without the spans (ascending), each replaced by `instead` at its kind's bounds."""
     source = target = 0
     for i in range(len(starts)):

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from corpus.errors import HeadwaterError, UsageError, nearest
+from pipelines import __version__
 
 COMMANDS = {
     "run": "every stage of a recipe that is not done",
-    "plan": "a recipe's stages and shards: what is done, what is to do",
+    "plan": "a recipe's phases and shards: what is done, what is to do",
     "report": "draw the report of a recipe",
-    "why": "the fate of a document, by id or URL",
+    "why": "what happened to a document, by id, URL or token",
     "submit": "run a recipe as a Ray job; follow its log and exit status",
     "sample": "make a small real crawl out of installable packages",
     "extract": "WARC or WET files to documents",
@@ -42,7 +43,8 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
         description="From raw Common Crawl dumps to a pretraining run.",
         epilog="Example: headwater run recipes/sample.yaml",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"headwater {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         if name == chosen:
             importlib.import_module(f"pipelines.commands.{name.replace(' ', '_')}").register(commands)
@@ -72,7 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = build_parser(chosen)
         parsed, unknown = parser.parse_known_args(words)
         if unknown:
-            parser.error(f"{chosen} has no option {unknown[0]}{_nearest(unknown[0], vars(parsed))}")
+            parser.error(f"{chosen} has no option {unknown[0]}{_nearest(unknown[0], vars(parsed))}".lstrip())
+        if not chosen:
+            parser.print_help()
+            return 0
+        if "corpus.kernels" in sys.modules:  # else the command compiles nothing, and would wait for numba
+            from corpus.kernels.compilation import announce_compilation
+
+            announce_compilation()
         return int(parsed.run(parsed) or 0)
     except UsageError as error:
         print(f"headwater: {error}", file=sys.stderr)

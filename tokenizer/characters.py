@@ -50,7 +50,7 @@ TABLE_SIZE = 0x20000  # no code point past plane 1 is in any of the sets
 # Classes. LETTER_* are in LETTERS, SPACE* in SPACES; "CJK" in a name: also in the CJK set.
 OTHER = 0  # in none of the sets: Arabic, Hebrew, emoji, control characters ...
 CJK_ONLY = 1
-NUMBER = 2  # in NUMERIC; some are also in CJK, which makes no difference to where pieces end
+NUMBER = 2  # in NUMERIC; some are also in CJK, which makes no difference to where pretokens end
 NEWLINE = 3
 SPACE = 4
 SPACE_CJK = 5

@@ -1,30 +1,29 @@
-"""Where a long piece of Chinese falls into parts that no token reaches across.
+"""Where a long pretoken of Chinese falls into parts that no token reaches across.
 
 The pre-tokenizer leaves a clause of ideographs whole, and a whole clause hardly ever comes twice: to remember its ids
 is of no use. But most neighbouring characters stand side by side in no token at all. A merge that joins the last symbol
-of one part with the first of the next would have to be a merge (X, Y) in which X ends with the end of the one character
-and Y begins with the beginning of the other: with all three bytes of it or, where encoding starts from bytes
+of one part with the first of the next would have to be a merge (X, Y). X would end with the end of the one character,
+and Y begin with the beginning of the other: with all three bytes of it or, where encoding starts from bytes
 (`first_symbols`), with one or two. Where there is none, the parts are encoded each on its own, to the same ids, and
 parts of a few characters come again and again.
 
 The pairs of characters for which there is such a merge are kept as bits in a table that is indexed by a hash: two
 pairs that share a bit only mean that some part is longer than it need be."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+
+from corpus.kernels.hashing import GOLDEN_RATIO
+from corpus.kernels.memory import load64
+from corpus.kernels.types import I32, I64, U8, Word
+from corpus.kernels.utf8 import point_of_three
 
 # First bytes of U+4000 to U+8FFF, which all are of the class CJK_ONLY (tokenizer.pretokenizer).
 FIRST, LAST = 0xE4, 0xE8
 _BITS = 21  # a quarter of a megabyte; the paper's 100,000 tokens set about 2 bits in 100
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: the usual multiplicative hash constant
 
 
-def find_bridges(
-    tokens: tuple[bytes, ...], pairs: npt.NDArray[np.int32], characters: npt.NDArray[np.int32]
-) -> npt.NDArray[np.uint8]:
+def find_bridges(tokens: tuple[bytes, ...], pairs: I32, characters: I32) -> U8:
     """The table of bits (uint8[2^_BITS / 8]) for a vocabulary's tokens, merges (int32[merges, 2]) and what
     `first_symbols` returns for them."""
     first, last = _code(bytes((FIRST, 0x80, 0x80))), _code(bytes((LAST, 0xBF, 0xBF)))
@@ -38,7 +37,7 @@ def find_bridges(
     return bridges
 
 
-def _ends(part: bytes, from_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _ends(part: bytes, from_bytes: I64) -> I64:
     """The characters of the range that end with the end of a token: three bytes, or all there are. Of characters that
     encoding starts from whole there is no shorter end."""
     if len(part) == 3:
@@ -46,7 +45,7 @@ def _ends(part: bytes, from_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     return from_bytes[from_bytes % (1 << 6 * len(part)) == _code(part)] if _continues(part[0]) else from_bytes[:0]
 
 
-def _begins(part: bytes, from_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _begins(part: bytes, from_bytes: I64) -> I64:
     """The characters of the range that begin with the beginning of a token, as `_ends`."""
     if not all(_continues(byte) for byte in part[1:]):
         return from_bytes[:0]
@@ -69,12 +68,12 @@ def _code(part: bytes) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _bit(left: int, right: int) -> Any:
-    return ((np.uint64(left) << np.uint64(16) | np.uint64(right)) * _MULTIPLIER) >> np.uint64(64 - _BITS)
+def _bit(left: int, right: int) -> Word:
+    return ((np.uint64(left) << np.uint64(16) | np.uint64(right)) * GOLDEN_RATIO) >> np.uint64(64 - _BITS)
 
 
 @njit(nogil=True, cache=True)
-def _set_bits(ends: npt.NDArray[np.int64], beginnings: npt.NDArray[np.int64], bridges: npt.NDArray[np.uint8]) -> None:
+def _set_bits(ends: I64, beginnings: I64, bridges: U8) -> None:
     for left in ends:
         for right in beginnings:
             bit = _bit(left, right)
@@ -82,15 +81,9 @@ def _set_bits(ends: npt.NDArray[np.int64], beginnings: npt.NDArray[np.int64], br
 
 
 @njit(nogil=True, cache=True)
-def cut_clauses(
-    data: npt.NDArray[np.uint8],
-    at: int,
-    ends: npt.NDArray[np.int64],
-    bridges: npt.NDArray[np.uint8],
-    cuts: npt.NDArray[np.int64],
-) -> int:
-    """Write the ends of all parts of the pieces that begin at `at` and have these `ends` to `cuts`, as many as fit;
-    return how many. The scan of pieces may go on from any of them and finds the same ends."""
+def cut_clauses(data: U8, at: int, ends: I64, bridges: U8, cuts: I64) -> int:
+    """Write the ends of all parts of the pretokens that begin at `at` and have these `ends` to `cuts`, as many as fit;
+    return how many. The scan of pretokens may go on from any of them and finds the same ends."""
     count = 0
     for end in ends:
         before = np.int64(-1)
@@ -101,7 +94,7 @@ def cut_clauses(
                 before = np.int64(-1)
                 at += 1
                 continue
-            code = np.int64(data[at] & 15) << 12 | np.int64(data[at + 1] & 63) << 6 | np.int64(data[at + 2] & 63)
+            code = np.int64(point_of_three(load64(data, at)))
             if before >= 0:
                 bit = _bit(before, code)
                 if count == cuts.size:

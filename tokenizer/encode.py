@@ -1,19 +1,21 @@
 """Encoding: a column of documents to token ids, the same ids as the `tokenizers` library's.
 
 Text is ordinary text: `<｜end▁of▁sentence｜>` in a web page is encoded as the characters it is made of, never as the
-special token, so nobody can write a document boundary into the corpus (in the library: `encode_special_tokens =
-True`). The special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pieces
-repeat, so the ids of a piece are remembered (`bytes_table`); one that is new is joined by rank (`join`). Clauses of
+special token. So no page can write a document boundary into the corpus (in the library: `encode_special_tokens =
+True`). The special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pretokens
+repeat, so the ids of a pretoken are remembered (`bytes_table`); one that is new is joined by rank (`join`). Clauses of
 Chinese, which do not repeat, are cut into parts that do (`bridges`)."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
+from corpus.kernels.bytes_table import FIELDS, LENGTH, VALUE, add, find, new_table
+from corpus.kernels.hashing import hash_short_key
+from corpus.kernels.memory import prefetch
+from corpus.kernels.types import I32, I64, U8, U64
 from tokenizer.bpe_merge import SHORT, join
-from tokenizer.bytes_table import FIELDS, LENGTH, VALUE, add, find, hash_piece, new_table, prefetch
 from tokenizer.characters import class_table
 from tokenizer.cjk_boundaries import cut_clauses, find_bridges
 from tokenizer.initial_tokens import first_symbols
@@ -21,20 +23,20 @@ from tokenizer.merge_ranks import rank_table
 from tokenizer.pretokenizer import new_memo, scan
 from tokenizer.vocabulary import Vocabulary
 
-_CHUNK = 1024  # pieces a scan
+_CHUNK = 1024  # pretokens per scan
 _SLOTS = 1 << 20
 _ID_BITS, _ID = 28, (1 << 28) - 1  # of an id in a slot
-_CACHED = 128  # bytes of the longest piece that is remembered, at most 255; longer ones hardly repeat
+_CACHED = 128  # bytes of the longest pretoken that is remembered, at most 255; longer ones hardly repeat
 
-# The value of a slot: how many ids the piece has, in the lowest 8 bits; above them up to two ids, or where more than
+# The value of a slot: how many ids the pretoken has, in the lowest 8 bits; above them up to two ids, or where more than
 # two begin in the array of ids.
 
-# How full the memory of pieces is: its slots, bytes and ids.
+# How full the memory of pretokens is: its slots, bytes and ids.
 _USED, _ARENA_USED, _IDS_USED = range(3)
 
 
 class Encoder:
-    """Encodes columns of text with one vocabulary. It keeps a memory of pieces: use one a thread."""
+    """Encodes columns of text with one vocabulary. It keeps a memory of pretokens: use one per thread."""
 
     def __init__(self, vocabulary: Vocabulary, bos: bool = False, eos: bool = True) -> None:
         """`bos`, `eos`: whether each document gets BOS before and EOS behind it."""
@@ -56,17 +58,15 @@ class Encoder:
         self._state = np.zeros(3, np.int64)
         self.encode_column(
             pa.array(vocabulary.tokens, pa.large_binary())
-        )  # most pieces are a token, so begin with these
+        )  # most pretokens are a token, so begin with these
 
-    def encode_column(self, column: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def encode_column(self, column: pa.Array | pa.ChunkedArray) -> tuple[I32, I32]:
         """Encode a string column: `(tokens, lengths)`, the ids of all documents end to end (int32) and how many each
         has (int32[rows]). Nulls are empty documents. Bytes that are not UTF-8 are encoded so that they decode to
         themselves."""
         return self.encode_buffers(*utf8_buffers(column))
 
-    def encode_buffers(
-        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    def encode_buffers(self, data: U8, offsets: I64) -> tuple[I32, I32]:
         """As `encode_column`, for what `corpus.io.buffers.utf8_buffers` returns."""
         lengths = np.zeros(len(offsets) - 1, np.int32)
         # Room for an id a byte, which is much too much: only memory that is written to is taken, and the rest given up.
@@ -79,7 +79,7 @@ class Encoder:
         tokens.resize(written, refcheck=False)
         return tokens, lengths
 
-    def encode(self, text: str) -> npt.NDArray[np.int32]:
+    def encode(self, text: str) -> I32:
         """The ids of one text, int32, without BOS and EOS: for people and tests."""
         before, after, self._before, self._after = self._before, self._after, -1, -1
         try:
@@ -90,27 +90,27 @@ class Encoder:
 
 @njit(nogil=True, cache=True)
 def _encode(
-    data: npt.NDArray[np.uint8],
-    offsets: npt.NDArray[np.int64],
-    classes: npt.NDArray[np.uint8],
-    made: npt.NDArray[np.int32],
-    ranks: npt.NDArray[np.int32],
-    byte_ids: npt.NDArray[np.int32],
-    characters: npt.NDArray[np.int32],
-    sizes: npt.NDArray[np.int32],
+    data: U8,
+    offsets: I64,
+    classes: U8,
+    made: I32,
+    ranks: I32,
+    byte_ids: I32,
+    characters: I32,
+    sizes: I32,
     before: int,
     after: int,
-    slots: npt.NDArray[np.int64],
-    arena: npt.NDArray[np.uint8],
-    ids: npt.NDArray[np.int32],
-    bridges: npt.NDArray[np.uint8],
-    ends: npt.NDArray[np.int64],
-    cuts: npt.NDArray[np.int64],
-    hashes: npt.NDArray[np.uint64],
-    memo: npt.NDArray[np.int64],
-    state: npt.NDArray[np.int64],
-    output: npt.NDArray[np.int32],
-    lengths: npt.NDArray[np.int32],
+    slots: I64,
+    arena: U8,
+    ids: I32,
+    bridges: U8,
+    ends: I64,
+    cuts: I64,
+    hashes: U64,
+    memo: I64,
+    state: I64,
+    output: I32,
+    lengths: I32,
 ) -> int:
     """Encode all documents into `output`, where there is room for an id a byte and two a document; return how many ids
     there are."""
@@ -131,7 +131,7 @@ def _encode(
                 memo[0] = 0
             first = at
             for part in range(count):
-                hashed = hash_piece(data, first, cuts[part])
+                hashed = hash_short_key(data, first, cuts[part])
                 hashes[part] = hashed
                 prefetch(slots, np.int64(hashed & mask) * FIELDS)
                 first = cuts[part]

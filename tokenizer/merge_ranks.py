@@ -1,25 +1,23 @@
 """The ranks of pairs of neighbours, in a megabyte or so and without a branch: a perfect hash table over the merges.
 
-Joining a piece asks for the rank of every pair that comes up, and half of the pairs have none. What that costs is not
-arithmetic but waiting, for memory where the table is larger than a core's cache, and for wrongly guessed branches where
-a search must go on or stop. So each pair has exactly one slot: the upper bits of its hash name a bucket, and the lower
-bits, flipped by the bucket's displacement, the slot ("hash and displace", Pagh 1999). A slot is one int32, the rank and
-eight bits of the hash. That can take a stranger for a pair, once in 256 times; so a rank is a candidate, and whoever is
-about to merge compares the pair itself, which lies beside what the merge makes."""
-
-from typing import Any
+Joining a pretoken asks for the rank of every pair that comes up, and half of the pairs have none. What costs is not
+arithmetic but waiting. It waits for memory where the table is larger than a core's cache, and for wrongly guessed
+branches where a search must go on or stop. So each pair has exactly one slot: the upper bits of its hash name a
+bucket, and the lower bits, flipped by the bucket's displacement, the slot ("hash and displace", Pagh 1999). A slot is
+one int32, the rank and eight bits of the hash. That can take a stranger for a pair, once in 256 times. So a rank is a
+candidate, and before a merge the pair itself is compared, which lies beside what the merge makes."""
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+
+from corpus.kernels.hashing import GOLDEN_RATIO, MURMUR_1
+from corpus.kernels.types import I32, Word
 
 _RANK_BITS = 24  # a vocabulary has fewer tokens than that
 NEVER = (1 << _RANK_BITS) - 1  # no merge: a rank beyond all others
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: the usual multiplicative hash constant
-_MIX = np.uint64(0xFF51AFD7ED558CCD)  # a constant of MurmurHash3's 64-bit finalizer, odd
 
 
-def rank_table(pairs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def rank_table(pairs: I32) -> I32:
     """The table of all merges (pairs of ids, int32[merges, 2] in order of rank): the displacements of B buckets (a
     power of two), then 4 B slots (-1: free).
 
@@ -31,13 +29,13 @@ def rank_table(pairs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
 
 @njit(nogil=True, cache=True)
-def _hash(left: int, right: int) -> Any:
-    hashed = (np.uint64(left) << np.uint64(32) | np.uint64(right)) * _MULTIPLIER
-    return np.int64((hashed ^ hashed >> np.uint64(32)) * _MIX)
+def _hash(left: int, right: int) -> Word:
+    hashed = (np.uint64(left) << np.uint64(32) | np.uint64(right)) * GOLDEN_RATIO
+    return np.int64((hashed ^ hashed >> np.uint64(32)) * MURMUR_1)
 
 
 @njit(nogil=True, cache=True)
-def candidate(table: npt.NDArray[np.int32], left: int, right: int) -> Any:
+def candidate(table: I32, left: int, right: int) -> Word:
     """The rank of a pair of ids if it has one, else NEVER or, rarely, the rank of another pair."""
     buckets = table.size // 5
     hashed = _hash(left, right)
@@ -46,7 +44,7 @@ def candidate(table: npt.NDArray[np.int32], left: int, right: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _place(pairs: npt.NDArray[np.int32], table: npt.NDArray[np.int32]) -> bool:
+def _place(pairs: I32, table: I32) -> bool:
     """Fill an empty table; False where some bucket finds no displacement."""
     buckets = table.size // 5
     slots, mask = table[buckets:], 4 * buckets - 1

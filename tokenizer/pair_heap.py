@@ -1,23 +1,24 @@
 """The heap of byte-pair training: which pair to join next, and in which words it came up.
 
 A row (int64) is a count, the pair's key, and the range of a list of words. The highest count is first, and of equal
-counts the smallest key. A row's count may be outdated; whoever takes the first row compares it and puts it back."""
+counts the smallest key. A row's count may be outdated: training compares it when it takes the first row,
+and puts it back."""
 
-import numpy as np
-import numpy.typing as npt
 from numba import njit
+
+from corpus.kernels.types import I64
 
 COUNT, KEY, FIRST, END = 0, 1, 2, 3
 FIELDS = 4
 
 
 @njit(nogil=True, cache=True)
-def _before(heap: npt.NDArray[np.int64], row: int, count: int, key: int) -> bool:
+def _before(heap: I64, row: int, count: int, key: int) -> bool:
     return heap[row, COUNT] > count or (heap[row, COUNT] == count and heap[row, KEY] < key)
 
 
 @njit(nogil=True, cache=True)
-def push(heap: npt.NDArray[np.int64], size: int, count: int, key: int, first: int, end: int) -> int:
+def push(heap: I64, size: int, count: int, key: int, first: int, end: int) -> int:
     """Put a row on the heap of `size` rows; return its new size."""
     at = size
     while at > 0 and not _before(heap, (at - 1) >> 1, count, key):
@@ -28,8 +29,8 @@ def push(heap: npt.NDArray[np.int64], size: int, count: int, key: int, first: in
 
 
 @njit(nogil=True, cache=True)
-def replace_first(heap: npt.NDArray[np.int64], size: int, count: int, key: int, first: int, end: int) -> None:
-    """Put a row in the place of the first one."""
+def replace_first(heap: I64, size: int, count: int, key: int, first: int, end: int) -> None:
+    """Replace the first row by another."""
     at = 0
     while True:
         below = 2 * at + 1

@@ -1,27 +1,28 @@
-"""The paper's pre-tokenizer: text is cut into pieces across which no token may reach.
+"""The paper's pre-tokenizer: text is cut into pretokens across which no token may reach.
 
 It exists twice. As components of the `tokenizers` library it is what `tokenizer.json` carries: five regexes, then
-single digits, then the byte-level alphabet, each cutting the pieces that the one before left. That runs at about 1
-MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster; the tests hold it equal to the
+single digits, then the byte-level alphabet, each cutting the pretokens that the one before left. That runs at about 1
+MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster. The tests hold it equal to the
 components for every code point in every kind of context.
 
-Because a later step sees only the pieces of the earlier ones, and cuts are never undone, a cut falls between two
+Because a later step sees only the pretokens of the earlier ones, and cuts are never undone, a cut falls between two
 characters exactly if some step puts one there. Newlines stand alone (step 1). Runs of letters, with one space before
-them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word; then
-trailing spaces of a piece are cut off (4), which is where a run of spaces before a word parts from what precedes it;
-then runs inside and outside of the CJK range part (5); and each number character stands alone (6)."""
+them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word. Then
+trailing spaces of a pretoken are cut off (4), which is where a run of spaces before a word parts from what precedes it.
+Then runs inside and outside of the CJK range part (5). And each number character stands alone (6)."""
 
 # numba compiles a chain of comparisons, not a search in a tuple, to plain code:
 # ruff: noqa: SIM109
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 from tokenizers import Regex, pre_tokenizers
 
-from tokenizer.bytes_table import count_trailing_zeros, load64
+from corpus.kernels.bits import trailing_zeros
+from corpus.kernels.memory import load64
+from corpus.kernels.types import I64, U8, Word
+from corpus.kernels.utf8 import decode
 from tokenizer.characters import (
     CJK,
     CJK_ONLY,
@@ -59,7 +60,7 @@ def build_components() -> pre_tokenizers.PreTokenizer:
 
 
 def split(text: str) -> list[str]:
-    """The pieces of a text, for people and tests; the kernels call `scan`."""
+    """The pretokens of a text, for people and tests; the kernels call `scan`."""
     raw = text.encode()
     data = np.zeros(len(raw) + 64, np.uint8)
     data[: len(raw)] = np.frombuffer(raw, np.uint8)
@@ -69,7 +70,7 @@ def split(text: str) -> list[str]:
     return [raw[first:last].decode() for first, last in pairwise(bounds)]
 
 
-def new_memo() -> npt.NDArray[np.int64]:
+def new_memo() -> I64:
     """What `scan` remembers between two calls for one document: the last run of spaces it looked through."""
     return np.zeros(3, np.int64)
 
@@ -80,34 +81,23 @@ _PAST_Z = np.uint64(0x0505050505050505)  # 0x7f - "z" in every byte
 _CJK_FIRST, _CJK_LAST = 0xE4, 0xE8  # every character with such a first byte, U+4000 to U+8FFF, is CJK_ONLY
 
 # What follows a run of spaces decides to whom its last space belongs.
-_ALONE = 0  # the run ends its piece: before a newline, the end, or a U+3000 that letters take
+_ALONE = 0  # the run ends its pretoken: before a newline, the end, or a U+3000 that letters take
 _TO_LETTERS = 1  # the last space goes to the letters behind it
 _TO_PUNCT = 2  # the last space goes to the punctuation behind it
-_INSIDE = 3  # the run is inside a piece
+_INSIDE = 3  # the run is inside a pretoken
 
 
 @njit(nogil=True, cache=True)
-def _class_at(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8]) -> Any:
+def _class_at(data: U8, at: int, end: int, table: U8) -> tuple[Word, Word]:
     """The class and the byte length of the character at `at`; (END, 0) at the end."""
     if at >= end:
         return END, 0
-    lead = data[at]
-    if lead < 0x80:
-        return np.int64(table[lead]), 1
-    if lead >= 0xF0 and at + 3 < end:
-        code = (
-            (np.int64(lead & 7) << 18)
-            | (np.int64(data[at + 1] & 63) << 12)
-            | (np.int64(data[at + 2] & 63) << 6)
-            | np.int64(data[at + 3] & 63)
-        )
-        return (np.int64(table[code]) if code < TABLE_SIZE else OTHER), 4
-    if lead >= 0xE0 and at + 2 < end:
-        code = (np.int64(lead & 15) << 12) | (np.int64(data[at + 1] & 63) << 6) | np.int64(data[at + 2] & 63)
-        return np.int64(table[code]), 3
-    if lead >= 0xC0 and at + 1 < end:
-        return np.int64(table[(np.int64(lead & 31) << 6) | np.int64(data[at + 1] & 63)]), 2
-    return OTHER, 1  # not UTF-8: a byte on its own
+    if data[at] < 0x80:
+        return np.int64(table[data[at]]), 1
+    code, length = decode(data, np.uint64(at))
+    if data[at] < 0xC0 or at + np.int64(length) > end:  # not UTF-8: a byte on its own
+        return OTHER, 1
+    return (np.int64(table[code]) if code < TABLE_SIZE else OTHER), np.int64(length)
 
 
 @njit(nogil=True, cache=True)
@@ -116,7 +106,7 @@ def _is_letter(kind: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _ascii_letters(data: npt.NDArray[np.uint8], at: int, end: int) -> Any:
+def _ascii_letters(data: U8, at: int, end: int) -> Word:
     """The end of the run of ASCII letters that begins at `at`, found eight bytes at a time."""
     while True:
         word = load64(data, at)
@@ -125,14 +115,14 @@ def _ascii_letters(data: npt.NDArray[np.uint8], at: int, end: int) -> Any:
         letters = (low + _FROM_A) & ~(low + _PAST_Z) & ~word & _BIT7
         others = letters ^ _BIT7
         if others:
-            return min(end, at + np.int64(count_trailing_zeros(others) >> np.uint64(3)))
+            return min(end, at + np.int64(trailing_zeros(others) >> np.uint64(3)))
         at += 8
         if at >= end:
             return end
 
 
 @njit(nogil=True, cache=True)
-def _run(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8], kind: int) -> int:
+def _run(data: U8, at: int, end: int, table: U8, kind: int) -> int:
     """The end of the run of characters of one class that begins at `at`."""
     while True:
         if kind == LETTER_PUNCT:
@@ -144,9 +134,7 @@ def _run(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.u
 
 
 @njit(nogil=True, cache=True)
-def _look_through_spaces(
-    data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8], memo: npt.NDArray[np.int64]
-) -> None:
+def _look_through_spaces(data: U8, at: int, end: int, table: U8, memo: I64) -> None:
     """Store in memo: where the run of spaces at `at` ends, where its last space begins, and what becomes of that."""
     last = at
     while True:
@@ -170,8 +158,8 @@ def _look_through_spaces(
 
 
 @njit(nogil=True, cache=True)
-def _wide_punctuation(data: npt.NDArray[np.uint8], at: int, end: int, table: npt.NDArray[np.uint8]) -> Any:
-    """The end of a piece that is, from `at` on, a run of CJK punctuation and U+3000."""
+def _wide_punctuation(data: U8, at: int, end: int, table: U8) -> Word:
+    """The end of a pretoken that is, from `at` on, a run of CJK punctuation and U+3000."""
     after_punct = np.int64(-1)
     first = at
     while True:
@@ -191,16 +179,8 @@ def _wide_punctuation(data: npt.NDArray[np.uint8], at: int, end: int, table: npt
 
 
 @njit(nogil=True, cache=True)
-def _unclassed(
-    data: npt.NDArray[np.uint8],
-    at: int,
-    end: int,
-    table: npt.NDArray[np.uint8],
-    plain: int,
-    space: int,
-    memo: npt.NDArray[np.int64],
-) -> Any:
-    """The end of a piece of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
+def _unclassed(data: U8, at: int, end: int, table: U8, plain: int, space: int, memo: I64) -> Word:
+    """The end of a pretoken of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
     while True:
         if plain == CJK_ONLY:
             while at + 3 <= end and _CJK_FIRST <= data[at] <= _CJK_LAST:
@@ -217,16 +197,8 @@ def _unclassed(
 
 
 @njit(nogil=True, cache=True)
-def _from_space(
-    data: npt.NDArray[np.uint8],
-    at: int,
-    end: int,
-    table: npt.NDArray[np.uint8],
-    kind: int,
-    length: int,
-    memo: npt.NDArray[np.int64],
-) -> int:
-    """The end of the piece that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
+def _from_space(data: U8, at: int, end: int, table: U8, kind: int, length: int, memo: I64) -> int:
+    """The end of the pretoken that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
     if memo[0] <= at:
         _look_through_spaces(data, at, end, table, memo)
     stop, last, owner = memo[0], memo[1], memo[2]
@@ -252,18 +224,11 @@ def _from_space(
 
 
 @njit(nogil=True, cache=True)
-def scan(
-    data: npt.NDArray[np.uint8],
-    at: int,
-    end: int,
-    table: npt.NDArray[np.uint8],
-    ends: npt.NDArray[np.int64],
-    memo: npt.NDArray[np.int64],
-) -> tuple[int, int]:
-    """Cut `data[at:end]` (UTF-8, uint8) into pieces.
+def scan(data: U8, at: int, end: int, table: U8, ends: I64, memo: I64) -> tuple[int, int]:
+    """Cut `data[at:end]` (UTF-8, uint8) into pretokens.
 
-    Writes the end of each piece to `ends` (int64) until the text or `ends` is used up, and returns how many were
-    written and where to go on. `at` must be the start of a piece; `memo` comes from `new_memo()`, one for each
+    Writes the end of each pretoken to `ends` (int64) until the text or `ends` is used up, and returns how many were
+    written and where to go on. `at` must be the start of a pretoken; `memo` comes from `new_memo()`, one for each
     document. Bytes that are not UTF-8 are cut somewhere, but none is lost and none outside of the range is read."""
     count = 0
     while at < end and count < ends.size:

@@ -1,4 +1,4 @@
-"""The bytes of a token shard: a `.bin` of tokens and an `.idx` that says where each document lies in it.
+"""The bytes of a token shard: a `.bin` of tokens and an `.idx` that says where each document is in it.
 
 The pair is Megatron's indexed dataset (`megatron/core/datasets/indexed_dataset.py`), so its reader opens a shard as it
 is. `.bin` is little-endian int32, document after document, nothing between them. `.idx` is, all little-endian:
@@ -22,7 +22,7 @@ VERSION = 1
 DTYPE = "int32"
 DTYPE_CODE = 4  # int32 in Megatron's DType
 ITEM_BYTES = 4  # bytes of one token
-HEADER_BYTES = 34  # magic 9 + version 8 + dtype 1 + sequences 8 + document marks 8
+HEADER_BYTES = 34  # magic 9 + version 8 + dtype 1 + sequences 8 + document bounds 8
 _DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float64", 7: "float32", 8: "uint16"}
 
 
@@ -51,18 +51,18 @@ def parse_header(header: bytes, path: str) -> int:
     """The number of documents that an `.idx` header announces.
 
     `header` is the first HEADER_BYTES of the file; raises CorruptShard, naming `path`, where it is not the header of
-    int32 shards with one sequence a document.
+    int32 shards with one sequence per document.
     """
     if len(header) < HEADER_BYTES or header[:9] != MAGIC:
         raise CorruptShard(path, "it does not begin as an MMIDIDX index")
-    version, code, sequences, marks = struct.unpack("<QBQQ", header[9:HEADER_BYTES])
+    version, code, sequences, bounds = struct.unpack("<QBQQ", header[9:HEADER_BYTES])
     if version != VERSION:
         raise CorruptShard(path, f"index version {version}, only {VERSION} is known")
     if code != DTYPE_CODE:
         raise CorruptShard(path, f"its tokens are {_DTYPES.get(code, f'of unknown type {code}')}, not {DTYPE}")
-    if marks != sequences + 1:
+    if bounds != sequences + 1:
         raise CorruptShard(
-            path, f"{sequences} sequences but {marks} document marks; one sequence a document is expected"
+            path, f"{sequences} sequences but {bounds} document bounds; one sequence per document is expected"
         )
     return int(sequences)
 

@@ -1,7 +1,8 @@
 """Which documents begin in a range of a shard's tokens, found in its `.idx` without reading all of it.
 
-The offsets of an `.idx` ascend, so a few halvings find the first document of a range and one read gives the others. A
-shard of a quarter of a billion tokens has an index of several megabytes; a training window touches a few dozen bytes.
+The offsets of an `.idx` ascend, so a binary search finds the first document of a range, and one read gives the others.
+A shard of a quarter of a billion tokens has an index of several megabytes, of which a training sample reads a few
+dozen bytes.
 """
 
 import struct

@@ -1,7 +1,8 @@
 """Writing token shards: `.bin`, `.idx`, `.blocks`, and the manifest that binds them to a tokenizer.
 
-A shard is written as it comes, a batch of documents at a time, and hashed on the way; its files appear whole or not at
-all. The manifest is written last, so a folder with a manifest is a finished folder."""
+A shard is written a batch of documents at a time and hashed while it is written; its files appear whole or not at all.
+The manifest is written last, so a folder with a manifest is a finished folder.
+"""
 
 import re
 from collections.abc import Sequence
@@ -141,15 +142,15 @@ def build_manifest(
 def begin_folder(folder: str) -> None:
     """Delete the manifest of an earlier run: until all shards are written anew, the folder is not to be opened.
 
-    Raises UsageError where nothing can be written, and where tables lie there that belong to no shard: provenance has
-    such names, and would replace them.
+    Raises UsageError where the folder cannot be written, and where it holds tables that belong to no shard: provenance
+    has such names, and would replace them.
     """
     storage.require_writable(folder)
     files = {(name, suffix) for _, name, suffix in _shard_files(folder)}
     if others := sorted(name for name, suffix in files if suffix == "parquet" and (name, "bin") not in files):
         raise UsageError(
-            f"{folder}: {others[0]}.parquet lies there and belongs to no token shard; choose a folder of its own for "
-            "the shards, they would replace such tables"
+            f"{folder}: {others[0]}.parquet is there and belongs to no token shard; choose a folder of its own for the "
+            "shards, they would replace such tables"
         )
     storage.delete(storage.join(folder, MANIFEST))
 
@@ -158,7 +159,7 @@ def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
     """Write `manifest.json`, which makes the folder complete, and delete the shards of an earlier run that it lacks."""
     storage.write_json(storage.join(folder, MANIFEST), manifest)
     names = {shard["name"] for shard in manifest["shards"]}
-    for path, name, _ in reversed(_shard_files(folder)):  # `.bin` last: what is left over is always a shard's
+    for path, name, _ in reversed(_shard_files(folder)):  # `.bin` last: what is left over always belongs to a shard
         if name not in names:
             storage.delete(path)
 

@@ -1,10 +1,11 @@
 """Reading token shards: a folder of `.bin`/`.idx` pairs under one `manifest.json`.
 
-A folder of tokens that is read with the wrong data type, tokenizer or length trains a model on noise without any error,
-so everything is refused that does not fit: `open_shards` checks the manifest against the caller's tokenizer and every
-file against the manifest, and says which file is wrong and what to do. Tokens are memory-mapped, never copied.
-The manifest alone says how many tokens and documents each shard has and how long its files are, so that a reader of an
-object store needs one small file to know the whole corpus, and ranged reads for the rest."""
+A folder of tokens that is read with the wrong data type, tokenizer or length trains a model on noise without any error.
+So `open_shards` checks the manifest against the caller's tokenizer and every file against the manifest, and says which
+file is wrong and what to do. Tokens are memory-mapped, never copied. The manifest says how many tokens and documents
+each shard has and how long its files are. So a reader of an object store needs one small file to know the whole corpus,
+and ranged reads for the rest.
+"""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ FORMAT = "headwater-tokens/1"
 
 @dataclass(frozen=True)
 class Shard:
-    """One `.bin`/`.idx` pair: where it lies and what it holds. `num_bytes` counts the UTF-8 bytes of the text that the
+    """One `.bin`/`.idx` pair: where it is and what it holds. `num_bytes` counts the UTF-8 bytes of the text that the
     tokens encode (what bits per byte divides by)."""
 
     path: str
@@ -46,11 +47,11 @@ class TokenShards:
     def __init__(self, folder: str, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        place = folder.rstrip("/")
+        base = folder.rstrip("/")
         self.shards = [
             Shard(
-                f"{place}/{entry['name']}.bin",
-                f"{place}/{entry['name']}.idx",
+                f"{base}/{entry['name']}.bin",
+                f"{base}/{entry['name']}.idx",
                 entry["tokens"],
                 entry["documents"],
                 entry["bytes"],
@@ -103,7 +104,7 @@ class TokenShards:
         return offsets
 
     def verify(self) -> None:
-        """Read every byte: checksums, indexes, and (on a local disk) that no token lies outside the vocabulary.
+        """Read every byte: checksums, indexes, and (on a local disk) that no token is outside the vocabulary.
 
         Raises CorruptShard.
         """
@@ -152,7 +153,7 @@ def open_shards(
         )
     if vocab_size is not None and rows > vocab_size:
         raise HeadwaterError(f"{folder}: tokens of a vocabulary of {rows:,}, but the model has {vocab_size:,} rows")
-    if storage.scheme(folder) == "file":  # a request a file would make opening slow; readers of blocks check these
+    if storage.scheme(folder) == "file":  # a request per file would make opening slow; readers of blocks check these
         for shard in shards.shards:
             _check_size(shard.path, shard.num_tokens * ITEM_BYTES)
             _check_size(shard.index_path, index_bytes(shard.num_documents))

@@ -1,34 +1,37 @@
-"""Byte-pair training: from counts of pieces to merges, the same as the `tokenizers` library's `BpeTrainer`.
+"""Byte-pair training: from counts of pretokens to merges, the same as the `tokenizers` library's `BpeTrainer`.
 
 Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The
 library's choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with
-the smaller ids wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right,
+the smaller ids wins, ids of bytes follow the order of their byte-level symbols. A word is joined from left to right,
 and a token that can be made of two different pairs has one id. What is done differently is only how. Words lie in one
-flat array. All new pairs of one merge hold the new token, so what they gain is added up by the other token, in an array
-and not in a hash table, and the lists of the words where they came up are written one behind the other. A heap holds
+flat array. All new pairs of one merge hold the new token. So what they gain is added up by the other token, in an
+array and not in a hash table. The lists of the words where they came up are written one behind the other. A heap holds
 counts that are corrected when they come up. Counts are 64 bits wide."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
+from corpus.kernels import hash_table
+from corpus.kernels.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find
+from corpus.kernels.hashing import hash_key
+from corpus.kernels.memory import prefetch
+from corpus.kernels.types import I32, I64, U8, Word
 from tokenizer.alphabet import ALPHABET, byte_ids
-from tokenizer.bytes_table import FIELDS, LENGTH, SPARE, VALUE, add, find, hash_bytes, prefetch
 from tokenizer.pair_heap import COUNT, END, FIRST, KEY, push, replace_first
 from tokenizer.pair_heap import FIELDS as HEAP_FIELDS
-from tokenizer.pair_table import pair_key, pair_slot, with_room
+from tokenizer.pair_table import pair_key, with_room
 from tokenizer.pretoken_counts import read_weights
 
 # A word: where its symbols begin and end (they grow fewer), and how often it occurs.
 _BEGIN, _STOP, _WEIGHT = 0, 1, 2
 # What a merge gathers for a neighbour of the new token: by how much the pair of the two has grown, in how many words
 # it came up, the last of these plus one, and where the next goes in the lists (0: not known yet, -1: nowhere).
-_GAIN, _WORDS, _LATEST, _PLACE = 0, 1, 2, 3
+_GAIN, _WORDS, _LATEST, _NEXT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -36,24 +39,25 @@ class Merges:
     """What training gives: the tokens in order of id, and the pairs of ids in order of rank with what each makes."""
 
     tokens: list[bytes]
-    pairs: npt.NDArray[np.int32]  # [merges, 2]
-    made: npt.NDArray[np.int32]  # [merges], the id of the token that the pair makes
+    pairs: I32  # [merges, 2]
+    made: I32  # [merges], the id of the token that the pair makes
 
 
 def train(counts: pa.Table, vocab_size: int, min_frequency: int = 2) -> Merges:
     """Train on a table of counts (`tokenizer.pretoken_counts.SCHEMA`) up to `vocab_size` tokens, the alphabet's
     included.
 
-    Stops early where no pair occurs `min_frequency` times. Memory: 4 bytes a byte of distinct pieces and 4 to 12 more
-    for lists of words, 24 a piece, about 60 a distinct pair. Raises ValueError for a vocabulary smaller than the
-    alphabet, or pieces that are not UTF-8.
+    Stops early where no pair occurs `min_frequency` times. Memory: 4 bytes per byte of distinct pretokens and 4 to 12
+    more for lists of words, 24 per pretoken, about 60 per distinct pair.
+
+    Raises ValueError for a vocabulary smaller than the alphabet, or pretokens that are not UTF-8.
     """
     if vocab_size < len(ALPHABET):
         raise ValueError(f"a vocabulary of {vocab_size} has no room for the alphabet of {len(ALPHABET)} bytes")
-    data, offsets = utf8_buffers(counts["piece"])
+    data, offsets = utf8_buffers(counts["pretoken"])
     symbols = byte_ids()[data[: offsets[-1]]]
     if len(symbols) and symbols.min() < 0:
-        raise ValueError("some piece holds a byte that never occurs in UTF-8")
+        raise ValueError("some pretoken holds a byte that never occurs in UTF-8")
     words = np.stack([offsets[:-1], offsets[1:], read_weights(counts)], axis=1)
     alphabet = np.array(ALPHABET, np.uint8)
     pairs, made, starts, arena = _train(symbols, words, alphabet, vocab_size, min_frequency)
@@ -71,9 +75,7 @@ def _grown(array: Any, needed: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _first_pairs(
-    words: npt.NDArray[np.int64], symbols: npt.NDArray[np.int32], alphabet: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, npt.NDArray[np.int32], int]:
+def _first_pairs(words: I64, symbols: I32, alphabet: int) -> tuple[I64, I64, int, I32, int]:
     """The pairs of bytes: their table, the heap and its size, and the lists of words with how much of them is used.
 
     The lists never need more room than this: a pair in a word is one entry, and each time two symbols become one, at
@@ -88,7 +90,7 @@ def _first_pairs(
             near[pair, _WORDS] += near[pair, _LATEST] != word + 1
             near[pair, _LATEST] = word + 1
     lists = np.empty(3 * joints, np.int32)
-    used: Any = np.int64(0)
+    used: Word = np.int64(0)
     table = np.zeros(1 << 17, np.int64)
     heap = np.empty((near.shape[0], HEAP_FIELDS), np.int64)
     size = 0
@@ -96,10 +98,10 @@ def _first_pairs(
         if near[pair, _GAIN] > 0:
             key = pair_key(pair // alphabet, pair % alphabet)
             table = with_room(table, size + 1)
-            slot = pair_slot(table, key)
+            slot = hash_table.find(table, key)
             table[slot], table[slot + 1] = key, near[pair, _GAIN]
             size = push(heap, size, near[pair, _GAIN], key, used, used + near[pair, _WORDS])
-            near[pair, _PLACE] = used
+            near[pair, _NEXT] = used
             used += near[pair, _WORDS]
     near[:, _LATEST] = 0
     for word in range(words.shape[0]):
@@ -107,29 +109,22 @@ def _first_pairs(
             pair = symbols[at] * alphabet + symbols[at + 1]
             if near[pair, _LATEST] != word + 1:
                 near[pair, _LATEST] = word + 1
-                lists[near[pair, _PLACE]] = word
-                near[pair, _PLACE] += 1
+                lists[near[pair, _NEXT]] = word
+                near[pair, _NEXT] += 1
     return table, heap, size, lists, used
 
 
 @njit(nogil=True, cache=True)
 def _join_in_words(
-    words: npt.NDArray[np.int64],
-    symbols: npt.NDArray[np.int32],
-    chosen: npt.NDArray[np.int32],
-    left: int,
-    right: int,
-    new: int,
-    near: npt.NDArray[np.int64],
-    events: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], int, int, int]:
+    words: I64, symbols: I32, chosen: I32, left: int, right: int, new: int, near: I64, events: I64
+) -> tuple[I64, int, int, int]:
     """Join a pair in the chosen words. Row 2x of `near` is for the pair (x, new), 2x + 1 for (new, x).
 
-    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are; how often
+    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are. How often
     the pair (new, left) has gone, and how often (right, new)."""
-    count: Any = 0
-    gone_left: Any = np.int64(0)
-    gone_new: Any = np.int64(0)
+    count: Word = 0
+    gone_left: Word = np.int64(0)
+    gone_new: Word = np.int64(0)
     for item in range(chosen.size):
         if item + 16 < chosen.size:
             prefetch(words, np.int64(chosen[item + 16]) * 3)
@@ -149,7 +144,7 @@ def _join_in_words(
                 if side == 0:
                     if to == begin:
                         continue
-                    row: Any = 2 * np.int64(symbols[to - 1])
+                    row: Word = 2 * np.int64(symbols[to - 1])
                     if symbols[to - 1] == new:
                         gone_left += weight
                 else:
@@ -173,9 +168,9 @@ def _join_in_words(
 
 
 @njit(nogil=True, cache=True)
-def _change(table: npt.NDArray[np.int64], key: int, change: int) -> Any:
+def _change(table: I64, key: int, change: int) -> tuple[Word, int]:
     """Add to the count of a pair; return the count, and 1 if the pair is new to the table, else 0."""
-    slot = pair_slot(table, key)
+    slot = hash_table.find(table, key)
     added = 0 if table[slot] == key else 1
     table[slot] = key
     table[slot + 1] += change
@@ -184,16 +179,7 @@ def _change(table: npt.NDArray[np.int64], key: int, change: int) -> Any:
 
 @njit(nogil=True, cache=True)
 def _enter_pairs(
-    events: npt.NDArray[np.int64],
-    left: int,
-    right: int,
-    new: int,
-    near: npt.NDArray[np.int64],
-    table: npt.NDArray[np.int64],
-    heap: npt.NDArray[np.int64],
-    size: int,
-    lists: npt.NDArray[np.int32],
-    used: int,
+    events: I64, left: int, right: int, new: int, near: I64, table: I64, heap: I64, size: int, lists: I32, used: int
 ) -> tuple[int, int, int]:
     """Correct the counts of the pairs that a merge has changed, and put the new ones with their words on the heap.
 
@@ -201,7 +187,7 @@ def _enter_pairs(
     pairs = 0
     for event in events:
         row, word = event >> 32, np.int32(event & 0xFFFFFFFF)
-        if near[row, _PLACE] == 0:
+        if near[row, _NEXT] == 0:
             other, gain = row >> 1, near[row, _GAIN]
             if row & 1:
                 _change(table, pair_key(right, other), -gain)
@@ -212,26 +198,24 @@ def _enter_pairs(
                 formed = pair_key(other, new)
             count, added = _change(table, formed, gain)
             pairs += added
-            near[row, _PLACE] = -1
+            near[row, _NEXT] = -1
             if count > 0:
-                near[row, _PLACE] = used + 1
+                near[row, _NEXT] = used + 1
                 size = push(heap, size, count, formed, used, used + near[row, _WORDS])
                 used += near[row, _WORDS]
-        if near[row, _PLACE] > 0:
-            lists[near[row, _PLACE] - 1] = word
-            near[row, _PLACE] += 1
+        if near[row, _NEXT] > 0:
+            lists[near[row, _NEXT] - 1] = word
+            near[row, _NEXT] += 1
     for event in events:
         near[event >> 32] = 0
     return pairs, size, used
 
 
 @njit(nogil=True, cache=True)
-def _token_id(
-    slots: npt.NDArray[np.int64], arena: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], tokens: int
-) -> int:
+def _token_id(slots: I64, arena: U8, starts: I64, tokens: int) -> int:
     """The id of the token whose bytes lie after the last one's in the arena; a new id where it is not known."""
     first, last = starts[tokens], starts[tokens + 1]
-    hashed = hash_bytes(arena, first, last)
+    hashed = hash_key(arena, first, last)
     slot = find(slots, arena, hashed, arena, first, last)
     if slots[slot + LENGTH] == 0:
         add(slots, arena, slot, hashed, arena, first, last, first)
@@ -240,13 +224,7 @@ def _token_id(
 
 
 @njit(nogil=True, cache=True)
-def _train(
-    symbols: npt.NDArray[np.int32],
-    words: npt.NDArray[np.int64],
-    alphabet: npt.NDArray[np.uint8],
-    vocab_size: int,
-    min_frequency: int,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+def _train(symbols: I32, words: I64, alphabet: U8, vocab_size: int, min_frequency: int) -> tuple[I32, I32, I64, U8]:
     """The pairs and what they make, in order of rank; where each token begins in the bytes, and these."""
     # Tokens: their bytes end to end, and a table that finds one by its bytes.
     starts = np.zeros(vocab_size + 2, np.int64)
@@ -266,7 +244,7 @@ def _train(
     ranks = 0
     while tokens < vocab_size and size > 0:
         count, key, first, end = heap[0, COUNT], heap[0, KEY], heap[0, FIRST], heap[0, END]
-        current = table[pair_slot(table, key) + 1]
+        current = table[hash_table.find(table, key) + 1]
         if count != current:
             replace_first(heap, size, current, key, first, end)
             continue

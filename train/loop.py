@@ -1,13 +1,12 @@
 """The training loop: from a stream of samples to trained weights, through any number of interruptions.
 
-A step takes the next global batch of the stream, passes it through the model in micro-batches whose gradients
-add up, clips their norm and lets AdamW step. The loss is summed over tokens and divided by the token count of
-the global batch, so neither the micro-batches nor the mesh change it. Every process of a run goes through the same
-loop: each reads its share of the batch, all see the same loss, and rank 0 speaks, writes the metrics and decides by
-its clock when a checkpoint is due. The state of a run is the weights, AdamW's moments and the number of steps: the
-stream's position follows from it, nothing else is random. A run that is killed and started again, on whatever mesh,
-goes on from its newest intact checkpoint and, on the same mesh and device with the same number of threads, ends with
-the same bytes.
+A step passes the next global batch of the stream through the model in micro-batches, adds up their gradients, clips
+the norm and lets AdamW step. The loss is summed over tokens and divided by the token count of the global batch, so it
+does not depend on the micro-batches or the mesh. Every process of a run goes through the same loop. Each reads its
+share of the batch, and all see the same loss. Rank 0 prints, writes the metrics and decides by its clock when a
+checkpoint is due. The state of a run is the weights, AdamW's moments and the number of steps; the stream's position
+follows from the steps, and nothing else is random. A run that is killed and started again, on any mesh, goes on from
+its newest intact checkpoint. On the same mesh and device with the same number of threads it ends with the same bytes.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ from corpus.io import storage
 from tokenizer.shards import TokenShards
 from train.checkpoint.checkpoints import Checkpoints
 from train.data.stream import TokenStream
-from train.distributed.parallel import ParallelModel
+from train.distributed.parallel_model import ParallelModel
 from train.distributed.world import World
 from train.metrics import Metrics
 from train.model.init import initialise
@@ -47,12 +46,12 @@ ENDING_SECONDS = 30.0  # how long a run that fails waits for the checkpoint that
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What a person sees of a step. `bits_per_byte` by domain, and `all`, when they were just measured."""
+    """What is shown of a step. `bits_per_byte` by domain, and `all`, when they were just measured."""
 
     step: int
     steps: int
     tokens: int
-    loss: float  # nats a token
+    loss: float  # nats per token
     learning_rate: float
     grad_norm: float  # before clipping
     tokens_per_second: float
@@ -64,7 +63,7 @@ class StepReport:
 
 
 class Display:
-    """Where a run tells what it does; this one says nothing. See `train.progress` for those that do."""
+    """Where a run reports what it does; this one prints nothing. See `train.progress` for those that do."""
 
     def step(self, report: StepReport) -> None:
         """Called after each step."""
@@ -170,7 +169,7 @@ class Trainer:
             others = Checkpoints(storage.join(lender, "checkpoints"), run="", keep=0, world=self.world)
             progress = others.borrow(state, self.stage_one, steps)
         if progress is None:
-            self.optimizer.state.clear()  # asking for its state made torch take a step of nothing
+            self.optimizer.state.clear()  # asking for its state made torch take an empty step
         else:
             set_model_state_dict(self.parallel.model, state["model"])
             set_optimizer_state_dict(self.parallel.model, self.optimizer, state["optimizer"], options=_FLAT)
@@ -208,11 +207,11 @@ class Trainer:
         settings, parts = self.settings, self.settings.mesh.dp
         share = settings.batch_size // parts
         first = self.stream.samples + self.parallel.dp_rank * share
-        windows = torch.from_numpy(self.stream.batch(first, share)).to(self.device, torch.long)
+        samples = torch.from_numpy(self.stream.batch(first, share)).to(self.device, torch.long)
         documents = None
         if settings.document_mask:
             documents = torch.from_numpy(self.stream.documents(first, share)).to(self.device)
-        return self.parallel.forward_backward(windows, documents, 1.0 / settings.tokens_per_step)
+        return self.parallel.forward_backward(samples, documents, 1.0 / settings.tokens_per_step)
 
     def _utilisation(self, tokens_per_second: float) -> float | None:
         if self._peak is None:
@@ -257,6 +256,6 @@ def is_overdue(waited: float, interval: float, writing: float, step: float) -> b
     """Whether a checkpoint must begin now, to be whole `interval` seconds after the last began.
 
     So that no more than the interval is ever lost: writing takes as long as it did the last time (half of the interval,
-    until one has been written), and the next look at the clock is a step away.
+    until one has been written), and the clock is read again only after the next step.
     """
     return waited + (writing or interval / 2) + step >= interval

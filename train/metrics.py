@@ -1,9 +1,9 @@
-"""metrics.jsonl: one line a step, with no step twice and none missing, whatever was killed when.
+"""metrics.jsonl: one line per step, with no step twice and none missing, also after a crash.
 
-Lines are appended as steps end, so steps that were done after the last checkpoint and then lost in a crash
-have lines too; when the run resumes, the lines after its checkpoint are cut off before the steps are done
-again. The file is on disk before a checkpoint is: so no line that a checkpoint stands on can be missing. An
-object store cannot append, so there the file is sent whole with each checkpoint.
+Lines are appended as steps end, so steps after the last checkpoint that were lost in a crash have lines too. When the
+run resumes, the lines after its checkpoint are cut off before the steps are done again. The file is on disk before a
+checkpoint is, so that no line of a checkpointed step can be missing. An object store cannot append: there the file is
+sent whole with each checkpoint.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A pretraining run from token shards to a model folder: what the stage and `headwater train` both call.
 
-OUT/metrics.jsonl      one line a step
+OUT/metrics.jsonl      one line per step
 OUT/tensorboard/       the same, where TensorBoard is installed
 OUT/checkpoints/       step-NNNNNNNNN
 OUT/export/            the model for Hugging Face
@@ -24,9 +24,9 @@ from corpus.errors import HeadwaterError, UsageError
 from corpus.io import storage
 from tokenizer.shards import TokenShards, open_shards
 from train.checkpoint.checkpoints import Checkpoints, OtherRun
-from train.checkpoint.export import export_model
+from train.checkpoint.hugging_face import export_model
 from train.data.stream import TokenStream
-from train.distributed.parallel import parallelise
+from train.distributed.parallel_model import parallelise
 from train.distributed.rank_environment import is_first_attempt
 from train.distributed.world import joined
 from train.loop import Display, Trainer
@@ -48,16 +48,23 @@ class RunData:
 
 
 def pretrain(
-    settings: TrainSettings, data: RunData, out: str, display: Display, *, restart: bool = False, replace: bool = False
+    settings: TrainSettings,
+    data: RunData,
+    out: str,
+    display: Display | None = None,
+    *,
+    restart: bool = False,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
 
-    The summary holds no times: on the same mesh, device and number of threads it is the same for every run of
-    the same settings and data, interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
+    `display` is told what happens (None: it is not shown; `train.progress` has displays for people). The summary holds
+    no times: on the same mesh, device and number of threads it is the same for every run of the same settings and data,
+    interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
     `restart` discards checkpoints first (not those of this run, where a launcher starts it again), `replace` those of
-    another run. Raises UsageError for settings that do not fit the machine or the data, OtherRun where `out` holds
-    another run's checkpoints, PeerLost where another process of the run failed, HeadwaterError where a place cannot be
-    written.
+    another run. Raises UsageError for settings that do not fit the machine or the data, and OtherRun where `out` holds
+    another run's checkpoints. Raises PeerLost where another process of the run failed, and HeadwaterError where a file
+    cannot be written.
     """
     storage.require_writable(out)
     if settings.reuse_stage_one and os.path.abspath(settings.reuse_stage_one) == os.path.abspath(out):
@@ -67,7 +74,7 @@ def pretrain(
     device = choose_device(settings.device)
     vocab_size, tokenizer_hash = shared_vocabulary([*data.tokens.values(), *(data.validation or {}).values()])
     settings.check_mesh(vocab_size)
-    with _said(out), joined(device) as world:
+    with _disk_errors(out), joined(device) as world:
         torch.set_num_threads(settings.threads or max(1, available_cpus() // world.local_size))
         stream = TokenStream(
             data.tokens,
@@ -85,15 +92,15 @@ def pretrain(
         parallel = parallelise(
             config, settings.mesh, device=device, precision=settings.precision, micro_batch=settings.micro_batch
         )
-        display = display if world.first else Display()
+        display = display if display and world.first else Display()
         display.note(
             f"{settings.model}: {config.num_parameters / 1e6:,.2f}M parameters, vocabulary {vocab_size:,}, "
             f"{settings.steps:,} steps of {settings.tokens_per_step:,} tokens on {device.type}"
             + (f", {world.size} processes: {settings.mesh}" if world.size > 1 else "")
         )
         run, stage_one = (run_hash(settings, stream, validation, *without) for without in ((), ("steps",)))
-        place = storage.join(out, "checkpoints")
-        checkpoints = Checkpoints(place, run=run, keep=settings.keep_checkpoints, replace=replace, world=world)
+        folder = storage.join(out, "checkpoints")
+        checkpoints = Checkpoints(folder, run=run, keep=settings.keep_checkpoints, replace=replace, world=world)
         files = (storage.join(out, "metrics.jsonl"), storage.join(out, "tensorboard"))
         metrics = MetricsLog(*files) if world.first else Metrics()
         trainer = Trainer(
@@ -124,11 +131,11 @@ def pretrain(
 
 
 @contextmanager
-def _said(out: str) -> Iterator[None]:
-    """A disk that is full, away or not to be written is a message with the mend."""
+def _disk_errors(out: str) -> Iterator[None]:
+    """Turn an error of a disk that is full, gone or read-only into a message with the mend."""
     try:
         yield
-    except BrokenPipeError:  # of the display: whoever read along has stopped
+    except BrokenPipeError:  # of the display: its reader has stopped
         raise
     except OSError as error:
         raise HeadwaterError(
@@ -172,7 +179,7 @@ def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
 def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards], *without: str) -> str:
     """The hash of what decides a run's weights and measurements: which checkpoints it may go on from.
 
-    Changes of the mixture are not part of it: the stream's own state holds those that lie before a checkpoint.
+    Changes of the mixture are not part of it: the stream's own state holds those before a checkpoint.
     """
     chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, "mixture_changes", *without})
     held_out = {name: shards.manifest["files"] for name, shards in validation.items()}

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a live line on a terminal, plain lines elsewhere."""
+"""What is shown while a model trains: a live line on a terminal, plain lines elsewhere."""
 
 import math
 import os
@@ -81,8 +81,8 @@ class LiveDisplay(Display):
 
 @contextmanager
 def shown(live: bool = True) -> Iterator[Display]:
-    """A live line for the rank that speaks if it has a terminal (and `live`), plain lines otherwise."""
-    console = Console()
+    """A live line for rank 0 if it has a terminal (and `live`), plain lines otherwise."""
+    console = Console(markup=False)
     if live and console.is_terminal and os.environ.get("RANK", "0") == "0":
         with LiveDisplay(console) as display:
             yield display

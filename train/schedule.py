@@ -1,10 +1,9 @@
 """Learning-rate schedules: pure functions of the tokens seen, giving a multiple of the peak rate.
 
-All begin with a linear warmup. `multi_step` is the paper's (section 2.3): the peak until 80% of the tokens,
-then 31.6% of it (the square root of a tenth), then 10% from 90% on; because the first 80% do not know how
-long the run is, a longer run may start from there. `cosine` falls to 10% as in LLaMA, `wsd` stays at the peak
-and falls linearly over the last fifth. `tokens` counts those of the step that the rate is for, so a step
-takes the rate of its end.
+All begin with a linear warmup. `multi_step` is the paper's (section 2.3): the peak until 80% of the tokens, then 31.6%
+of it (the square root of a tenth), then 10% from 90% on. The first 80% do not depend on the length of the run, so a
+longer run may start from there. `cosine` falls to 10% as in LLaMA. `wsd` stays at the peak and falls linearly over the
+last fifth. `tokens` includes those of the step that the rate is for.
 """
 
 import math

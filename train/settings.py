@@ -1,7 +1,6 @@
 """Everything a person chooses about a training run, with its limits. A recipe's `train:` section is this model.
 
-The defaults are a run of a few minutes on a laptop; beside each stands what the paper used for 7B, where it
-says.
+The defaults are a run of a few minutes on a laptop. The comments give what the paper used for 7B, where it says.
 """
 
 from typing import Literal, Self
@@ -9,17 +8,17 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from corpus.errors import UsageError
-from train.data.cache import CACHE_BYTES
-from train.distributed.mesh import ParallelDims
+from train.data.block_cache import CACHE_BYTES
+from train.distributed.parallel_dims import ParallelDims
 from train.model.config import MODELS, ModelConfig, named_model
 
 
 class MixtureChange(BaseModel):
-    """Other weights of the domains from a token of the run on."""
+    """Other weights of the domains, from a given token of the run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at_token: int = Field(ge=1)  # of all domains together; the first sequence that begins there or later is the first
+    at_token: int = Field(ge=1)  # of all domains together; they hold from the first sequence that begins there or later
     weights: dict[str, float]  # shares of tokens; a domain that is not named is left out from there on
 
 
@@ -30,7 +29,7 @@ class TrainSettings(BaseModel):
 
     model: Literal["nano", "micro", "mini", "small", "medium", "large", "7b", "67b"] = "nano"
     steps: int = Field(default=400, ge=1)  # optimizer steps; the paper's 2T tokens are 211,928
-    batch_size: int = Field(default=8, ge=1)  # sequences a step, all ranks together; the paper: 2304
+    batch_size: int = Field(default=8, ge=1)  # sequences per step, all ranks together; the paper: 2304
     mesh: ParallelDims = ParallelDims()  # how many processes, and what each holds; any mesh goes on from any checkpoint
     # sequences that pass through a rank at once; none: its share of the batch, in a pipeline cut by the stages
     micro_batch_size: int | None = Field(default=None, ge=1)
@@ -45,7 +44,7 @@ class TrainSettings(BaseModel):
     # concatenate: documents end to end, cut where a sequence ends, as the paper's; best_fit: whole where they fit
     packing: Literal["concatenate", "best_fit"] = "concatenate"
     mixture_changes: tuple[MixtureChange, ...] = ()  # those behind what is trained may change while a run is stopped
-    cache_bytes: int = Field(default=CACHE_BYTES, ge=1 << 26)  # of a host's disk, for tokens that lie on s3://
+    cache_bytes: int = Field(default=CACHE_BYTES, ge=1 << 26)  # of a host's disk, for tokens on s3://
     document_mask: bool = False  # attend within a document only; the paper does not say
     precision: Literal["fp32", "bf16"] = "fp32"  # of activations and matrix products; weights and their sums stay fp32
     seed: int = Field(default=0, ge=0)
@@ -97,7 +96,7 @@ class TrainSettings(BaseModel):
         return self
 
     def check_mesh(self, vocab_size: int) -> None:
-        """Raise UsageError where the model or the batch cannot be laid out on the mesh."""
+        """Raise UsageError where the model or the batch does not fit the mesh."""
         if self.mesh.world > 1:
             self.mesh.check(
                 self.build_model_config(vocab_size),

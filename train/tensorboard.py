@@ -1,10 +1,10 @@
 """The metrics of a run as TensorBoard draws them: `tensorboard --logdir OUT/tensorboard`.
 
-A copy of metrics.jsonl in another format, for whoever keeps runs side by side there; nothing reads it back. Event files
-cannot be cut, so what is written after a resume is marked to take the place of what a killed run wrote beyond its
-checkpoint, which is TensorBoard's own `purge_step`. A folder that has no events yet receives those of the steps before,
-as when a run goes on from another's checkpoint. An object store cannot append: there, each start has a file that is
-sent with every checkpoint. Without the package `tensorboard` (extra `train`) nothing is written.
+A copy of metrics.jsonl in another format, to compare runs there; it is never read back. Event files cannot be cut. So
+after a resume TensorBoard's own `purge_step` hides what a killed run wrote beyond its checkpoint. A folder that has no
+events yet receives those of the steps before, as when a run goes on from another's checkpoint. An object store cannot
+append: there, each start has a file that is sent with every checkpoint. Without the package `tensorboard` (extra
+`train`) nothing is written.
 """
 
 import importlib.util
@@ -40,11 +40,11 @@ class Curves:
         from torch.utils.tensorboard import SummaryWriter
 
         fresh = not storage.list_files(self.folder)
-        place = self.folder
+        folder = self.folder
         if storage.scheme(self.folder) != "file":
             self._temporary = tempfile.TemporaryDirectory(prefix="headwater-")
-            place = self._temporary.name
-        self._writer = SummaryWriter(place, purge_step=None if fresh else step + 1, flush_secs=_FLUSH_SECONDS)
+            folder = self._temporary.name
+        self._writer = SummaryWriter(folder, purge_step=None if fresh else step + 1, flush_secs=_FLUSH_SECONDS)
         if fresh:
             for record in records:
                 self.append(record)

@@ -1,8 +1,9 @@
 """Model FLOPs utilisation: the share of the devices' peak that goes into the model's own arithmetic.
 
-As in PaLM's appendix B (Chowdhery et al. 2022), what is counted is the forward and backward pass once, whatever is
-recomputed: 6 FLOPs a token for each weight that multiplies (the embedding only looks up), and 12 l d for attention in
-each layer. The peaks are the makers' figures for dense bf16 matrix products without sparsity; a CPU's is not known.
+As in PaLM's appendix B (Chowdhery et al. 2022), the forward and backward pass are counted once, even where
+something is recomputed: 6 FLOPs per token for each weight that multiplies (the embedding only looks up), and 12 l d for
+attention in each layer. The peaks are the makers' figures for dense bf16 matrix products; a CPU's is not
+known.
 """
 
 from train.model.config import ModelConfig
@@ -15,7 +16,7 @@ PEAKS = {
     "H100": 989e12,  # NVIDIA H100 data sheet (SXM): 1,979 with sparsity
     "H800": 989e12,  # the H100's cores with a narrower NVLink
     "H20": 148e12,  # NVIDIA H20 data sheet
-    "GB200": 2500e12,  # NVIDIA GB200 data sheet: 5,000 a GPU with sparsity
+    "GB200": 2500e12,  # NVIDIA GB200 data sheet: 5,000 per GPU with sparsity
     "B200": 2250e12,  # NVIDIA HGX B200 data sheet: 4,500 with sparsity
     "A100": 312e12,  # NVIDIA A100 data sheet
     "A800": 312e12,  # the A100's cores with a narrower NVLink

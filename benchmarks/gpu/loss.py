@@ -12,15 +12,15 @@ import statistics
 import sys
 import time
 
-import torch
-import torch.nn.functional as F
-
-from train.model.config import DEEPSEEK_VOCAB_SIZE
-from train.model.loss import cross_entropy_sum
-
 
 def measure(in_place: bool, tokens: int, rounds: int) -> dict[str, float]:
     """The median time and the highest memory of one loss and its gradient."""
+    import torch
+    import torch.nn.functional as F
+
+    from train.model.config import DEEPSEEK_VOCAB_SIZE
+    from train.model.loss import cross_entropy_sum
+
     targets = torch.randint(0, DEEPSEEK_VOCAB_SIZE, (tokens,), device="cuda")
     hidden = torch.randn(tokens, 16, dtype=torch.bfloat16, device="cuda", requires_grad=True)
     head = torch.randn(16, DEEPSEEK_VOCAB_SIZE, dtype=torch.bfloat16, device="cuda")
@@ -52,8 +52,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
+    import torch
+
     if not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu/loss.py needs a CUDA device")
+        sys.exit(
+            "benchmarks/gpu/loss.py needs a CUDA device; benchmarks/train_memory.py measures the memory without one"
+        )
     found = {name: measure(name == "in_place", args.tokens, args.rounds) for name in ("in_place", "cross_entropy")}
     print(json.dumps(vars(args) | found, indent=1))
 

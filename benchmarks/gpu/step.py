@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 8 benchmarks/gpu/step.py --model 7b --mesh 1,8,1 --batch-size 64 --micro-batch 1
     torchrun --nproc-per-node 8 benchmarks/gpu/step.py --model 7b --mesh 2,2,2 --batch-size 64 --micro-batch 2 --profile
 
-Random tokens through the training loop's own step (`train.distributed.parallel`), in bf16. The first step is not
+Random tokens through the training loop's own step (`train.distributed.parallel_model`), in bf16. The first step is not
 counted. --layers shortens a model that the devices at hand cannot hold. --profile traces one more step on rank 0 and
 says which share of the time of communication kernels passes under other kernels. Losses are printed, so that two
 meshes can be compared. Without a GPU the same runs on gloo, to try the script: times mean nothing then. Rank 0
@@ -14,20 +14,15 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
+if TYPE_CHECKING:
+    import torch
 
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import parallelise
-from train.distributed.world import World, joined
-from train.model.config import named_model
-from train.model.init import initialise
-from train.optimizer import build_optimizer
-from train.utilisation import peak_flops, utilisation
+    from train.distributed.world import World
 
 Interval = tuple[float, float]  # begin and end
 
@@ -51,6 +46,9 @@ def overlap(one: Sequence[Interval], other: Sequence[Interval]) -> float:
 
 def traced(step: Callable[[], Any]) -> dict[str, Any]:
     """Milliseconds of each kind of communication in one step, and the share of them that passes under computation."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         step()
         torch.cuda.synchronize()
@@ -68,8 +66,17 @@ def traced(step: Callable[[], Any]) -> dict[str, Any]:
     }
 
 
-def measure(args: argparse.Namespace, device: torch.device, world: World) -> dict[str, Any]:
+def measure(args: argparse.Namespace, device: "torch.device", world: "World") -> dict[str, Any]:
     """Run the steps; the same on every rank but for the profile."""
+    import torch
+
+    from train.distributed.parallel_dims import ParallelDims
+    from train.distributed.parallel_model import parallelise
+    from train.model.config import named_model
+    from train.model.init import initialise
+    from train.optimizer import build_optimizer
+    from train.utilisation import peak_flops, utilisation
+
     pp, dp, tp = map(int, args.mesh.split(","))
     dims, length = ParallelDims(pp=pp, dp=dp, tp=tp), args.sequence_length
     changes = {"num_layers": args.layers} if args.layers else {}
@@ -122,6 +129,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
+    import torch
+
+    from train.distributed.world import joined
+
     device = torch.device("cpu")
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -129,6 +140,8 @@ def main() -> None:
     with joined(device) as world:
         found = measure(args, device, world)
     if world.first:
+        if device.type != "cuda":
+            print("there is no GPU: the script is tried on gloo, times mean nothing", file=sys.stderr)
         print(json.dumps(vars(args) | found, indent=1))
 
 

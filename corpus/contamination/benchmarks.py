@@ -1,9 +1,9 @@
 """Benchmark sets as texts to look for: the texts of every item of a set, with the item and the field each is from.
 
-A set is one or more files of JSON lines (.jsonl, .json; .gz, .zst) or Parquet, an item a row. A list or mapping of
+A set is one or more files of JSON lines (.jsonl, .json; .gz, .zst) or Parquet, one item per row. A list or mapping of
 strings (the options of a question) is one text: one option alone, "at a constant speed in a straight line", is found in
 any textbook. What is too short to be recognised is dropped later, by the index, so ids and labels need no list of
-exceptions; `fields` narrows a set where a column is not the benchmark's (the answers of some model that are kept beside
+exceptions. `fields` narrows a set where a column is not the benchmark's (the answers of some model that are kept beside
 the questions).
 """
 
@@ -16,7 +16,7 @@ from corpus.io.line_blocks import BadRow
 from corpus.io.plain_files import read_objects
 
 
-class Piece(NamedTuple):
+class BenchmarkText(NamedTuple):
     """One text of one item of a benchmark."""
 
     benchmark: str
@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     text: str
 
 
-def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) -> Iterator[Piece]:
+def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) -> Iterator[BenchmarkText]:
     """The texts of a set, in order. `fields`: the top-level fields to take (none: all).
 
     Raises UsageError for a pattern that names no file, a row that cannot be read, and a field that no item has.
@@ -41,7 +41,7 @@ def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) 
             for field, value in row.items():
                 text = "\n".join(_strings(value))
                 if text and (not fields or field in fields):
-                    yield Piece(name, item, field, text)
+                    yield BenchmarkText(name, item, field, text)
             item += 1
     if missing:
         raise UsageError(f"benchmark {name}: no item has a field `{sorted(missing)[0]}`")

@@ -5,7 +5,7 @@ candidates (`corpus.dedup.scurve` says how probable that is). Candidates are ver
 costs a comparison and not a document.
 
 A band's rows are mixed into one 64-bit key. Adding them up, as is sometimes done, leaves about 27 bits, because minima
-are small numbers, and joins documents that have nothing in common once there are some millions of them.
+are small numbers. It joins documents that have nothing in common once there are some millions of them.
 
 A bucket of a million documents gives a million edges and not half a billion: a star from its first document, because
 it only has to hold together.
@@ -14,14 +14,16 @@ it only has to hold together.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import MIX_A, mix64
+from corpus.kernels.bits import low_bits
+from corpus.kernels.hashing import GOLDEN_RATIO, fmix64
+from corpus.kernels.sort import sorted_words
+from corpus.kernels.types import U32, U64, Word
 
 _U64 = np.uint64
 KIND_BITS = 10  # of a key in the exchange: which band it is of (or that it is a URL's), so at most 1,024 kinds
-Numbers = npt.NDArray[np.uint64]
+Numbers = U64
 
 
 class Edges(NamedTuple):
@@ -32,51 +34,34 @@ class Edges(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def band_keys(minima, out):  # type: ignore[no-untyped-def]
+def band_keys(minima: U32, out: U64) -> None:
     """Write the key of each band of a signature (uint32) to `out` (uint64, one per band); rows = len / bands."""
     rows = len(minima) // len(out)
     for band in range(len(out)):
-        key = mix64(_U64(band) + MIX_A)
+        key = fmix64(_U64(band) + GOLDEN_RATIO)
         for row in range(rows):
-            key = (key ^ _U64(minima[band * rows + row])) * MIX_A
+            key = (key ^ _U64(minima[band * rows + row])) * GOLDEN_RATIO
             key ^= key >> _U64(32)
-        out[band] = mix64(key)
+        out[band] = fmix64(key)
 
 
 def keys_of_kind(keys: Numbers, kind: int) -> Numbers:
     """Keys of the exchange: the kind in the upper 10 bits, then the upper 54 bits of the key, so that each kind is a
     range of its own.
 
-    That 54 bits are equal by chance costs a comparison, some three thousand times a band among 10**10 documents.
+    That 54 bits are equal by chance costs a comparison, some three thousand times per band among 10**10 documents.
     """
     return (keys >> _U64(KIND_BITS)) | _U64(kind << (64 - KIND_BITS))
-
-
-def sort_keys(keys: Numbers, rows: npt.NDArray[np.uint32]) -> tuple[Numbers, npt.NDArray[np.uint32]]:
-    """The keys ascending, each with its row; ties in the order given. Takes 20 bytes a key."""
-    packed, bits = sorted_words(keys, int(keys.min(initial=0xFFFFFFFFFFFFFFFF)), int(keys.max(initial=0)))
-    return _unpack(packed, bits, keys, rows)
 
 
 def star_edges(keys: Numbers, numbers: Numbers, low: int = 0, high: int = (1 << 64) - 1) -> Edges:
     """An edge from each document to the first (smallest number) of those with the same key, in no particular order.
 
-    `keys`, all between `low` and `high`, and `numbers` are of equal length, in any order. Takes 24 bytes a key and 16
+    `keys`, all between `low` and `high`, and `numbers` are of equal length, in any order. Takes 24 bytes per key and 16
     an edge.
     """
     packed, bits = sorted_words(keys, low, high)
     return Edges(*_stars(packed, bits, keys, numbers))
-
-
-def sorted_words(keys: Numbers, low: int, high: int) -> tuple[Numbers, np.uint64]:
-    """Sorted words of a key's upper bits, as many as fit, and its place in the lower bits; and how many those are.
-
-    To sort one word is four times as fast as to sort keys with something in tow. All keys lie from `low` to `high`.
-    """
-    bits = _U64(max(1, (len(keys) - 1).bit_length()))
-    packed = _pack(keys, _U64(low), _U64(64 - max(1, (high - low).bit_length())), bits)
-    packed.sort()
-    return packed, bits
 
 
 def sort_edges(edges: Edges) -> Edges:
@@ -96,37 +81,9 @@ def sort_edges(edges: Edges) -> Edges:
 
 
 @njit(nogil=True, cache=True)
-def _pack(keys, low, shift, bits):  # type: ignore[no-untyped-def]
-    """The upper bits of `(key - low) << shift`, with the key's place in the lower `bits`."""
-    packed = np.empty(len(keys), np.uint64)
-    for i in range(len(keys)):
-        packed[i] = (((keys[i] - low) << shift) >> bits) << bits | _U64(i)
-    return packed
-
-
-@njit(nogil=True, cache=True)
-def _unpack(packed, bits, keys, rows):  # type: ignore[no-untyped-def]
-    """Keys and rows in the order of `packed`; where the bits that were packed are equal, put right."""
-    mask = (_U64(1) << bits) - _U64(1)
-    out = np.empty(len(packed), np.uint64)
-    out_rows = np.empty(len(packed), np.uint32)
-    for i in range(len(packed)):
-        place = np.int64(packed[i] & mask)
-        key = keys[place]
-        at = i
-        while at > 0 and out[at - 1] > key:
-            out[at] = out[at - 1]
-            out_rows[at] = out_rows[at - 1]
-            at -= 1
-        out[at] = key
-        out_rows[at] = rows[place]
-    return out, out_rows
-
-
-@njit(nogil=True, cache=True)
-def _stars(packed, bits, keys, numbers):  # type: ignore[no-untyped-def]
+def _stars(packed: U64, bits: Word, keys: U64, numbers: U64) -> tuple[U64, U64]:
     """The stars of the buckets; `packed` is sorted, and used up."""
-    mask = (_U64(1) << bits) - _U64(1)
+    mask = low_bits(bits)
     total = 0
     for i in range(1, len(packed)):
         total += (packed[i] >> bits) == (packed[i - 1] >> bits)
@@ -147,13 +104,13 @@ def _stars(packed, bits, keys, numbers):  # type: ignore[no-untyped-def]
                 if keys[np.int64(packed[i] & mask)] == key:
                     hub = min(hub, numbers[np.int64(packed[i] & mask)])
             for i in range(start, end):
-                place = np.int64(packed[i] & mask)
-                if keys[place] != key:
+                position = np.int64(packed[i] & mask)
+                if keys[position] != key:
                     packed[others] = packed[i]
                     others += 1
-                elif numbers[place] != hub:
+                elif numbers[position] != hub:
                     first[made] = hub
-                    second[made] = numbers[place]
+                    second[made] = numbers[position]
                     made += 1
             start, end = start + 1, others  # between them: entries of other keys
         start = stop

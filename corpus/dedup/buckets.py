@@ -1,13 +1,15 @@
-"""Which bucket a document is in, by number: what an election looks keepers up by."""
+"""Which bucket a document is in, by number: by which the keepers of a bucket are looked up."""
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.dedup.bands import Numbers, sorted_words
+from corpus.dedup.bands import Numbers
+from corpus.kernels.bits import low_bits
+from corpus.kernels.sort import sorted_words
+from corpus.kernels.types import I32, U64, Word
 
 
-def number_buckets(keys: Numbers, out: npt.NDArray[np.int32], total: int) -> int:
+def number_buckets(keys: Numbers, out: I32, total: int) -> int:
     """Write to `out` the number of each key's bucket, from `total` on; return the first number not used.
 
     Only keys that occur more than once have a bucket, the others get -1, and so does key 0, which is no key.
@@ -19,8 +21,8 @@ def number_buckets(keys: Numbers, out: npt.NDArray[np.int32], total: int) -> int
 
 
 @njit(nogil=True, cache=True)
-def _number(words, bits, keys, out, total):  # type: ignore[no-untyped-def]
-    mask = (np.uint64(1) << bits) - np.uint64(1)
+def _number(words: U64, bits: Word, keys: U64, out: I32, total: int) -> int:
+    mask = low_bits(bits)
     start = 0
     while start < len(words):
         stop = start + 1
@@ -33,10 +35,10 @@ def _number(words, bits, keys, out, total):  # type: ignore[no-untyped-def]
             size = 0
             others = start
             for i in range(start, end):
-                place = np.int64(words[i] & mask)
-                if keys[place] == key:
+                position = np.int64(words[i] & mask)
+                if keys[position] == key:
                     size += 1
-                    out[place] = total if key != 0 else -1
+                    out[position] = total if key != 0 else -1
                 else:
                     words[others] = words[i]
                     others += 1

@@ -5,20 +5,20 @@ decided by comparing a document with its keeper (`corpus.dedup.keepers`).
 
 Documents are numbered, and the numbers are cut into ranges. An edge belongs to the range of its larger end. To
 *contract* a range is to replace its edges by fewer that connect the same documents: inside the range, a tree of depth
-one for each connected part, hung on the part's smallest document, its root; for each root with neighbours in lower
-ranges, one link to the smallest of these; and, where a root has more such neighbours, edges from the smallest to the
+one for each connected part, hung on the part's smallest document, its root. For each root with neighbours in lower
+ranges, one link to the smallest of these. And, where a root has more such neighbours, edges from the smallest to the
 others, which belong to lower ranges. Ranges contracted from the last to the first leave every document with one path
-down to the smallest document of its component (this is Gaussian elimination on a graph); read from the first range to
-the last, each learns its component's name. Edges are streamed; what is held is 12 bytes a document of one range.
+down to the smallest document of its component (this is Gaussian elimination on a graph). Read from the first range to
+the last, each learns its component's name. Edges are streamed; what is held is 12 bytes per document of one range.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from corpus.dedup.bands import Edges, Numbers, sort_edges
+from corpus.kernels.types import U32, U64, Word
 
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _CHUNK = 1 << 22  # documents of a range whose edges are made together
@@ -27,9 +27,9 @@ _CHUNK = 1 << 22  # documents of a range whose edges are made together
 def components(edges: Edges) -> tuple[Numbers, Numbers]:
     """`(documents, labels)` in memory: every document in an edge, ascending, and the smallest of its component."""
     documents = np.unique(np.concatenate([edges.first, edges.second]))
-    places = Edges(*(np.searchsorted(documents, ends).astype(np.uint64) for ends in edges))
+    rows = Edges(*(np.searchsorted(documents, ends).astype(np.uint64) for ends in edges))
     part = Contraction(0, len(documents))
-    part.add(places)
+    part.add(rows)
     return documents, documents[part.roots()]
 
 
@@ -45,8 +45,8 @@ class Contraction:
         """Take in edges whose larger end is in the range."""
         _union(self._parents, self._lowest, np.uint64(self.start), edges.first, edges.second)
 
-    def roots(self) -> npt.NDArray[np.uint32]:
-        """The place within the range of each document's root."""
+    def roots(self) -> U32:
+        """The row of each document's root within the range."""
         _flatten(self._parents)
         return self._parents
 
@@ -73,7 +73,7 @@ class Labels:
 
     def __init__(self, start: int, count: int) -> None:
         self.start = start
-        self.labels = np.full(count, NONE)  # NONE: met no one, so far
+        self.labels = np.full(count, NONE)  # NONE: met no other, so far
 
     def answered(self, documents: Numbers, labels: Numbers) -> None:
         """The components of documents that are linked to a lower range."""
@@ -88,10 +88,10 @@ class Labels:
 
     def ask(self, documents: Numbers) -> Numbers:
         """The components of documents that higher ranges are linked to."""
-        places = documents - np.uint64(self.start)
-        unnamed = self.labels[places] == NONE
-        self.labels[places[unnamed]] = documents[unnamed]
-        return self.labels[places]
+        rows = documents - np.uint64(self.start)
+        unnamed = self.labels[rows] == NONE
+        self.labels[rows[unnamed]] = documents[unnamed]
+        return self.labels[rows]
 
     def known(self) -> Iterator[tuple[Numbers, Numbers]]:
         """`(documents, components)`, ascending, of the documents that met another."""
@@ -102,7 +102,7 @@ class Labels:
 
 
 @njit(inline="always")
-def _find(parents, node):  # type: ignore[no-untyped-def]
+def _find(parents: U32, node: Word) -> Word:
     """The root, halving the path on the way."""
     while parents[node] != node:
         parents[node] = parents[parents[node]]
@@ -111,7 +111,7 @@ def _find(parents, node):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _union(parents, lowest, start, first, second):  # type: ignore[no-untyped-def]
+def _union(parents: U32, lowest: U64, start: Word, first: U64, second: U64) -> None:
     """Union-find; the smaller root wins."""
     for edge in range(len(first)):
         b = _find(parents, np.int64(second[edge] - start))
@@ -130,13 +130,13 @@ def _union(parents, lowest, start, first, second):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def _flatten(parents):  # type: ignore[no-untyped-def]
+def _flatten(parents: U32) -> None:
     for i in range(len(parents)):
         parents[i] = parents[parents[i]]  # a parent is smaller, so it points at its root already
 
 
 @njit(nogil=True, cache=True)
-def _trees(roots, start, begin, end):  # type: ignore[no-untyped-def]
+def _trees(roots: U32, start: Word, begin: int, end: int) -> tuple[U64, U64]:
     total = 0
     for i in range(begin, end):
         total += roots[i] != i
@@ -152,7 +152,7 @@ def _trees(roots, start, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _strays(roots, lowest, start, first, second):  # type: ignore[no-untyped-def]
+def _strays(roots: U32, lowest: U64, start: Word, first: U64, second: U64) -> tuple[U64, U64]:
     """Edges from the lowest neighbour of a root to its other neighbours in lower ranges."""
     out_first = np.empty(len(first), np.uint64)
     out_second = np.empty(len(first), np.uint64)

@@ -22,9 +22,10 @@ from numba import njit
 from corpus.dedup.buckets import number_buckets
 from corpus.dedup.minhash import Signatures
 from corpus.dedup.verify import may_reach, similarity
+from corpus.kernels.types import F32, F64, I8, I32, I64, U64
 
 Criterion = Literal["passes", "quality", "date", "length", "dump", "id", "order"]
-LEVELS = ("", "exact", "url", "near", "takedown")  # of a removal; the position is what `Election.level` holds
+LEVELS = ("", "exact", "url", "near", "takedown")  # of a removal; the index is what `Election.level` holds
 EXACT, URL, NEAR, TAKEDOWN = 1, 2, 3, 4
 UNDECIDED = -1  # neither removed nor a keeper: there are as many keepers as are allowed
 MOST_COMPARED = 256
@@ -32,34 +33,31 @@ NO_DATE = np.iinfo(np.int64).min
 
 
 class Members(NamedTuple):
-    """The documents of one or more whole components; all arrays have one row a document."""
+    """The documents of one or more whole components; all arrays have one row per document."""
 
-    ordinals: npt.NDArray[np.uint64]
+    numbers: U64  # in the corpus
     signatures: Signatures
-    text_hash: npt.NDArray[np.uint64]  # [n, 2] of the text's bytes
-    url_hash: npt.NDArray[np.uint64]  # of the canonical URL; 0: none
-    failed_rules: npt.NDArray[np.int32]  # 0: passes the filters
-    date: npt.NDArray[np.int64]  # seconds; NO_DATE where unknown
-    length: npt.NDArray[np.int64]  # bytes of text
-    dump: npt.NDArray[np.int32]  # position in the recipe's order
-    id_rank: npt.NDArray[np.int64]  # order of the ids among these documents
+    text_hash: U64  # [n, 2] of the text's bytes
+    url_hash: U64  # of the canonical URL; 0: none
+    failed_rules: I32  # 0: passes the filters
+    date: I64  # seconds; NO_DATE where unknown
+    length: I64  # bytes of text
+    dump: I32  # index in the recipe's order
+    id_rank: I64  # order of the ids among these documents
 
 
 class Election(NamedTuple):
-    """The fate of each document."""
+    """What becomes of each document."""
 
-    keeper: npt.NDArray[np.int64]  # index of the keeper; a keeper's own index
-    similarity: npt.NDArray[np.float32]  # to the keeper; 1 for a keeper
-    level: npt.NDArray[np.int8]  # index into LEVELS; 0 for a keeper
+    keeper: I64  # index of the keeper; a keeper's own index
+    similarity: F32  # to the keeper; 1 for a keeper
+    level: I8  # index into LEVELS; 0 for a keeper
 
 
 def policy_order(
-    members: Members,
-    policy: tuple[str, ...],
-    newest: bool,
-    others: Mapping[str, npt.NDArray[np.float64]] | None = None,
-) -> npt.NDArray[np.int64]:
-    """Indices of the documents, best first. Remaining ties are broken by id, then by ordinal.
+    members: Members, policy: tuple[str, ...], newest: bool, others: Mapping[str, F64] | None = None
+) -> I64:
+    """Indices of the documents, best first. Remaining ties are broken by id, then by number.
 
     A policy is made of criteria, and of the names of `others`: values of the documents, least first, NaN last.
 
@@ -74,16 +72,16 @@ def policy_order(
         "length": -members.length,
         "dump": members.dump,
         "id": members.id_rank,
-        "order": members.ordinals,
+        "order": members.numbers,
         **(others or {}),
     }
     keys = [columns[name] for name in policy]
-    return np.lexsort([members.ordinals, members.id_rank, *reversed(keys)])
+    return np.lexsort([members.numbers, members.id_rank, *reversed(keys)])
 
 
 def elect(
     members: Members,
-    order: npt.NDArray[np.int64],
+    order: I64,
     threshold: float,
     by_url: bool = False,
     most_compared: int = MOST_COMPARED,
@@ -91,11 +89,11 @@ def elect(
 ) -> Election:
     """Choose keepers greedily in `order`; `by_url` also removes documents whose canonical URL a keeper has.
 
-    The work is one sketch comparison per pair of a document and a keeper in one of its buckets; a copy of a kept text,
-    and with `by_url` a page of a kept URL, is compared with that keeper and no other. With as many keepers as
-    `most_keepers` (0: any number), documents that match none are left UNDECIDED. Takes 12 bytes a document and band.
+    The work is one sketch comparison per pair of a document and a keeper in one of its buckets. An exact duplicate of a
+    keeper, and with `by_url` a page of a kept URL, is compared with that keeper and no other. With as many keepers as
+    `most_keepers` (0: any number), documents that match none are left UNDECIDED. Takes 12 bytes per document and band.
     """
-    count = len(members.ordinals)
+    count = len(members.numbers)
     text = members.text_hash[:, 0] ^ members.text_hash[:, 1] | np.uint64(1)
     keys = [text, *([members.url_hash] if by_url else []), *members.signatures.bands.T]
     buckets = np.empty((count, len(keys)), np.int32)
@@ -108,9 +106,17 @@ def elect(
 
 
 @njit(nogil=True, cache=True)
-def _elect(  # type: ignore[no-untyped-def]
-    members, order, buckets, total, threshold, by_url, most_compared, most_keepers, election
-):
+def _elect(
+    members: Members,
+    order: I64,
+    buckets: I32,
+    total: int,
+    threshold: float,
+    by_url: bool,
+    most_compared: int,
+    most_keepers: int,
+    election: Election,
+) -> None:
     """Fill `election`. Keepers of a bucket form a linked list in the order of their election."""
     signatures = members.signatures
     width = buckets.shape[1]
@@ -118,9 +124,9 @@ def _elect(  # type: ignore[no-untyped-def]
     last = np.full(total, -1, np.int64)
     after = np.full(buckets.size, -1, np.int64)  # entry = document * width + column
     seen = np.full(len(order), -1, np.int64)  # the document a keeper was last compared with
-    place = np.empty(len(order), np.int64)  # in the order: of equally similar keepers the first is named
+    rank = np.empty(len(order), np.int64)  # in the order: of equally similar keepers the first is named
     for i in range(len(order)):
-        place[order[i]] = i
+        rank[order[i]] = i
     keepers = 0
     for member in order:
         best, best_level, best_similarity = -1, NEAR + 1, 0.0
@@ -138,7 +144,7 @@ def _elect(  # type: ignore[no-untyped-def]
                 level, value = _match(members, signatures, member, keeper, threshold, by_url)
                 if level == 0 or level > best_level or (level == best_level and value < best_similarity):
                     continue
-                if level < best_level or value > best_similarity or place[keeper] < place[best]:
+                if level < best_level or value > best_similarity or rank[keeper] < rank[best]:
                     best, best_level, best_similarity = keeper, level, value
             if best_level < NEAR:  # the buckets of texts and URLs come first, and hold one keeper each
                 break
@@ -163,7 +169,9 @@ def _elect(  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _match(members, signatures, member, keeper, threshold, by_url):  # type: ignore[no-untyped-def]
+def _match(
+    members: Members, signatures: Signatures, member: int, keeper: int, threshold: float, by_url: bool
+) -> tuple[int, float]:
     """(level, similarity) of a document and a keeper; level 0 if it must not be removed for it."""
     hashes = members.text_hash
     if hashes[member, 0] == hashes[keeper, 0] and hashes[member, 1] == hashes[keeper, 1]:
@@ -178,7 +186,7 @@ def _match(members, signatures, member, keeper, threshold, by_url):  # type: ign
     return 0, 0.0
 
 
-def cluster_sizes(keeper: npt.NDArray[np.int64], dump: npt.NDArray[np.int32]) -> tuple[Any, Any]:
+def cluster_sizes(keeper: I64, dump: I32) -> tuple[Any, Any]:
     """`(size, dumps)`: for each document, the number of documents that its keeper stands for, itself included, and the
     number of distinct dumps they are in; int32 each."""
     size = np.bincount(keeper, minlength=len(keeper))

@@ -1,20 +1,19 @@
 """MinHash signatures, band keys and sketches of documents, straight from Arrow buffers.
 
-A signature is the minimum of each of `bands * rows` permutations over a document's shingle hashes; the fraction of
+A signature is the minimum of each of `bands * rows` permutations over a document's shingle hashes. The fraction of
 equal minima of two documents estimates the Jaccard similarity of their shingle sets (Broder 1997). The scheme is
 datasketch 2's `affine32`: a hash is finished with MurmurHash3's fmix32, then permutation i is `a[i] * h + b[i]` modulo
-2**32 with odd a[i]; multipliers and increments are those datasketch draws for the same seed, so a signature made here
+2**32 with odd a[i]. Multipliers and increments are those datasketch draws for the same seed, so a signature made here
 loads into `datasketch.MinHash` and gives its estimates.
 
 The signature itself is only a means: what is kept of a document is a 64-bit key per band (equal keys make candidates)
-and a *sketch*, the sorted distinct shingle hashes, all of them or the `sketch_size` smallest, by which candidates are
-verified.
+and a *sketch*. The sketch is the sorted distinct shingle hashes, all of them or the `sketch_size` smallest, by which
+candidates are verified.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
@@ -22,8 +21,10 @@ from numba import njit
 from corpus.dedup.bands import band_keys
 from corpus.dedup.shingles import shingle_hashes, slots_for, sorted_unique
 from corpus.io.buffers import padded_views
+from corpus.kernels.hashing import fmix32
 from corpus.kernels.simd import LANES, affine_minima
-from corpus.kernels.words import new_scratch, split_words
+from corpus.kernels.types import I32, I64, U8, U32, U64
+from corpus.kernels.words import Scratch, new_scratch, split_words
 
 _U32 = np.uint32
 EMPTY = _U32(0xFFFFFFFF)  # the minimum over no hashes, as in datasketch
@@ -42,13 +43,13 @@ class Scheme(NamedTuple):
 class Signatures(NamedTuple):
     """What deduplication knows of n documents; row i is document i."""
 
-    bands: npt.NDArray[np.uint64]  # [n, bands] keys; zeros for a document without words
-    values: npt.NDArray[np.uint32]  # sketches one after another, each ascending and without repeats
-    offsets: npt.NDArray[np.int64]  # [n + 1]: the sketch of document i is values[offsets[i]:offsets[i + 1]]
-    shingles: npt.NDArray[np.int32]  # [n] number of distinct shingle hashes; more than the sketch if it was cut
+    bands: U64  # [n, bands] keys; zeros for a document without words
+    values: U32  # sketches one after another, each ascending and without repeats
+    offsets: I64  # [n + 1]: the sketch of document i is values[offsets[i]:offsets[i + 1]]
+    shingles: I32  # [n] number of distinct shingle hashes; more than the sketch if it was cut
 
 
-def permutations(count: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+def permutations(count: int, seed: int) -> tuple[U32, U32]:
     """Multipliers (odd) and increments of `count` affine32 permutations, as datasketch draws them."""
     generator = np.random.RandomState(seed)  # its stream is frozen
     multipliers = generator.randint(0, 1 << 31, count, dtype=np.uint32) * _U32(2) + _U32(1)
@@ -60,7 +61,7 @@ def sign(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> Signatures:
     return sign_with_minima(text, scheme)[0]
 
 
-def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[Signatures, npt.NDArray[np.uint32]]:
+def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[Signatures, U32]:
     """The signatures, and the minima [n, bands * rows] they were made from (datasketch's `hashvalues`).
 
     `values` is the beginning of a larger array: copy it where many are kept.
@@ -101,9 +102,21 @@ def sign_with_minima(text: pa.Array | pa.ChunkedArray, scheme: Scheme) -> tuple[
 
 
 @njit(nogil=True, cache=True)
-def _sign(  # type: ignore[no-untyped-def]
-    data, offsets, first, scratch, size, sketch_size, multipliers, increments, hashes, work, slots, minima, signatures
-):
+def _sign(
+    data: U8,
+    offsets: I64,
+    first: int,
+    scratch: Scratch,
+    size: int,
+    sketch_size: int,
+    multipliers: U32,
+    increments: U32,
+    hashes: U32,
+    work: U32,
+    slots: I32,
+    minima: U32,
+    signatures: Signatures,
+) -> None:
     """Fill `minima` and `signatures` from row `first` on, document by document."""
     at = signatures.offsets[first]
     for number in range(len(offsets) - 1):
@@ -121,16 +134,11 @@ def _sign(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def minimum_of_permutations(hashes, count, multipliers, increments, work, out):  # type: ignore[no-untyped-def]
+def minimum_of_permutations(hashes: U32, count: int, multipliers: U32, increments: U32, work: U32, out: U32) -> None:
     """Write the affine32 signature of `hashes[:count]`, count >= 1, to `out`; `work` has room for `LANES` more."""
     padded = (count + LANES - 1) // LANES * LANES
     for i in range(count):
-        value = hashes[i]  # fmix32
-        value = _U32(value ^ (value >> _U32(16)))
-        value = _U32(value * _U32(0x85EBCA6B))
-        value = _U32(value ^ (value >> _U32(13)))
-        value = _U32(value * _U32(0xC2B2AE35))
-        work[i] = _U32(value ^ (value >> _U32(16)))
+        work[i] = fmix32(hashes[i])
     for i in range(count, padded):
         work[i] = work[0]
     for first in range(0, len(multipliers), 5):

@@ -12,7 +12,9 @@ shingles share 0.0002 hashes by accident, which moves no similarity that anyone 
 import numpy as np
 from numba import njit
 
-from corpus.kernels.simd import kernel, rotate_left
+from corpus.kernels.bits import rotate_left
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import I32, U32, U64, Word
 
 _I32, _U32, _U64 = np.int32, np.uint32, np.uint64
 _ONE = _U64(1)
@@ -21,10 +23,10 @@ LONGEST_SHINGLE = 64
 
 
 @njit(nogil=True, cache=True)
-def shingle_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
+def shingle_hashes(words: U64, count: int, size: int, out: U32) -> int:
     """Write the uint32 hashes of the shingles of `words[:count]` (uint64) to `out`; return how many.
 
-    The hash is cyclic (Cohen 1997): the exclusive or of the word hashes, each turned by 13 bits per place from the end,
+    The hash is cyclic (Cohen 1997): the exclusive or of the word hashes, each turned by 13 bits per word from the end,
     folded to 32 bits. It rolls, so its cost does not depend on `size` (1..64), and it depends on the words' order.
     """
     if count < size:
@@ -46,12 +48,12 @@ def shingle_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sorted_unique(values, count, slots, work, out):  # type: ignore[no-untyped-def]
+def sorted_unique(values: U32, count: int, slots: I32, work: U32, out: U32) -> Word:
     """Write the distinct values of `values[:count]` (uint32, hashes) to `out` in ascending order; return how many.
 
-    Hashes are uniform, so one counting pass, with about one slot a value, puts each within a few places of where it
-    belongs; four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it, and an
-    insertion among those before it, where repeats are left out, the rest. `slots` is int32 work space for
+    Hashes are uniform, so one counting pass, with about one slot per value, puts each within a few positions of its
+    own. Four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it. An
+    insertion among those before it, where repeats are left out, ends the rest. `slots` is int32 work space for
     `slots_for(count)` numbers, `work` uint32 for `count`, and `out` needs room for as many.
     """
     if count == 0:
@@ -97,18 +99,18 @@ def sorted_unique(values, count, slots, work, out):  # type: ignore[no-untyped-d
 
 
 @njit(inline="always")
-def _insert(out, count, value):  # type: ignore[no-untyped-def]
+def _insert(out: U32, count: Word, value: Word) -> Word:
     """Put a value smaller than the last where it belongs in the ascending `out[:count]`; return the new count."""
-    place = count - _ONE
-    while place > _U64(0) and out[place - _ONE] >= value:
-        place -= _ONE
-    if out[place] == value:
+    at = count - _ONE
+    while at > _U64(0) and out[at - _ONE] >= value:
+        at -= _ONE
+    if out[at] == value:
         return count
     i = count
-    while i > place:
+    while i > at:
         out[i] = out[i - _ONE]
         i -= _ONE
-    out[place] = value
+    out[at] = value
     return count + _ONE
 
 

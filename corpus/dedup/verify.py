@@ -1,10 +1,10 @@
 """Verification: the Jaccard similarity of two documents from their sketches.
 
 A sketch holds a document's distinct shingle hashes in ascending order: all of them, or only the smallest. Up to the
-largest hash of a cut sketch both documents are known completely, and the hashes below that limit are a random sample
-of each document's shingles (they are hashes), so the Jaccard similarity below the limit estimates that of the whole;
-with nothing cut it *is* that of the whole. With k hashes kept the standard deviation is sqrt(J (1 - J) / k) or less:
-0.0125 at J = 0.8 and k = 1024.
+largest hash of a cut sketch both documents are known completely. The hashes below that limit are a random sample of
+each document's shingles. So the Jaccard similarity below the limit estimates that of the whole. With nothing cut it
+*is* that of the whole. With k hashes kept the standard deviation is sqrt(J (1 - J) / k) or less: 0.0125 at J = 0.8 and
+k = 1024.
 
 Two sketches are merged without a branch, in which each step waits for the one before it. So they are cut into four at
 the same hashes, and the four merges go on side by side: three times as fast.
@@ -13,14 +13,15 @@ the same hashes, and the four merges go on side by side: three times as fast.
 import numpy as np
 from numba import njit
 
-from corpus.kernels.simd import kernel
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import I32, I64, U32, Word
 
 _U32, _U64 = np.uint32, np.uint64
 _ONE = _U64(1)
 
 
 @kernel
-def similarity(values, offsets, shingles, a, b):  # type: ignore[no-untyped-def]
+def similarity(values: U32, offsets: I64, shingles: I32, a: int, b: int) -> float:
     """The Jaccard similarity of documents a and b of `Signatures` arrays; 0 if either has no shingle. float64."""
     i, i_end = _U64(offsets[a]), _U64(offsets[a + 1])
     j, j_end = _U64(offsets[b]), _U64(offsets[b + 1])
@@ -40,7 +41,7 @@ def similarity(values, offsets, shingles, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _common(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
+def _common(values: U32, i: Word, i_end: Word, j: Word, j_end: Word) -> Word:
     """How many values the ascending `values[i:i_end]` and `values[j:j_end]`, neither empty, have in common."""
     quarter = _U32(max(values[i_end - _ONE], values[j_end - _ONE]) >> _U32(2))
     i1, j1 = _after(values, i, i_end, quarter), _after(values, j, j_end, quarter)
@@ -59,8 +60,8 @@ def _common(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _after(values, first, end, limit):  # type: ignore[no-untyped-def]
-    """The place of the first of the ascending `values[first:end]` that is larger than the limit, or `end`."""
+def _after(values: U32, first: Word, end: Word, limit: Word) -> Word:
+    """The position of the first of the ascending `values[first:end]` that is larger than the limit, or `end`."""
     while first < end:
         middle = (first + end) >> _ONE
         if values[middle] <= limit:
@@ -71,7 +72,7 @@ def _after(values, first, end, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _merged(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
+def _merged(values: U32, i: Word, i_end: Word, j: Word, j_end: Word) -> Word:
     """`_common`, one step after the other."""
     common = _U64(0)
     while i < i_end and j < j_end:
@@ -81,14 +82,14 @@ def _merged(values, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _step(values, i, j):  # type: ignore[no-untyped-def]
+def _step(values: U32, i: Word, j: Word) -> tuple[Word, Word, Word]:
     """Whether two values are equal, and what to compare next."""
     x, y = values[i], values[j]
     return _U64(x == y), i + _U64(x <= y), j + _U64(y <= x)
 
 
 @njit(nogil=True, cache=True)
-def may_reach(shingles, a, b, threshold):  # type: ignore[no-untyped-def]
+def may_reach(shingles: I32, a: int, b: int, threshold: float) -> bool:
     """Whether the sizes of the two sets allow a Jaccard similarity of `threshold` at all."""
     small, large = min(shingles[a], shingles[b]), max(shingles[a], shingles[b])
     return large > 0 and small / large >= threshold  # divided as `similarity` is, so that they round alike

@@ -1,17 +1,19 @@
 """A look at the shape of an HTML page before it is parsed: would the parser be slow on it?
 
 HTML parsing is linear on pages that people write, and quadratic on pages built to hurt: the extractor walks from each
-element up to the root, so its work is the sum over elements of their depth, attributes of one element are compared
+element up to the root. So its work is the sum over elements of their depth. Attributes of one element are compared
 with each other, and formatting elements left open are copied into every block that follows. A native parser cannot be
-interrupted and a clock would make results differ between machines, so the work is counted beforehand, in one pass
-over the bytes, and a page over the limit is rejected by that count. The count follows HTML's rules for open elements
-where they matter and errs on the high side; it is a bound, not a parse.
+interrupted and a clock would make results differ between machines. So the work is counted beforehand, in one pass over
+the bytes, and a page over the limit is rejected by that count. The count follows HTML's rules for open elements where
+they matter and errs on the high side; it is a bound, not a parse.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from corpus.kernels import njit
+from corpus.kernels.types import U8, U64, Word
 
 # The heaviest of 10,000 real pages measures 190,000; 20,000,000 takes the extractor about 6 s (200 elements around
 # 120,000 paragraphs).
@@ -80,7 +82,7 @@ _HTML = np.uint64(_pack("html"))
 
 
 @njit(nogil=True, cache=True)
-def _among(value, sorted_values):  # type: ignore[no-untyped-def]
+def _among(value: Word, sorted_values: U64) -> bool:
     low, high = 0, len(sorted_values)
     while low < high:
         middle = (low + high) >> 1
@@ -92,7 +94,7 @@ def _among(value, sorted_values):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _name(data, at):  # type: ignore[no-untyped-def]
+def _name(data: U8, at: int) -> tuple[Word, int]:
     """The packed tag name at `at` and where it ends."""
     packed, count = np.uint64(0), 0
     while at < len(data):
@@ -109,7 +111,7 @@ def _name(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _skip_to_end_tag(data, at, packed):  # type: ignore[no-untyped-def]
+def _skip_to_end_tag(data: U8, at: int, packed: Word) -> int:
     """Where the end tag of a raw-text element begins."""
     while at + 2 < len(data):
         if data[at] == 60 and data[at + 1] == 47:
@@ -121,7 +123,7 @@ def _skip_to_end_tag(data, at, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _skip_attributes(data, at):  # type: ignore[no-untyped-def]
+def _skip_attributes(data: U8, at: int) -> tuple[int, int]:
     """The number of attributes from `at` to the tag's `>`, and the position after it."""
     count = 0
     size = len(data)
@@ -153,7 +155,7 @@ def _skip_attributes(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _close(stack, depth, packed):  # type: ignore[no-untyped-def]
+def _close(stack: U64, depth: int, packed: Word) -> tuple[int, int]:
     """The depth after an end tag, and the steps taken to find the element it closes."""
     block = _among(packed, _BLOCKS)
     for level in range(depth - 1, -1, -1):
@@ -165,7 +167,7 @@ def _close(stack, depth, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _leave_open(left, count, tag):  # type: ignore[no-untyped-def]
+def _leave_open(left: U64, count: int, tag: Word) -> int:
     """The number of formatting elements left open, with one more."""
     alike = 0
     for index in range(count):
@@ -177,7 +179,7 @@ def _leave_open(left, count, tag):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _forget(left, names, count, packed):  # type: ignore[no-untyped-def]
+def _forget(left: U64, names: U64, count: int, packed: Word) -> int:
     """The number of formatting elements left open after an end tag for the last one of that name."""
     for index in range(count - 1, -1, -1):
         if names[index] == packed:
@@ -188,7 +190,7 @@ def _forget(left, names, count, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _hash(data, start, end):  # type: ignore[no-untyped-def]
+def _hash(data: U8, start: int, end: int) -> Word:
     """FNV-1a of a tag's bytes, never 0."""
     value = np.uint64(14695981039346656037)
     for at in range(start, min(end, len(data))):
@@ -197,7 +199,7 @@ def _hash(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _measure(data, max_work, max_attributes, stack_size):  # type: ignore[no-untyped-def]
+def _measure(data: U8, max_work: int, max_attributes: int, stack_size: int) -> tuple[int, int]:
     stack = np.zeros(stack_size, np.uint64)
     tags = np.zeros(stack_size, np.uint64)  # of formatting elements a hash of the tag, of others 0
     left, names, open_again = np.zeros(_MOST_OPEN, np.uint64), np.zeros(_MOST_OPEN, np.uint64), 0

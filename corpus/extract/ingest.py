@@ -1,9 +1,9 @@
 """From a file of any kind to documents, rejects and counts: the loop that `extract` runs over every shard.
 
 Documents keep the order of their records. Texts are gathered until a row group's worth is there, their languages are
-identified in one call, and the group is written, so memory holds one group whatever the file's size. The counts
+identified in one call, and the group is written. So memory holds one group whatever the file's size. The counts
 account for everything: what was offered (`responses`: HTTP responses of a WARC, conversions of a WET, rows of a plain
-source) is documents + the sum of `rejects`; parts of a file that are no record at all are `damage`, beside them.
+source) is documents + the sum of `rejects`. Parts of a file that are no record at all are `damage`, beside them.
 """
 
 import shutil
@@ -218,7 +218,7 @@ def collect_source(path: str, columns: Mapping[str, str], collector: Collector, 
 
 @contextmanager
 def open_archive(path: str) -> Iterator[BinaryIO]:
-    """Open an archive file for `read_records`; a remote one is copied to a temporary file first, in one sequential
+    """Open an archive file for `read_records`. A remote one is copied to a temporary file first, in one sequential
     read, because its reader goes back a little and servers need not allow that."""
     with storage.open_input(path) as stream:
         if storage.scheme(path) == "file":

@@ -1,7 +1,7 @@
 """A text file, packed or not, as blocks of whole lines.
 
-What can be read of a damaged file is read: a cut or corrupt file gives the lines that precede the damage, a line that
-is too long is passed over, and both are told with their offset.
+What can be read of a damaged file is read. A cut or corrupt file gives the lines that precede the damage, and a line
+that is too long is passed over. Both are told with their offset.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,14 +1,17 @@
-"""The one pass over UTF-8 bytes that all judges of a text share: words, lines and paragraphs, with 64-bit hashes.
+"""Words with 64-bit hashes, in one pass over the UTF-8 bytes of Arrow's own buffers.
 
-Quality rules, repetition rules, shingles and signatures all read this one segmentation, so that they agree on what a
-word is and the text is walked once, in numba, over Arrow's own buffers.
+This is what a word is for all that compares texts: shingles (`corpus.dedup`), repeated passages and boilerplate lines
+(`corpus.passages`), benchmark items (`corpus.contamination`), perplexity (`corpus.semantic`) and phrases of trades
+(`corpus.safety`). The rules of `corpus.linguistic` follow published definitions, whose words are others, and have a
+pass of their own (`corpus.linguistic.scan`, `tokens`, `chinese_words`). Of this module they only take which characters
+are CJK.
 
 **A word** is a maximal run of letters, digits and underscores, and each CJK character (ideograph, kana, bopomofo) is a
 word of its own; everything else separates. Before it is hashed a character is normalised, in this order:
 
 1. Unicode compatibility decomposition (NFKD) of the single character, from which combining marks (Mn, Me) are removed.
    If exactly one character is left it replaces the original (full-width A becomes A, e-acute becomes e, a CJK
-   compatibility ideograph its unified form); if more are left (ligatures, fractions, Hangul) the original stays.
+   compatibility ideograph its unified form). If more are left (ligatures, fractions, Hangul) the original stays.
 2. Lower case, where that is a single character.
 
 Combining marks and invisible format characters (Cf, such as the soft hyphen and joiners, but not the zero-width space,
@@ -16,9 +19,9 @@ which separates) inside a word are skipped: composed and decomposed text give th
 and punctuation only separates. Categories and decompositions are those of Python's `unicodedata`; a code point it does
 not know counts as a letter, and planes above the second hold ideographs or nothing. Malformed bytes separate.
 
-A word's hash is `corpus.kernels.simd.hash_bytes` of its normalised UTF-8 bytes (the underscore as 0x7F), so pure ASCII
-words, nearly all of English, are hashed in place. Scripts written without spaces other than CJK (Thai, Khmer) give one
-long word per phrase.
+A word's hash is `corpus.kernels.hashing.hash_bytes` of its normalised UTF-8 bytes (the underscore as 0x7F), so
+pure ASCII words, nearly all of English, are hashed in place. Scripts written without spaces other than CJK (Thai,
+Khmer) give one long word per phrase.
 """
 
 import functools
@@ -26,28 +29,19 @@ import unicodedata
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.simd import (
-    LOWER,
-    MIX_A,
-    MIX_B,
-    NO_FOLD,
-    count_ones,
-    hash_bytes,
-    kernel,
-    load64,
-    low_bits,
-    newline_mask,
-    point_of_three,
-    trailing_zeros,
-    word_masks,
-)
+from corpus.kernels.bits import count_ones, low_bits, trailing_zeros
+from corpus.kernels.hashing import GOLDEN_RATIO, LOWER, MURMUR_1, NO_FOLD, hash_bytes
+from corpus.kernels.jit import kernel
+from corpus.kernels.memory import load64
+from corpus.kernels.simd import word_masks
+from corpus.kernels.types import I64, U8, U32, U64, Word
+from corpus.kernels.utf8 import decode_checked, encode, point_of_three
 
-_U8, _U32, _U64 = np.uint8, np.uint32, np.uint64
+_U32, _U64 = np.uint32, np.uint64
 _ONE = _U64(1)
 _EDGES = 24  # beginnings and ends of words that are looked for together in 64 bytes; English has 21
 _UNDERSCORE = 0x7F  # what `"_" | 0x20` is; no other word character has this byte
@@ -77,13 +71,13 @@ class Scratch(NamedTuple):
     `hashes[i]`, for i < n. `edges`, `unicode` and `folded` are its work space, `table` what each character becomes.
     """
 
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    hashes: npt.NDArray[np.uint64]
-    edges: npt.NDArray[np.uint64]
-    unicode: npt.NDArray[np.int64]
-    folded: npt.NDArray[np.uint8]
-    table: npt.NDArray[np.uint32]
+    starts: I64
+    ends: I64
+    hashes: U64
+    edges: U64
+    unicode: I64
+    folded: U8
+    table: U32
 
 
 def new_scratch(longest: int) -> Scratch:
@@ -101,7 +95,7 @@ def new_scratch(longest: int) -> Scratch:
 
 
 @functools.cache
-def character_table() -> npt.NDArray[np.uint32]:
+def character_table() -> U32:
     """uint32[TABLE_SIZE]: what each code point becomes: `SEPARATOR`, `SKIP`, or its normalised code point (| `CJK`)."""
     table = np.fromiter((_normalise(code) for code in range(TABLE_SIZE)), np.uint32, TABLE_SIZE)
     table.setflags(write=False)
@@ -130,7 +124,7 @@ def _normalise(code: int) -> int:
 
 
 @kernel
-def split_words(data, start, end, scratch):  # type: ignore[no-untyped-def]
+def split_words(data: U8, start: Word, end: Word, scratch: Scratch) -> Word:
     """Split `data[start:end]` (uint8 with 64 bytes of padding after the last document) into words; return how many.
 
     Fills `scratch.starts`, `.ends` (absolute positions in `data`) and `.hashes`. Runs of ASCII are words as they are;
@@ -153,9 +147,9 @@ def split_words(data, start, end, scratch):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _find_runs(data, start, end, edges, unicode):  # type: ignore[no-untyped-def]
+def _find_runs(data: U8, start: Word, end: Word, edges: U64, unicode: I64) -> tuple[Word, Word]:
     """Write where the runs of word characters begin and end, in turns, to `edges`, and which of them hold bytes of 0x80
-    or more to `unicode`; return how many runs, and how many of those.
+    or more to `unicode`. Return how many runs, and how many of those.
 
     Adding to the mask of word characters that of the high bytes among them carries, from each run that has one, into
     the bit behind its end. Edges are written many at a time, more than there are, which costs less than a branch that
@@ -200,7 +194,9 @@ def _find_runs(data, start, end, edges, unicode):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def _emit(source, first, last, start, end, fold, scratch, words):  # type: ignore[no-untyped-def]
+def _emit(
+    source: U8, first: Word, last: Word, start: Word, end: Word, fold: Word, scratch: Scratch, words: Word
+) -> Word:
     """Write one word: hash `source[first:last]`, located at start..end of the data; return the new number of words."""
     scratch.starts[words] = start
     scratch.ends[words] = end
@@ -209,7 +205,7 @@ def _emit(source, first, last, start, end, fold, scratch, words):  # type: ignor
 
 
 @njit(inline="always")
-def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped-def]
+def _split_unicode(data: U8, start: Word, end: Word, scratch: Scratch, words: Word) -> Word:
     """Words of a run that holds non-ASCII bytes: decode, normalise by table, split at separators and CJK."""
     table, folded = scratch.table, scratch.folded
     at = start
@@ -221,7 +217,8 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
             at, words = _split_wide(data, at, end, scratch, words)
             if at == end:
                 break
-        code, length = _decode(data, at, end)
+        point, length = decode_checked(data, at, end)
+        code = _U32(point)
         if code < _U32(TABLE_SIZE):
             value = table[code]
         elif _U32(0x20000) <= code < _U32(0x40000):
@@ -245,7 +242,7 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
         else:
             if size == _U64(0):
                 word_start = at
-            size = _encode(value, folded, size)
+            size = encode(value, folded, size)
             word_end = at + length
         at += length
     if size:
@@ -254,7 +251,7 @@ def _split_unicode(data, start, end, scratch, words):  # type: ignore[no-untyped
 
 
 @njit(inline="always")
-def _split_wide(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
+def _split_wide(data: U8, at: Word, end: Word, scratch: Scratch, words: Word) -> tuple[Word, Word]:
     """The characters of three bytes from `at` on that are words of their own or separate: most of Chinese.
 
     Between words a character that is skipped does nothing either, so no branch depends on which of these comes next.
@@ -277,103 +274,12 @@ def _split_wide(data, at, end, scratch, words):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def hash_character(code):  # type: ignore[no-untyped-def]
+def hash_character(code: Word) -> Word:
     """The hash of a CJK character that is a word of its own, from its normalised code point."""
-    value = _U64(code) * MIX_A
+    value = _U64(code) * GOLDEN_RATIO
     value ^= value >> _U64(29)
-    value *= MIX_B
+    value *= MURMUR_1
     return value ^ (value >> _U64(32))
-
-
-@njit(inline="always")
-def _decode(data, at, end):  # type: ignore[no-untyped-def]
-    """One UTF-8 character at `at`: (code point, bytes); a malformed byte is (0, 1), which separates."""
-    lead = _U32(data[at])
-    if lead < _U32(0x80):
-        return lead, _ONE
-    length = _U64(2)
-    code = lead & _U32(0x1F)
-    if lead >= _U32(0xF0):
-        length = _U64(4)
-        code = lead & _U32(0x07)
-    elif lead >= _U32(0xE0):
-        length = _U64(3)
-        code = lead & _U32(0x0F)
-    if lead < _U32(0xC2) or lead > _U32(0xF4) or at + length > end:
-        return _U32(0), _ONE
-    for i in range(_ONE, length):
-        byte = _U32(data[at + i])
-        if byte & _U32(0xC0) != _U32(0x80):
-            return _U32(0), _ONE
-        code = (code << _U32(6)) | (byte & _U32(0x3F))
-    return code, length
-
-
-@njit(inline="always")
-def _encode(code, out, at):  # type: ignore[no-untyped-def]
-    """Write a code point as UTF-8 at `out[at:]`; return the position after it."""
-    if code < _U32(0x80):
-        out[at] = _U8(code)
-        return at + _ONE
-    if code < _U32(0x800):
-        out[at] = _U8(_U32(0xC0) | (code >> _U32(6)))
-        out[at + _ONE] = _U8(_U32(0x80) | (code & _U32(0x3F)))
-        return at + _U64(2)
-    if code < _U32(0x10000):
-        out[at] = _U8(_U32(0xE0) | (code >> _U32(12)))
-        out[at + _ONE] = _U8(_U32(0x80) | ((code >> _U32(6)) & _U32(0x3F)))
-        out[at + _U64(2)] = _U8(_U32(0x80) | (code & _U32(0x3F)))
-        return at + _U64(3)
-    out[at] = _U8(_U32(0xF0) | (code >> _U32(18)))
-    out[at + _ONE] = _U8(_U32(0x80) | ((code >> _U32(12)) & _U32(0x3F)))
-    out[at + _U64(2)] = _U8(_U32(0x80) | ((code >> _U32(6)) & _U32(0x3F)))
-    out[at + _U64(3)] = _U8(_U32(0x80) | (code & _U32(0x3F)))
-    return at + _U64(4)
-
-
-@kernel
-def split_blocks(data, start, end, newlines, starts, ends, hashes):  # type: ignore[no-untyped-def]
-    """Split `data[start:end]` at every run of at least `newlines` line feeds; return the number of blocks.
-
-    With `newlines` 1 the blocks are lines, with 2 paragraphs (which may hold single line feeds). Blocks are not empty
-    and neither begin nor end with a line feed; other white space is left in place. Block i is
-    `data[starts[i]:ends[i]]` (int64) with the uint64 hash of its exact bytes. The three arrays need room for half as
-    many blocks as there are bytes, plus one.
-    """
-    start = _U64(start)
-    end = _U64(end)
-    blocks = _U64(0)
-    block_start = start
-    run_end = start  # where the current run of line feeds ends
-    run = _U64(0)  # its length so far
-    at = start
-    while at < end:
-        feeds = newline_mask(data, at) & low_bits(end - at)
-        while feeds:
-            here = at + trailing_zeros(feeds)
-            feeds &= feeds - _ONE
-            if run == _U64(0) or here != run_end:
-                if run >= _U64(newlines) or run_end == start + run:
-                    blocks = _emit_block(data, block_start, run_end - run, starts, ends, hashes, blocks)
-                    block_start = run_end
-                run = _U64(0)
-            run += _ONE
-            run_end = here + _ONE
-        at += _U64(64)
-    if run >= _U64(newlines) or run_end == end or run_end == start + run:
-        blocks = _emit_block(data, block_start, run_end - run, starts, ends, hashes, blocks)
-        block_start = run_end
-    return np.int64(_emit_block(data, block_start, end, starts, ends, hashes, blocks))
-
-
-@njit(inline="always")
-def _emit_block(data, start, end, starts, ends, hashes, blocks):  # type: ignore[no-untyped-def]
-    if end <= start:
-        return blocks
-    starts[blocks] = start
-    ends[blocks] = end
-    hashes[blocks] = hash_bytes(data, start, end, NO_FOLD)
-    return blocks + _ONE
 
 
 def words_of(text: str) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""C4's rules: which lines it would keep, and the words that mark a line or a page as no prose.
+"""C4's rules: which lines it would keep, and the words that show that a line or a page is no prose.
 
 Definitions: Raffel et al. 2020 (arXiv 1910.10683, section 2.2) as their code has them (tensorflow/datasets
 c4_utils.py), and datatrove's c4_filters.py after it. C4 rewrites a page: it drops lines, then the page if too few
@@ -9,8 +9,8 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
 - `lorem_ipsum`, `curly_brackets`: lines with "lorem ipsum"; with "{". C4 keeps a page with none.
 - `few_word_lines`: lines with less than 3 words. `longest_word`: in characters; C4 keeps lines up to 1,000.
 - `c4_lines`: lines that C4 keeps: they end in . ? ! " or ', and not in "...", have 3 words or more and none too long,
-  and neither javascript nor a policy.
-- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences; its own count is
+  and no javascript and no policy.
+- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences. Its own count is
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
 64 bytes are looked at at once: words and their ends are bits of masks, which are counted and not looked at one by one.
@@ -22,17 +22,12 @@ and "[edit]" at the end of a line, which C4 cuts out before it looks for the end
 import numpy as np
 from numba import njit
 
-from corpus.kernels.simd import (
-    count_ones,
-    kernel,
-    leading_zeros,
-    low_bits,
-    lowest_bit,
-    newline_mask,
-    range_mask,
-    trailing_zeros,
-)
-from corpus.linguistic.characters import SPACE, decode
+from corpus.kernels.bits import ALL, count_ones, leading_zeros, low_bits, lowest_bit, trailing_zeros
+from corpus.kernels.jit import kernel
+from corpus.kernels.simd import newline_mask, range_mask
+from corpus.kernels.types import F64, U8, Word
+from corpus.kernels.utf8 import decode
+from corpus.linguistic.characters import SPACE
 
 NAMES = (
     "javascript_lines",
@@ -59,7 +54,7 @@ _PAIRS = (b"ja", b"m ", b"ms", b"va", b"ok", b"ok", b"ok", b"ok")  # a rare pair
 _LONGEST = max(map(len, _PHRASES))
 _TEXT = np.array([list(phrase.ljust(_LONGEST, b"\0")) for phrase in _PHRASES], np.uint8)
 _LENGTHS = np.array([len(phrase) for phrase in _PHRASES])
-_PLACES = np.array([phrase.index(pair) for phrase, pair in zip(_PHRASES, _PAIRS)])
+_OFFSETS = np.array([phrase.index(pair) for phrase, pair in zip(_PHRASES, _PAIRS)])
 _SOUGHT = np.array(
     [sum(1 << i for i, pair in enumerate(_PAIRS) if pair[0] == byte | 0x20) for byte in range(256)], np.uint8
 )
@@ -67,11 +62,10 @@ _CITATIONS = (np.frombuffer(b"edit", np.uint8), np.frombuffer(b"citation needed"
 _JAVASCRIPT, _LOREM, _POLICY, _CURLY, _LONG = 1, 2, 0xFC, 0x100, 0x200
 _U64 = np.uint64
 _ONE = _U64(1)
-_ALL = ~_U64(0)
 
 
 @kernel
-def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untyped-def]
+def measure_web_lines(data: U8, start: Word, end: Word, classes: U8, row: F64) -> None:
     """Write the values of `NAMES` for `data[start:end]` (valid UTF-8) to `row`; all are 0 where it has no line."""
     row[:] = 0.0
     start, end = _U64(start), _U64(end)
@@ -83,7 +77,7 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
     block = start
     while block <= end:
         here = low_bits(end - block)
-        firsts, spaces, feeds, marks = _masks(data, block)
+        firsts, spaces, feeds, triggers = _masks(data, block)
         firsts &= here
         inner, wide_next = _wide_spaces(data, block, here, classes)
         spaces |= inner | wide | ~here  # the end of the text ends a word,
@@ -102,9 +96,9 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
                 found |= _LONG if length > LONG_WORD else 0
             longest = _longest(firsts, spaces, ends, longest)
         if spaces:
-            begin = characters + count_ones(firsts & _ALL >> leading_zeros(spaces))
+            begin = characters + count_ones(firsts & ALL >> leading_zeros(spaces))
         characters += count_ones(firsts)
-        events = feeds | marks & here
+        events = feeds | triggers & here
         while events:
             bit = lowest_bit(events)
             events ^= bit
@@ -145,20 +139,20 @@ def measure_web_lines(data, start, end, classes, row):  # type: ignore[no-untype
 
 
 @njit(inline="always")
-def _masks(data, at):  # type: ignore[no-untyped-def]
+def _masks(data: U8, at: Word) -> tuple[Word, Word, Word, Word]:
     """Of the 64 bytes at `data[at:]`, which are: first of a character, ASCII white space, line feeds, and what may
     count (a curly bracket, the rare pair of a phrase)."""
     firsts = ~range_mask(data, at, 0x80, 64)
     spaces = range_mask(data, at, 0x20, 1) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 4)
     a = _letter(data, at + _ONE, 0x61)
-    marks = range_mask(data, at, 0x7B, 1) | (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
-    marks |= _letter(data, at, 0x6D) & (_letter(data, at + _ONE, 0x73) | range_mask(data, at + _ONE, 0x20, 1))
-    marks |= _letter(data, at, 0x6F) & _letter(data, at + _ONE, 0x6B)
-    return firsts, spaces, newline_mask(data, at), marks
+    triggers = range_mask(data, at, 0x7B, 1) | (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
+    triggers |= _letter(data, at, 0x6D) & (_letter(data, at + _ONE, 0x73) | range_mask(data, at + _ONE, 0x20, 1))
+    triggers |= _letter(data, at, 0x6F) & _letter(data, at + _ONE, 0x6B)
+    return firsts, spaces, newline_mask(data, at), triggers
 
 
 @njit(inline="always")
-def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
+def _wide_spaces(data: U8, at: Word, here: Word, classes: U8) -> tuple[Word, Word]:
     """Which of the bytes `here` are of white space beyond ASCII, and which of the next 64 bytes of what begins here."""
     third = range_mask(data, at + _U64(2), 0x80, 11) | range_mask(data, at + _U64(2), 0xA8, 8)
     third |= range_mask(data, at + _U64(2), 0x9F, 1)
@@ -168,29 +162,29 @@ def _wide_spaces(data, at, here, classes):  # type: ignore[no-untyped-def]
     maybe &= here
     inner = beyond = _U64(0)
     while maybe:
-        place = trailing_zeros(maybe)
+        offset = trailing_zeros(maybe)
         maybe &= maybe - _ONE
-        point, size = decode(data, at + place)
+        point, size = decode(data, at + offset)
         if classes[point] & SPACE:
             bits = low_bits(size)
-            inner |= bits << place
-            beyond |= bits >> _ONE >> (_U64(63) - place)
+            inner |= bits << offset
+            beyond |= bits >> _ONE >> (_U64(63) - offset)
     return inner, beyond
 
 
 @njit(inline="always")
-def _sentence_ends(data, at, here, before):  # type: ignore[no-untyped-def]
+def _sentence_ends(data: U8, at: Word, here: Word, before: Word) -> Word:
     """Which of the bytes `here` are . ? ! or a quote or bracket that follows one of these, or another such quote."""
-    marks = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
+    terminals = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
     closing = range_mask(data, at, 0x22, 1) | range_mask(data, at, 0x27, 1) | range_mask(data, at, 0x29, 1)
     closing = (closing | range_mask(data, at, 0x5D, 1)) & here
-    marks &= here
-    begins = (marks << _ONE | before) & closing
-    return marks | ((closing + begins) ^ closing) & closing  # the sum carries through the run that begins there
+    terminals &= here
+    begins = (terminals << _ONE | before) & closing
+    return terminals | ((closing + begins) ^ closing) & closing  # the sum carries through the run that begins there
 
 
 @njit(inline="always")
-def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
+def _longest(firsts: Word, spaces: Word, ends: Word, longest: Word) -> Word:
     """`longest`, or the characters of a longer one of the block's words, each between two spaces."""
     runs = ~spaces & low_bits(_U64(63) - leading_zeros(ends))
     size = _ONE
@@ -207,17 +201,17 @@ def _longest(firsts, spaces, ends, longest):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _letter(data, at, lower):  # type: ignore[no-untyped-def]
+def _letter(data: U8, at: Word, lower: int) -> Word:
     """Which of 64 bytes are this letter, in either case."""
     return range_mask(data, at, lower, 1) | range_mask(data, at, lower - 0x20, 1)
 
 
 @kernel
-def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
+def _phrases_at(data: U8, first: int, end: int, at: int, sought: Word) -> int:
     """The bits of the phrases, of those in `sought`, whose rare pair begins at `at`."""
     found = 0
     for phrase in range(len(_LENGTHS)):
-        begin = at - _PLACES[phrase]
+        begin = at - _OFFSETS[phrase]
         if sought >> phrase & 1 and begin >= first and begin + _LENGTHS[phrase] <= end:
             same = True
             for i in range(_LENGTHS[phrase]):
@@ -233,12 +227,12 @@ def _phrases_at(data, first, end, at, sought):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _is_end(byte):  # type: ignore[no-untyped-def]
+def _is_end(byte: Word) -> bool:
     return byte == 0x2E or byte == 0x3F or byte == 0x21  # . ? !
 
 
 @kernel
-def _finished(data, first, last):  # type: ignore[no-untyped-def]
+def _finished(data: U8, first: int, last: int) -> bool:
     """Whether a line ends as C4 wants: an end mark or quote, no ellipsis; citations behind it are not seen."""
     last = _before_citations(data, first, last)
     if last <= first:
@@ -256,7 +250,7 @@ def _finished(data, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
+def _before_citations(data: U8, first: int, last: int) -> int:
     """The end of `data[first:last]` without the citations at its end."""
     while last > first and data[last - 1] == 0x5D:
         begin = last - 2
@@ -269,7 +263,7 @@ def _before_citations(data, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_citation(data, first, last):  # type: ignore[no-untyped-def]
+def _is_citation(data: U8, first: int, last: int) -> bool:
     """Whether the text in brackets is digits alone, "edit" or "citation needed" (c4_utils.py's pattern)."""
     size = last - first
     for text in _CITATIONS:

@@ -1,4 +1,4 @@
-"""What kind of character a code point is: one byte of bits for each, looked up once a character by the scan.
+"""What kind of character a code point is: one byte of bits for each, looked up once per character by the scan.
 
 The bits come from Unicode's own properties, through NumPy's vectorised string tests, and from two published lists:
 the punctuation of CCNet that datatrove's Gopher filter uses to tell a word from a symbol, and Unicode's sentence
@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from corpus.kernels.utf8 import POINTS
 from corpus.kernels.words import CJK, SKIP, TABLE_SIZE, character_table
 
 SPACE = 1  # str.isspace: what str.split separates at
@@ -32,7 +32,6 @@ TERMINALS = (
 )
 
 _HAN = ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
-_POINTS = 0x200000  # every number that UTF-8's 21 bits can hold, so that no broken byte can lead out of the table
 
 
 @cache
@@ -49,7 +48,7 @@ def character_classes() -> npt.NDArray[np.uint8]:
     folded = character_table()
     alone[:TABLE_SIZE] = ((folded & CJK) != 0) & (folded != SKIP)
     alone[0x40000:] = False
-    table = np.zeros(_POINTS, np.uint8)
+    table = np.zeros(POINTS, np.uint8)
     bits = table[: len(points)]
     bits[space] |= SPACE
     bits[np.strings.isalpha(text)] |= ALPHABETIC
@@ -67,21 +66,3 @@ def _within(points: npt.NDArray[np.uint32], ranges: tuple[tuple[int, int], ...])
     for first, last in ranges:
         inside |= (points >= first) & (points <= last)
     return inside
-
-
-@njit(inline="always")
-def decode(data, at):  # type: ignore[no-untyped-def]
-    """The code point at a byte position (uint64), and its length in bytes (uint64)."""
-    byte = np.uint64(data[at])
-    if byte < np.uint64(0x80):
-        return byte, np.uint64(1)
-    second = np.uint64(data[at + np.uint64(1)]) & np.uint64(0x3F)
-    if byte < np.uint64(0xE0):
-        return (byte & np.uint64(0x1F)) << np.uint64(6) | second, np.uint64(2)
-    third = np.uint64(data[at + np.uint64(2)]) & np.uint64(0x3F)
-    if byte < np.uint64(0xF0):
-        return (byte & np.uint64(0x0F)) << np.uint64(12) | second << np.uint64(6) | third, np.uint64(3)
-    fourth = np.uint64(data[at + np.uint64(3)]) & np.uint64(0x3F)
-    return (byte & np.uint64(0x07)) << np.uint64(18) | second << np.uint64(12) | third << np.uint64(
-        6
-    ) | fourth, np.uint64(4)

@@ -11,13 +11,15 @@
 - `characters`: code points, white space too; ChineseWebText wants more than 200, MAP-CC 50 to 10,000.
 """
 
-from numba import njit
+from corpus.kernels import njit
+from corpus.kernels.types import F64
+from corpus.linguistic.scan import Totals
 
 NAMES = ("characters", "sentences", "mean_sentence_length", "han", "digits", "bracketed")
 
 
 @njit(nogil=True, cache=True)
-def measure_characters(totals, row):  # type: ignore[no-untyped-def]
+def measure_characters(totals: Totals, row: F64) -> None:
     """Write the values of `NAMES` to `row`; all are 0 where the document is empty."""
     row[:] = 0.0
     row[0] = totals.characters

@@ -4,8 +4,8 @@ FineWeb-2 and MAP-CC define their Chinese rules on jieba's words. jieba walks Py
 same words, cut for cut, some hundred times faster:
 
 1. A block is a run of Han, ASCII letters and digits and `+#&._%-`. Every other character that is no space is a word.
-2. In a block, of all ways to cut it into words of the dictionary (a character that begins none is a word itself), the
-   one with the highest product of word frequencies; of equal ones the longer first word.
+2. In a block, of all ways to cut it into words of the dictionary, the one with the highest product of word
+frequencies. A character that begins no word is a word itself. Of equal ones the longer first word.
 3. Where that leaves a run of single characters which is no word itself, a hidden Markov model (begin, middle, end,
    single) cuts its Han; letters and digits stand together.
 
@@ -17,12 +17,15 @@ since numba asks of a signed one each time whether it counts from the end.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import MIX_A, MIX_B, kernel, load64, point_of_three
-from corpus.linguistic.characters import decode
-from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, lexicon
+from corpus.kernels.hashing import GOLDEN_RATIO, MURMUR_1
+from corpus.kernels.jit import kernel
+from corpus.kernels.memory import load64
+from corpus.kernels.types import F64, I8, U8, U16, U32, U64, Records, Word
+from corpus.kernels.utf8 import decode, point_of_three
+from corpus.linguistic.lexicon import ASCII, BEYOND, BLANK, JOINING, SIGNS, Lexicon, lexicon
+from corpus.linguistic.tokens import Tokens
 
 _U16, _U32, _U64 = np.uint16, np.uint32, np.uint64
 _NONE, _ONE, _TWO, _THREE, _FOUR, _EIGHT = _U64(0), _U64(1), _U64(2), _U64(3), _U64(4), _U64(8)
@@ -38,13 +41,13 @@ _POINT, _PERCENT = _U16(ASCII + JOINING.index(".")), _U16(ASCII + JOINING.index(
 class Room(NamedTuple):
     """Scratch for one document: its characters, the best cut from each, and its words."""
 
-    numbers: npt.NDArray[np.uint16]  # of the characters
-    beyond: npt.NDArray[np.uint32]  # the code points of those beyond the basic plane, in order
-    best: npt.NDArray[np.float64]  # the weight of the best cut of what follows
-    lengths: npt.NDArray[np.uint32]  # of that cut's first word; `_LETTERS` set: of the letters and digits from here on
-    spans: npt.NDArray[np.uint64]  # of the words: the first character, and the end in the upper half
-    runs: npt.NDArray[np.uint32]  # [run, 3], two or more single characters: first word, end, end when they are cut anew
-    back: npt.NDArray[np.int8]  # [character, state]: the likeliest state before
+    numbers: U16  # of the characters
+    beyond: U32  # the code points of those beyond the basic plane, in order
+    best: F64  # the weight of the best cut of what follows
+    lengths: U32  # of that cut's first word; `_LETTERS` set: of the letters and digits from here on
+    spans: U64  # of the words: the first character, and the end in the upper half
+    runs: U32  # [run, 3], two or more single characters: first word, end, end when they are cut anew
+    back: I8  # [character, state]: the likeliest state before
 
 
 def room(longest: int) -> Room:
@@ -58,7 +61,7 @@ def room(longest: int) -> Room:
 
 
 @kernel
-def cut(data, start, end, classes, lexicon, room, tokens):  # type: ignore[no-untyped-def]
+def cut(data: U8, start: Word, end: Word, classes: U8, lexicon: Lexicon, room: Room, tokens: Tokens) -> Word:
     """Fill `tokens` with the words of `data[start:end]` (UTF-8); how many there are. White space is in none.
 
     Between any two words lies one blank, as the definitions' `" ".join` has it. `room` must come from `room(n)` and
@@ -72,7 +75,7 @@ def cut(data, start, end, classes, lexicon, room, tokens):  # type: ignore[no-un
 
 
 @kernel
-def _read(data, start, end, numbers, room):  # type: ignore[no-untyped-def]
+def _read(data: U8, start: Word, end: Word, numbers: U16, room: Room) -> Word:
     """Fill `room.numbers` and `room.beyond`; how many characters there are."""
     count = beyond = _NONE
     at, end = _U64(start), _U64(end)
@@ -96,7 +99,7 @@ def _read(data, start, end, numbers, room):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _weigh(count, lexicon, room):  # type: ignore[no-untyped-def]
+def _weigh(count: Word, lexicon: Lexicon, room: Room) -> None:
     """From the last character to the first: the best cut of what follows each, and its first word."""
     numbers, cells, weights, unknown = room.numbers, lexicon.cells, lexicon.weights, lexicon.unknown
     numbers[count] = numbers[count + _ONE] = numbers[count + _TWO] = BLANK
@@ -144,20 +147,20 @@ def _weigh(count, lexicon, room):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _joins(number):  # type: ignore[no-untyped-def]
+def _joins(number: Word) -> Word:
     """Whether a character stands in blocks."""
     return _U16(number - _U16(1)) < _U16(SIGNS - 1)
 
 
 @njit(inline="always")
-def _child(cells, node, number):  # type: ignore[no-untyped-def]
+def _child(cells: Records, node: Word, number: Word) -> Word:
     """The node that a character leads to, or 0."""
     child = _U64(cells[node].base) + _U64(number)
     return child if cells[child].character == number else _NONE
 
 
 @kernel
-def _walk(count, room):  # type: ignore[no-untyped-def]
+def _walk(count: Word, room: Room) -> tuple[Word, Word]:
     """Write the words of the best cut, and where two or more of a block meet that are single: (runs, words).
 
     Letters and digits of which none begins a longer word are single together, and alone they are a word.
@@ -182,13 +185,13 @@ def _walk(count, room):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _add(room, words, first, last):  # type: ignore[no-untyped-def]
+def _add(room: Room, words: Word, first: Word, last: Word) -> Word:
     room.spans[words] = first | last << _HALF
     return words + _ONE
 
 
 @kernel
-def _cut_runs(runs, lexicon, room):  # type: ignore[no-untyped-def]
+def _cut_runs(runs: Word, lexicon: Lexicon, room: Room) -> None:
     """Cut the characters of the runs anew, as words from each run's first on.
 
     They fit where the run's parts were, of which there are never less: letters taken together are parted again only in
@@ -201,7 +204,7 @@ def _cut_runs(runs, lexicon, room):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
+def _cut_run(first: Word, last: Word, lexicon: Lexicon, room: Room, words: Word) -> Word:
     """Words of a run of characters, written from `words` on; the end of these."""
     numbers = room.numbers
     if _is_word(first, last, numbers, lexicon.cells):
@@ -233,17 +236,17 @@ def _cut_run(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _is_digit(number):  # type: ignore[no-untyped-def]
+def _is_digit(number: Word) -> Word:
     return _U16(number - _U16(ASCII)) < _U16(10)
 
 
 @njit(inline="always")
-def _is_alphanumeric(number):  # type: ignore[no-untyped-def]
+def _is_alphanumeric(number: Word) -> Word:
     return _U16(number - _U16(ASCII)) < _U16(_ALPHANUMERIC)
 
 
 @njit(inline="always")
-def _is_word(first, last, numbers, cells):  # type: ignore[no-untyped-def]
+def _is_word(first: Word, last: Word, numbers: U16, cells: Records) -> bool:
     node = _U64(numbers[first])
     for at in range(first + _ONE, last):
         node = _child(cells, node, numbers[at])
@@ -253,7 +256,7 @@ def _is_word(first, last, numbers, cells):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _better(a, from_a, b, from_b):  # type: ignore[no-untyped-def]
+def _better(a: float, from_a: int, b: float, from_b: int) -> tuple[float, int]:
     """The higher of two probabilities, the later letter of equal ones; `from_a` is the later letter."""
     if a >= b:
         return a, from_a
@@ -261,7 +264,7 @@ def _better(a, from_a, b, from_b):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-def]
+def _cut_unknown(first: Word, last: Word, lexicon: Lexicon, room: Room, words: Word) -> Word:
     """Viterbi over begin 0, end 1, middle 2, single 3."""
     numbers, back, start, move, emit = room.numbers, room.back, lexicon.start, lexicon.move, lexicon.emit
     row = numbers[first]
@@ -293,22 +296,22 @@ def _cut_unknown(first, last, lexicon, room, words):  # type: ignore[no-untyped-
 
 
 @njit(inline="always")
-def _hash(numbers, at, size):  # type: ignore[no-untyped-def]
+def _hash(numbers: U16, at: Word, size: Word) -> Word:
     """The hash of a word of `size` characters: of up to four no two are the same. Up to eight take the same path."""
     value = _NONE
     while size > _EIGHT:
-        value = (value ^ load64(numbers, at)) * MIX_A
+        value = (value ^ load64(numbers, at)) * GOLDEN_RATIO
         value ^= value >> _HALF
         at += _FOUR
         size -= _FOUR
-    value = (value ^ load64(numbers, at) & _FIRST_FOUR[size]) * MIX_A
+    value = (value ^ load64(numbers, at) & _FIRST_FOUR[size]) * GOLDEN_RATIO
     value ^= value >> _HALF
-    value = (value ^ load64(numbers, at + _FOUR) & _NEXT_FOUR[size]) * MIX_A
+    value = (value ^ load64(numbers, at + _FOUR) & _NEXT_FOUR[size]) * GOLDEN_RATIO
     return value ^ value >> _HALF
 
 
 @kernel
-def _fill(runs, words, lexicon, classes, room, tokens):  # type: ignore[no-untyped-def]
+def _fill(runs: Word, words: Word, lexicon: Lexicon, classes: U8, room: Room, tokens: Tokens) -> Word:
     """Write the words as tokens, of runs those that these were cut into anew; how many there are."""
     numbers, spans, bits = room.numbers, room.spans, lexicon.bits
     hashes, lengths, kinds, gaps = tokens.hashes, tokens.ends, tokens.bits, tokens.gaps
@@ -328,7 +331,7 @@ def _fill(runs, words, lexicon, classes, room, tokens):  # type: ignore[no-untyp
             elif numbers[at] == BEYOND:
                 point = room.beyond[beyond]
                 beyond += _ONE
-                hashes[count] = _U64(point) * MIX_B
+                hashes[count] = _U64(point) * MURMUR_1
                 kind = classes[point]
             kinds[count] = kind
             count += _ONE
@@ -345,5 +348,5 @@ def hash_word(word: str) -> int:
 
 
 @kernel
-def _hash_numbers(numbers, size):  # type: ignore[no-untyped-def]
+def _hash_numbers(numbers: U16, size: int) -> Word:
     return _hash(numbers, _NONE, _U64(size))

@@ -1,10 +1,10 @@
 """What Chinese words are cut by: jieba's dictionary as a double-array trie, its hidden Markov model as small tables.
 
 Both come from the installed package `jieba` and are laid out for the cache. Characters are renumbered, the most
-frequent Han first, so that the few thousand that make up nearly all text share cache lines in every table; behind Han
+frequent Han first, so that the few thousand that make up nearly all text share cache lines in every table. Behind Han
 come the ASCII that joins blocks with them, and behind these all other characters. The trie is one
-array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number, and
-is the node's own if it bears that character (no two nodes have one base), so a step is an addition, a load and a
+array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number. It
+is the node's own if it bears that character (no two nodes have one base). So a step is an addition, a load and a
 comparison, found or not. Weights (logarithms of frequency) are few, 5,087, and have a table of their own. The whole
 takes 7 MB. To lay out the trie takes a quarter of a minute, once: it is kept beside the compiled kernels.
 """
@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from pyarrow import csv
 
 from corpus.errors import HeadwaterError
-from corpus.kernels.cache import VARIABLE
-from corpus.kernels.simd import trailing_zeros
+from corpus.kernels.bits import ALL, trailing_zeros
+from corpus.kernels.cache import kernel_folder
+from corpus.kernels.types import F64, I64, U8, U16, U64, Records, Word
 from corpus.linguistic.characters import ALPHABETIC, CONTENT, SPACE, character_classes
 
 HAN_FIRST, HAN_LAST = 0x4E00, 0x9FD5
@@ -42,20 +42,19 @@ IMPOSSIBLE = -3.14e100  # jieba's logarithm of 0
 STATES = "BEMS"  # begin, end, middle, single: in the order in which jieba prefers the later of equals
 CELL = np.dtype([("character", "<u2"), ("weight", "<u2"), ("base", "<u4")])  # weight 0: no word ends here
 _MOST_CELLS = 1 << 20
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 class Lexicon(NamedTuple):
     """What the kernels look up. The node of a word's first character is the character's number."""
 
-    numbers: npt.NDArray[np.uint16]  # of the characters of the basic plane
-    bits: npt.NDArray[np.uint8]  # ALPHABETIC and CONTENT, as a number's character has them; 0 for white space
-    cells: npt.NDArray[np.void]  # CELL; cell 0 is no node: nothing follows it
-    weights: npt.NDArray[np.float64]  # log of a word's share; [0] is -inf
+    numbers: U16  # of the characters of the basic plane
+    bits: U8  # ALPHABETIC and CONTENT, as a number's character has them; 0 for white space
+    cells: Records  # CELL; cell 0 is no node: nothing follows it
+    weights: F64  # log of a word's share; [0] is -inf
     unknown: float  # the weight of a character that begins no word
-    start: npt.NDArray[np.float64]  # of the hidden states
-    move: npt.NDArray[np.float64]  # [from, to]
-    emit: npt.NDArray[np.float64]  # [number of a Han, state]
+    start: F64  # of the hidden states
+    move: F64  # [from, to]
+    emit: F64  # [number of a Han, state]
 
 
 @functools.cache
@@ -70,7 +69,7 @@ def lexicon() -> Lexicon:
     lengths = np.array([len(word) for word in words])
     points = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     numbers = _renumber(np.bincount(points, np.repeat(frequencies.astype(np.float64), lengths), 1 << 16))
-    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # a word a row, and a 0 behind it
+    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # one row per word, and a 0 behind it
     matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = numbers[points]
     usable = (frequencies > 0) & ~(matrix >= SIGNS).any(axis=1)
     different, weights = np.unique(frequencies[usable], return_inverse=True)
@@ -93,17 +92,17 @@ def lexicon() -> Lexicon:
     )
 
 
-def _trie(words: Any, weights: Any, roots: int) -> npt.NDArray[np.void]:
+def _trie(words: Any, weights: Any, roots: int) -> Records:
     """The cells of the trie of sorted words, and as many behind them that a step from the last base stays inside."""
     cells = np.zeros(_MOST_CELLS, CELL)
     used = _lay_out(words, weights, roots, cells)
     return cells[: used + roots].copy() if used else cells[:0]
 
 
-def _kept(words: Any, weights: Any, roots: int) -> npt.NDArray[np.void]:
-    """The trie, as it was laid out earlier, in whichever process; if none is kept, laid out and kept now."""
+def _kept(words: Any, weights: Any, roots: int) -> Records:
+    """The trie, as another process laid it out earlier; if none is kept, laid out and kept now."""
     digest = hashlib.sha256(words.tobytes() + weights.tobytes() + f"{roots} {_MOST_CELLS}".encode())
-    path = Path(os.environ[VARIABLE], f"lexicon-{digest.hexdigest()[:16]}.npy")
+    path = kernel_folder() / f"lexicon-{digest.hexdigest()[:16]}.npy"
     with suppress(OSError, ValueError):
         return np.load(path)  # type: ignore[no-any-return]
     cells = _trie(words, weights, roots)
@@ -115,7 +114,7 @@ def _kept(words: Any, weights: Any, roots: int) -> npt.NDArray[np.void]:
     return cells
 
 
-def _dictionary(path: Path) -> tuple[list[str], npt.NDArray[np.int64], int]:
+def _dictionary(path: Path) -> tuple[list[str], I64, int]:
     """Words, how often each occurs, and the sum over all lines; of a word with two lines the last counts."""
     table = csv.read_csv(
         path,
@@ -127,7 +126,7 @@ def _dictionary(path: Path) -> tuple[list[str], npt.NDArray[np.int64], int]:
     return list(frequencies), np.array(list(frequencies.values())), pc.sum(table["frequency"]).as_py()
 
 
-def _renumber(uses: Any) -> npt.NDArray[np.uint16]:
+def _renumber(uses: Any) -> U16:
     """The number of each character of the basic plane; the more a Han is used, the lower."""
     han = np.arange(HAN_FIRST, HAN_LAST + 1)
     ascii = np.array([*map(ord, JOINING)])
@@ -140,7 +139,7 @@ def _renumber(uses: Any) -> npt.NDArray[np.uint16]:
     return numbers
 
 
-def _hidden_markov(folder: Path, numbers: npt.NDArray[np.uint16]) -> Any:
+def _hidden_markov(folder: Path, numbers: U16) -> Any:
     names = ("prob_start", "prob_trans", "prob_emit")
     tables = {name: runpy.run_path(str(folder / f"{name}.py"))["P"] for name in names}
     start = np.array([tables["prob_start"][state] for state in STATES])
@@ -154,7 +153,7 @@ def _hidden_markov(folder: Path, numbers: npt.NDArray[np.uint16]) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
+def _lay_out(words: U16, weights: U16, roots: int, cells: Records) -> int:
     """Fill `cells` with the trie of sorted `words`, breadth first; return how many cells it takes.
 
     A node's base is the first, used by no other node, at which all of its children fall on free cells. It lies behind
@@ -189,7 +188,7 @@ def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
             continue
         base = 0
         if depth:
-            while taken[full] == _ALL:
+            while taken[full] == ALL:
                 full += 1
             base = _fit(taken, bases, children[: tail - queued], max(64 * full - children[0], roots))
             _set(bases, base)
@@ -205,26 +204,26 @@ def _lay_out(words, weights, roots, cells):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fit(taken, bases, children, base):  # type: ignore[no-untyped-def]
+def _fit(taken: U64, bases: U64, children: I64, base: int) -> Word:
     """The first free base from `base` on; 64 are tried at once, a bit each."""
     while True:
         busy = _bits(bases, base)
         for child in children:
             busy |= _bits(taken, base + child)
-            if busy == _ALL:
+            if busy == ALL:
                 break
-        if busy != _ALL:
+        if busy != ALL:
             return base + np.int64(trailing_zeros(~busy))
         base += 64
 
 
 @njit(inline="always")
-def _set(bits, at):  # type: ignore[no-untyped-def]
+def _set(bits: U64, at: int) -> None:
     bits[at >> 6] |= np.uint64(1) << np.uint64(at & 63)
 
 
 @njit(inline="always")
-def _bits(bits, at):  # type: ignore[no-untyped-def]
+def _bits(bits: U64, at: int) -> Word:
     """The 64 bits from `at` on."""
     shift = np.uint64(at & 63)
     return bits[at >> 6] >> shift | bits[(at >> 6) + 1] << np.uint64(1) << (np.uint64(63) - shift)

@@ -1,7 +1,7 @@
 """Rules on lines and paragraphs: bullets, ellipses, unfinished, short and repeated lines, repeated paragraphs.
 
 A line is what the scan says: text between line feeds without white space at its ends, blank ones never counting. On
-text with no blank lines, which is what the public filters were tuned on, every value equals theirs; on text with
+text with no blank lines, which is what the public filters were tuned on, every value equals theirs. On text with
 blank lines theirs shift (datatrove counts a blank line as a line that does not start with a bullet), and these do
 not.
 
@@ -11,9 +11,12 @@ Sources: Gopher (arXiv 2112.11446 A1.1; datatrove gopher_quality_filter.py, goph
 
 import numpy as np
 
-from corpus.kernels.simd import MIX_A, kernel, mix64, rotate_left
-from corpus.linguistic.repetition import begin_round, insert
-from corpus.linguistic.scan import BULLET, ELLIPSIS, FINISHED, OPENING
+from corpus.kernels.bits import rotate_left
+from corpus.kernels.hashing import GOLDEN_RATIO, fmix64
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import F64
+from corpus.linguistic.repetition import Table, begin_round, insert
+from corpus.linguistic.scan import BULLET, ELLIPSIS, FINISHED, OPENING, Lines, Totals
 
 NAMES = (
     "lines",
@@ -34,7 +37,7 @@ _ROTATION = np.uint64(23)
 
 
 @kernel
-def measure_lines(lines, n_tokens, totals, table, row):  # type: ignore[no-untyped-def]
+def measure_lines(lines: Lines, n_tokens: int, totals: Totals, table: Table, row: F64) -> None:
     """Write the values of `NAMES` to `row`; all are 0 where the document has no line."""
     row[:] = 0.0
     count = totals.lines
@@ -65,7 +68,7 @@ def measure_lines(lines, n_tokens, totals, table, row):  # type: ignore[no-untyp
 
 
 @kernel
-def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
+def _duplicate_lines(lines: Lines, count: int, table: Table) -> tuple[int, int]:
     """(lines that were seen before, their characters)."""
     mask = begin_round(table, count)
     repeated = characters = 0
@@ -77,7 +80,7 @@ def _duplicate_lines(lines, count, table):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
+def _duplicate_paragraphs(lines: Lines, count: int, table: Table) -> tuple[int, int, int]:
     """(paragraphs, those that were seen before, their characters with the line feeds inside them).
 
     The hashes of the paragraphs overwrite those of the lines, which are needed no more.
@@ -90,7 +93,7 @@ def _duplicate_paragraphs(lines, count, table):  # type: ignore[no-untyped-def]
         length = lines.lengths[first]
         last = first + 1
         while last < count and not lines.bits[last] & OPENING:
-            key = mix64(rotate_left(key * MIX_A, _ROTATION) ^ lines.hashes[last])
+            key = fmix64(rotate_left(key * GOLDEN_RATIO, _ROTATION) ^ lines.hashes[last])
             length += 1 + lines.lengths[last]
             last += 1
         lines.hashes[paragraphs] = key

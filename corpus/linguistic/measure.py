@@ -11,15 +11,15 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.io.buffers import padded_views
-from corpus.kernels.simd import kernel
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import F64, I64, U8, U64
 from corpus.linguistic import c4, chinese, lines, quality, repetition
 from corpus.linguistic.characters import character_classes
 from corpus.linguistic.chinese_words import Room, cut, hash_word, room
-from corpus.linguistic.lexicon import lexicon
+from corpus.linguistic.lexicon import Lexicon, lexicon
 from corpus.linguistic.scan import Lines, new_lines, scan
 from corpus.linguistic.tokens import Tokens, hash_token, new_tokens, split_tokens
 
@@ -39,7 +39,7 @@ _THREAD = threading.local()
 
 
 def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Measure a (large_)string column; a table with the columns of `SCHEMA`, a row a document. Null is empty.
+    """Measure a (large_)string column; a table with the columns of `SCHEMA`, one row per document. Null is empty.
 
     Texts are UTF-8. What is not does no harm, but its values may depend on what lies behind it.
     """
@@ -64,7 +64,7 @@ class Scratch(NamedTuple):
     table: repetition.Table
     work: repetition.Work
     room: Room
-    found: npt.NDArray[np.int64]  # [lists of stop words]
+    found: I64  # [lists of stop words]
 
 
 def _new_scratch(longest: int) -> Scratch:
@@ -94,7 +94,9 @@ def _scratch(longest: int) -> Scratch:
 
 
 @kernel
-def measure_documents(data, offsets, classes, stop_words, words, scratch, values):  # type: ignore[no-untyped-def]
+def measure_documents(
+    data: U8, offsets: I64, classes: U8, stop_words: tuple[U64, U64], words: Lexicon, scratch: Scratch, values: F64
+) -> None:
     """Write the signals of document i, `data[offsets[i]:offsets[i + 1]]`, to `values[i]` (float64[rows, signals]).
 
     `words` is the segmenter's `lexicon()`; `stop_words` are hashed as tokens are, and as the segmenter's words.

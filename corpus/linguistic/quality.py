@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from corpus.kernels.simd import kernel
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import F64, I64, U64
 from corpus.linguistic.characters import ALPHABETIC, CONTENT
+from corpus.linguistic.scan import Totals
+from corpus.linguistic.tokens import Tokens
 
 # Gopher's, and those of FineWeb-2's configs/cmn_Hani.yml; the rule wants two of either.
 STOP_WORDS = {
@@ -32,7 +34,7 @@ NAMES = (
 
 
 @cache
-def stop_word_hashes(hash_of: Callable[[str], int]) -> npt.NDArray[np.uint64]:
+def stop_word_hashes(hash_of: Callable[[str], int]) -> U64:
     """Each list of `STOP_WORDS` as the hashes that tokens have: uint64[lists, longest list], padded with 0."""
     table = np.zeros((len(STOP_WORDS), max(map(len, STOP_WORDS.values()))), np.uint64)
     for index, words in enumerate(STOP_WORDS.values()):
@@ -41,7 +43,7 @@ def stop_word_hashes(hash_of: Callable[[str], int]) -> npt.NDArray[np.uint64]:
 
 
 @kernel
-def measure_quality(tokens, n_tokens, totals, found, row):  # type: ignore[no-untyped-def]
+def measure_quality(tokens: Tokens, n_tokens: int, totals: Totals, found: I64, row: F64) -> None:
     """Write the values of `NAMES` to `row`; all are 0 where the document has no token."""
     row[:] = 0.0
     words = length = alphabetic = 0

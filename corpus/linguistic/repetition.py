@@ -5,15 +5,15 @@ gopher_repetition_filter.py computes them, over the tokens, which in Chinese are
 
 - top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over
   the document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one
-  character, as the definition's `" ".join` has it, and so does the place between two Chinese words; between two
+  character, as the definition's `" ".join` has it, and so does what lies between two Chinese words. Between two
   ideographs of a text in another language none is counted.
 - duplicate n-grams, n = 5..10: walk through the tokens; an n-gram met before adds its characters (without
   spaces) and is jumped over, any other is remembered and the walk goes on by one token.
 
-An n-gram is known by the position where it first occurs, and only *repeats*, those that occur there for the second time
-or later, are carried from one length to the next. The n-gram at i can be a repeat only if the (n-1)-grams at i and at
-i + 1 are. It then first occurs where one of these does, if the missing token is there too: a comparison, which is all
-that long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
+An n-gram is known by the position where it first occurs. Only *repeats*, those that occur for the second time or
+later, are carried from one length to the next. The n-gram at i can be a repeat only if the (n-1)-grams at i and at i +
+1 are. It then first occurs where one of these does, if the missing token is there too: a comparison, which is all that
+long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
 positions looked up in a hash table. Tokens are compared by their 64-bit hashes; from there on all is exact.
 
 The loops that compare and look up have no branch that text decides, so that the processor has many look-ups under way
@@ -24,10 +24,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import MIX_A, kernel
+from corpus.kernels.hashing import GOLDEN_RATIO
+from corpus.kernels.jit import kernel
+from corpus.kernels.types import F64, I64, U8, U32, U64, Word
+from corpus.linguistic.scan import Totals
+from corpus.linguistic.tokens import Tokens
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -51,20 +54,20 @@ class Table(NamedTuple):
     pass the end of their type are the slots cleared and the bases begun anew.
     """
 
-    slots: npt.NDArray[np.uint32]
-    bases: npt.NDArray[np.uint32]  # of this round, and of the next
+    slots: U32
+    bases: U32  # of this round, and of the next
 
 
 class Work(NamedTuple):
     """Scratch of one document's n-grams. Positions are unsigned: an index that cannot be negative is not checked."""
 
-    names: npt.NDArray[np.uint32]  # names[i + 1] is where token i first occurs; names[0] is no token's
-    firsts: npt.NDArray[np.uint32]  # firsts[i] is where the n-gram at i first occurs
-    repeats: npt.NDArray[np.uint32]  # ascending: where firsts[i] < i
-    keys: npt.NDArray[np.uint64]  # of the n-grams to look up
-    places: npt.NDArray[np.uint32]  # of the same
-    counts: npt.NDArray[np.uint32]  # of the n-gram that first occurs at i
-    jumped: npt.NDArray[np.uint8]  # the last n whose walk jumped over the n-gram at i, and did not meet it later
+    names: U32  # names[i + 1] is where token i first occurs; names[0] is no token's
+    firsts: U32  # firsts[i] is where the n-gram at i first occurs
+    repeats: U32  # ascending: where firsts[i] < i
+    keys: U64  # of the n-grams to look up
+    positions: U32  # of the same
+    counts: U32  # of the n-gram that first occurs at i
+    jumped: U8  # the last n whose walk jumped over the n-gram at i, and did not meet it later
 
 
 def new_table(entries: int) -> Table:
@@ -75,13 +78,13 @@ def new_table(entries: int) -> Table:
 def new_work(tokens: int) -> Work:
     """Scratch for documents of up to `tokens` tokens."""
     size = tokens + DUPLICATE[-1] + 1
-    names, firsts, repeats, places, counts = (np.zeros(size, np.uint32) for _ in range(5))
+    names, firsts, repeats, positions, counts = (np.zeros(size, np.uint32) for _ in range(5))
     names[0] = np.iinfo(np.uint32).max
-    return Work(names, firsts, repeats, np.empty(size, np.uint64), places, counts, np.empty(size, np.uint8))
+    return Work(names, firsts, repeats, np.empty(size, np.uint64), positions, counts, np.empty(size, np.uint8))
 
 
 @njit(inline="always")
-def insert(table, mask, keys, at):  # type: ignore[no-untyped-def]
+def insert(table: Table, mask: Word, keys: U64, at: Word) -> Word:
     """The position of the first of `keys` that equals `keys[at]`: `at`, if the key is new. Positions must ascend.
 
     Whether a key is new cannot be foretold, so a new one takes the same path: the only branch is for two keys that want
@@ -102,7 +105,7 @@ def insert(table, mask, keys, at):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def mask_for(entries):  # type: ignore[no-untyped-def]
+def mask_for(entries: int) -> Word:
     """The mask of a key's first slot in a table of `entries` keys."""
     size = np.uint64(16)
     while size < np.uint64(2 * entries):
@@ -111,7 +114,7 @@ def mask_for(entries):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def begin_round(table, entries):  # type: ignore[no-untyped-def]
+def begin_round(table: Table, entries: int) -> Word:
     """Empty the table; return the mask that keeps it at most half full with `entries` keys."""
     if table.bases[1] > _LAST - entries:
         table.slots[:] = 0
@@ -122,7 +125,7 @@ def begin_round(table, entries):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
+def count_tokens(table: Table, work: Work, tokens: Tokens, n_tokens: int) -> tuple[Word, float]:
     """Find the repeats among the tokens: (how many, the entropy's sum over tokens of the logarithm of their count)."""
     names, firsts, repeats, counts = work.names, work.firsts, work.repeats, work.counts
     mask = begin_round(table, n_tokens)
@@ -140,7 +143,7 @@ def count_tokens(table, work, tokens, n_tokens):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_of_logarithms(counts, size):  # type: ignore[no-untyped-def]
+def _sum_of_logarithms(counts: U32, size: int) -> float:
     """The sum of count * log(count), as four sums, of which none waits for the others."""
     a = b = c = d = 0.0
     whole = size & ~3
@@ -155,12 +158,12 @@ def _sum_of_logarithms(counts, size):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _times_logarithm(count):  # type: ignore[no-untyped-def]
+def _times_logarithm(count: Word) -> float:
     return count * (_LOGARITHMS[count] if count < len(_LOGARITHMS) else np.log(count))
 
 
 @kernel
-def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
+def lengthen(table: Table, work: Work, n: int, left: int) -> None:
     """Go on from the repeats among the (n-1)-grams to those among the n-grams: set `firsts` of each.
 
     An n-gram at `at` whose shorter one at `at + 1` is no repeat occurs here first: `at + 1` names itself.
@@ -175,17 +178,17 @@ def lengthen(table, work, n, left):  # type: ignore[no-untyped-def]
         ends = names[next_first] == names[at + _ONE]  # or where its last do
         known = first if begins else _U32(next_first - _U32(1))
         firsts[at] = at if here else known
-        key = (_U64(first) << _U64(32) | _U64(next_first)) * MIX_A  # reversible: no two pairs meet
+        key = (_U64(first) << _U64(32) | _U64(next_first)) * GOLDEN_RATIO  # reversible: no two pairs meet
         work.keys[pending] = key ^ key >> _U64(32)
-        work.places[pending] = at
+        work.positions[pending] = at
         pending += _U64(not (here | begins | ends))
     mask = begin_round(table, pending)
     for i in range(pending):
-        firsts[work.places[i]] = work.places[insert(table, mask, work.keys, i)]
+        firsts[work.positions[i]] = work.positions[insert(table, mask, work.keys, i)]
 
 
 @kernel
-def keep(work, left):  # type: ignore[no-untyped-def]
+def keep(work: Work, left: int) -> Word:
     """Keep of the repeats those that lengthened still are; how many."""
     firsts, repeats = work.firsts, work.repeats
     still = _U64(0)
@@ -197,7 +200,7 @@ def keep(work, left):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def keep_and_count(work, n_tokens, left):  # type: ignore[no-untyped-def]
+def keep_and_count(work: Work, n_tokens: int, left: int) -> tuple[Word, Word, Word]:
     """`keep`; also the highest count of an n-gram, and where it first occurs: of equal ones the first.
 
     If none is repeated, 1 and 0.
@@ -220,7 +223,7 @@ def keep_and_count(work, n_tokens, left):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def duplicate_characters(work, tokens, n, left):  # type: ignore[no-untyped-def]
+def duplicate_characters(work: Work, tokens: Tokens, n: int, left: int) -> int:
     """Characters of the n-grams met before on the walk."""
     firsts, jumped = work.firsts, work.jumped
     characters = 0
@@ -241,7 +244,9 @@ def duplicate_characters(work, tokens, n, left):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def measure_repetition(tokens, n_tokens, totals, stop_words, table, work, row, found):  # type: ignore[no-untyped-def]
+def measure_repetition(
+    tokens: Tokens, n_tokens: int, totals: Totals, stop_words: U64, table: Table, work: Work, row: F64, found: I64
+) -> None:
     """Write the values of `NAMES` to `row`, and to `found` how many of each list of stop words occur.
 
     `stop_words` is uint64[lists, longest] of token hashes, 0 where a list is shorter.
@@ -269,7 +274,7 @@ def measure_repetition(tokens, n_tokens, totals, stop_words, table, work, row, f
 
 
 @kernel
-def _find(table, tokens, n_tokens, stop_words, found):  # type: ignore[no-untyped-def]
+def _find(table: Table, tokens: Tokens, n_tokens: int, stop_words: U64, found: I64) -> None:
     """How many distinct stop words of each list are among the tokens, the keys of the table's current round."""
     slots, base = table.slots, table.bases[0]
     mask = mask_for(n_tokens)

@@ -4,7 +4,7 @@ A line is what lies between line feeds, without white space at its ends; a line 
 rule counts it. A paragraph is a run of lines with no blank line between.
 
 64 bytes are looked at at once. ASCII letters and digits and the Han of the basic block, nearly all of a text, are only
-counted, as bits of masks; white space and most signs of ASCII not even that. What is left is looked at one by one: line
+counted, as bits of masks. White space and most signs of ASCII not even that. What is left is looked at one by one: line
 feeds, ends of sentences, and all other characters beyond ASCII. Lengths are in code points, as Python's `len` and the
 published definitions have them.
 """
@@ -12,22 +12,15 @@ published definitions have them.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import (
-    NO_FOLD,
-    count_ones,
-    hash_bytes,
-    kernel,
-    letter_mask,
-    low_bits,
-    lowest_bit,
-    newline_mask,
-    range_mask,
-    trailing_zeros,
-)
-from corpus.linguistic.characters import CONTENT, DIGIT, HAN, SPACE, TERMINAL, decode
+from corpus.kernels.bits import ALL, count_ones, low_bits, lowest_bit, trailing_zeros
+from corpus.kernels.hashing import NO_FOLD, hash_bytes
+from corpus.kernels.jit import kernel
+from corpus.kernels.simd import letter_mask, newline_mask, range_mask
+from corpus.kernels.types import I64, U8, U64, Word
+from corpus.kernels.utf8 import decode
+from corpus.linguistic.characters import CONTENT, DIGIT, HAN, SPACE, TERMINAL
 
 # Bits of a line.
 BULLET = 1  # starts with • or - (Gopher)
@@ -37,15 +30,14 @@ OPENING = 8  # the first of its paragraph
 
 _U64 = np.uint64
 _ONE = _U64(1)
-_ALL = ~_U64(0)
 
 
 class Lines(NamedTuple):
     """Scratch for the lines of one document at a time."""
 
-    hashes: npt.NDArray[np.uint64]
-    lengths: npt.NDArray[np.int64]
-    bits: npt.NDArray[np.uint8]
+    hashes: U64
+    lengths: I64
+    bits: U8
 
 
 class Totals(NamedTuple):
@@ -70,7 +62,7 @@ def new_lines(longest: int) -> Lines:
 
 
 @njit(inline="always")
-def _masks(data, at):  # type: ignore[no-untyped-def]
+def _masks(data: U8, at: Word) -> tuple[Word, Word, Word, Word, Word]:
     """Of the 64 bytes at `data[at:]`, which are: first of a character, ASCII letters, ASCII digits, first of a Han of
     the basic block, and first of what is looked at one by one."""
     firsts = ~range_mask(data, at, 0x80, 64)
@@ -83,7 +75,7 @@ def _masks(data, at):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
+def scan(data: U8, start: Word, end: Word, classes: U8, lines: Lines) -> Totals:
     """Fill `lines` from `data[start:end]` (valid UTF-8) and return its Totals.
 
     `classes` is `character_classes()`; `lines` must come from `new_lines(n)` with n >= end - start.
@@ -91,7 +83,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
     start, end = _U64(start), _U64(end)
     n_lines = characters = feeds = content = han = digits = signs = ellipses = sentences = bracketed = 0
     dots = 0  # the run of "." that ends at `dots_end`
-    dots_end = terminal_end = _ALL  # where the last "." and the last terminal end
+    dots_end = terminal_end = ALL  # where the last "." and the last terminal end
     bracket = -1  # where the open 【 of this line stands
     line, line_from = start, 0  # where the line begins: byte and code point
     blank_before = True
@@ -107,7 +99,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
             han += count_ones(ideographs & inside)
             digits += count_ones(decimals & inside)
             signs += count_ones(range_mask(data, block, 0x23, 1) & inside)
-        if inside != _ALL:
+        if inside != ALL:
             others |= inside + _ONE  # the end of the text ends its last line
         while others:
             bit = lowest_bit(others)
@@ -151,7 +143,7 @@ def scan(data, start, end, classes, lines):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _strip(data, first, last, classes):  # type: ignore[no-untyped-def]
+def _strip(data: U8, first: Word, last: Word, classes: U8) -> tuple[Word, Word, int]:
     """`data[first:last]` without the white space at its ends: (first, last, how many characters that was)."""
     stripped = 0
     while first < last:
@@ -170,7 +162,7 @@ def _strip(data, first, last, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _last_character(data, first, end):  # type: ignore[no-untyped-def]
+def _last_character(data: U8, first: Word, end: Word) -> Word:
     """Where the last character of `data[first:end]` begins."""
     at = end - _ONE
     while at > first and data[at] & 0xC0 == 0x80:
@@ -179,7 +171,7 @@ def _last_character(data, first, end):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _bits_of_line(data, first, last, classes):  # type: ignore[no-untyped-def]
+def _bits_of_line(data: U8, first: Word, last: Word, classes: U8) -> int:
     """The bits of a line that is not blank, all but OPENING."""
     opens = decode(data, first)[0]
     closes = decode(data, _last_character(data, first, last))[0]

@@ -8,12 +8,16 @@ RedPajama count, and Chinese has its characters.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from corpus.io.buffers import PADDING
-from corpus.kernels.simd import NO_FOLD, hash_bytes, kernel, letter_mask, low_bits, range_mask, trailing_zeros
-from corpus.linguistic.characters import ALPHABETIC, CONTENT, IDEOGRAPHIC, SPACE, decode
+from corpus.kernels.bits import low_bits, trailing_zeros
+from corpus.kernels.hashing import NO_FOLD, hash_bytes
+from corpus.kernels.jit import kernel
+from corpus.kernels.simd import letter_mask, range_mask
+from corpus.kernels.types import I64, U8, U64, Word
+from corpus.kernels.utf8 import decode
+from corpus.linguistic.characters import ALPHABETIC, CONTENT, IDEOGRAPHIC, SPACE
 
 _U64 = np.uint64
 _ONE = _U64(1)
@@ -22,10 +26,10 @@ _ONE = _U64(1)
 class Tokens(NamedTuple):
     """Scratch for the tokens of one document at a time."""
 
-    hashes: npt.NDArray[np.uint64]
-    ends: npt.NDArray[np.int64]  # ends[i] = code points of tokens 0..i-1
-    gaps: npt.NDArray[np.int64]  # gaps[i] = how many of the tokens 1..i follow white space
-    bits: npt.NDArray[np.uint8]  # ALPHABETIC and CONTENT: some character of the token has it
+    hashes: U64
+    ends: I64  # ends[i] = code points of tokens 0..i-1
+    gaps: I64  # gaps[i] = how many of the tokens 1..i follow white space
+    bits: U8  # ALPHABETIC and CONTENT: some character of the token has it
 
 
 def new_tokens(longest: int) -> Tokens:
@@ -47,7 +51,7 @@ def hash_token(token: str) -> int:
 
 
 @njit(inline="always")
-def _ascii_run(data, at, end):  # type: ignore[no-untyped-def]
+def _ascii_run(data: U8, at: Word, end: Word) -> tuple[Word, Word]:
     """How many of the 64 bytes from `at` on are ASCII and no white space, up to the first other one, and their bits."""
     letters = letter_mask(data, at)
     others = range_mask(data, at, 0x80, 128) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 5)
@@ -59,7 +63,7 @@ def _ascii_run(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _add(tokens, count, data, start, end, length, gap, bits):  # type: ignore[no-untyped-def]
+def _add(tokens: Tokens, count: Word, data: U8, start: Word, end: Word, length: int, gap: int, bits: Word) -> Word:
     """Add a token, `data[start:end]`, of `length` code points; how many there are now."""
     tokens.hashes[count] = hash_bytes(data, start, end, NO_FOLD)
     tokens.ends[count + _ONE] = tokens.ends[count] + length
@@ -69,7 +73,7 @@ def _add(tokens, count, data, start, end, length, gap, bits):  # type: ignore[no
 
 
 @kernel
-def split_tokens(data, start, end, classes, tokens):  # type: ignore[no-untyped-def]
+def split_tokens(data: U8, start: Word, end: Word, classes: U8, tokens: Tokens) -> Word:
     """Fill `tokens` from `data[start:end]` (valid UTF-8); how many there are.
 
     `classes` is `character_classes()`; `tokens` must come from `new_tokens(n)` with n >= end - start.

@@ -1,19 +1,19 @@
-"""From what repeats to what is cut: the spans of a document, given its repeated windows and its boilerplate lines.
+"""From what repeats to what is cut: the spans of a document, given its repeated n-grams and its boilerplate lines.
 
-A word is cut when a repeated window covers it. With the words goes what separates them from the next word that stays,
-and what stands before them on their line if they begin it; but where the cut begins inside a line, the line keeps its
+A word is cut when a repeated n-gram covers it. With the words goes what separates them from the next word that stays,
+and what stands before them on their line if they begin it. But where the cut begins inside a line, the line keeps its
 end. A document of which fewer than `least` words would stay is cut whole: the rest is no text any more.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.words import new_scratch, split_words
+from corpus.kernels.types import I8, I64, U8
+from corpus.kernels.words import Scratch, new_scratch, split_words
 from corpus.passages.site_lines import next_line
 from corpus.spans import Spans
 
@@ -22,27 +22,29 @@ _PASSAGE, _LINE, _REST = range(3)
 _FEED = 10
 
 
-class Marks(NamedTuple):
-    """Places in documents: the row, and the number of a word (where a window begins) or of a line; ascending."""
+class RepeatPositions(NamedTuple):
+    """Where documents repeat: the row, and the number of a word (where an n-gram begins) or of a line; ascending."""
 
-    rows: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
+    rows: I64
+    positions: I64
 
 
 class Limits(NamedTuple):
-    """What decides a cut, given the marks."""
+    """What decides a cut, given what repeats."""
 
-    size: int  # words a window
+    size: int  # words of an n-gram
     line_bytes: int  # bytes that the words of neighbouring boilerplate lines have together, at least
     least: int  # words that stay, at least, where anything is cut
 
 
-def spans_to_cut(text: pa.Array | pa.ChunkedArray, windows: Marks, lines: Marks, limits: Limits) -> Spans:
-    """The spans of the documents whose repeated windows and boilerplate lines are given."""
+def spans_to_cut(
+    text: pa.Array | pa.ChunkedArray, ngrams: RepeatPositions, lines: RepeatPositions, limits: Limits
+) -> Spans:
+    """The spans of the documents whose repeated n-grams and boilerplate lines are given."""
     data, offsets = utf8_buffers(text)
     rows = np.arange(len(offsets))
-    bounds = [np.searchsorted(marks.rows, rows) for marks in (windows, lines)]
-    most = len(windows.rows) + len(lines.rows)
+    bounds = [np.searchsorted(repeats.rows, rows) for repeats in (ngrams, lines)]
+    most = len(ngrams.rows) + len(lines.rows)
     starts, ends, kinds = (np.empty(2 * most, np.int64) for _ in range(3))
     counts = np.zeros(len(offsets), np.int64)
     longest = int(np.diff(offsets).max(initial=0))
@@ -52,9 +54,9 @@ def spans_to_cut(text: pa.Array | pa.ChunkedArray, windows: Marks, lines: Marks,
         offsets,
         new_scratch(longest),
         touched,
-        windows.places,
+        ngrams.positions,
         bounds[0],
-        lines.places,
+        lines.positions,
         bounds[1],
         limits,
         counts,
@@ -68,20 +70,32 @@ def spans_to_cut(text: pa.Array | pa.ChunkedArray, windows: Marks, lines: Marks,
 
 
 @njit(nogil=True, cache=True)
-def _cut(  # type: ignore[no-untyped-def]
-    data, offsets, scratch, touched, windows, first_window, lines, first_line, limits, counts, starts, ends, kinds
-):
+def _cut(
+    data: U8,
+    offsets: I64,
+    scratch: Scratch,
+    touched: I8,
+    ngrams: I64,
+    first_ngram: I64,
+    lines: I64,
+    first_line: I64,
+    limits: Limits,
+    counts: I64,
+    starts: I64,
+    ends: I64,
+    kinds: I64,
+) -> None:
     """Fill the spans document by document; `counts[row + 1]` is how many document `row` has."""
     at = 0
     for row in range(len(offsets) - 1):
-        a, b, c, d = first_window[row], first_window[row + 1], first_line[row], first_line[row + 1]
+        a, b, c, d = first_ngram[row], first_ngram[row + 1], first_line[row], first_line[row + 1]
         if a == b and c == d:
             continue
         start, end = offsets[row], offsets[row + 1]
         words = split_words(data, start, end, scratch)
         touched[:words] = -1
-        _mark_lines(data, end, scratch, words, lines[c:d], limits.line_bytes, touched)
-        _mark_windows(windows[a:b], limits.size, touched)
+        _touch_lines(data, end, scratch, words, lines[c:d], limits.line_bytes, touched)
+        _touch_ngrams(ngrams[a:b], limits.size, touched)
         made, cut = _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds)
         if cut and words - cut < limits.least:
             made = 1
@@ -91,17 +105,17 @@ def _cut(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _mark_windows(windows, size, touched):  # type: ignore[no-untyped-def]
-    """The words that repeated windows cover."""
+def _touch_ngrams(ngrams: I64, size: int, touched: I8) -> None:
+    """The words that repeated n-grams cover."""
     reached = 0
-    for first in windows:
+    for first in ngrams:
         for word in range(max(first, reached), first + size):
             touched[word] = _PASSAGE
         reached = first + size
 
 
 @njit(nogil=True, cache=True)
-def _mark_lines(data, end, scratch, words, lines, least, touched):  # type: ignore[no-untyped-def]
+def _touch_lines(data: U8, end: int, scratch: Scratch, words: int, lines: I64, least: int, touched: I8) -> None:
     """The words of boilerplate lines, in runs of neighbours that have enough of them."""
     word = line = at = 0
     first = size = 0  # the word that the run begins with, and the bytes of its words
@@ -122,7 +136,18 @@ def _mark_lines(data, end, scratch, words, lines, least, touched):  # type: igno
 
 
 @njit(nogil=True, cache=True)
-def _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds):  # type: ignore[no-untyped-def]
+def _spans(
+    data: U8,
+    start: int,
+    end: int,
+    scratch: Scratch,
+    words: int,
+    touched: I8,
+    at: int,
+    starts: I64,
+    ends: I64,
+    kinds: I64,
+) -> tuple[int, int]:
     """Write the spans of the runs of touched words of one document; return (how many, words cut)."""
     made = cut = 0
     word = 0
@@ -150,7 +175,7 @@ def _spans(data, start, end, scratch, words, touched, at, starts, ends, kinds): 
 
 
 @njit(nogil=True, cache=True)
-def _line_start(data, low, at):  # type: ignore[no-untyped-def]
+def _line_start(data: U8, low: int, at: int) -> int:
     """Where the line of `at` begins, if it does so after `low`; else `at`."""
     i = at
     while i > low and data[i - 1] != _FEED:

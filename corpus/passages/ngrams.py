@@ -1,71 +1,78 @@
-"""Windows of words: what two documents must share for a passage to be a repeat, and how repeats are found cheaply.
+"""N-grams of words: what two documents must share for a passage to be a repeat, and how repeats are found cheaply.
 
-A repeated passage is a run of at least `size` words (Lee et al. 2022 take 50 tokens) that stands in two places. Equal
-runs are equal *windows* of exactly `size` words, one beginning at each word of the run, so it is enough to know which
-windows occur twice. Words are those of `corpus.kernels.words`: a CJK character is a word, and case, accents, width,
-punctuation and spacing make no difference.
+A repeated passage is a run of at least `size` words (Lee et al. 2022 take 50 tokens) that occurs twice. Equal runs are
+equal *n-grams* of exactly `size` words, one beginning at each word of the run, so it is enough to know which n-grams
+occur twice. Words are those of `corpus.kernels.words`: a CJK character is a word, and case, accents, width, punctuation
+and spacing make no difference.
 
-A key for every window of a corpus would be more bytes than the corpus. So each window is first known by its *anchor*:
-of the runs of half as many words inside it, the one with the smallest hash (winnowing, Schleimer et al. 2003). Windows
-that begin next to each other mostly have the same anchor, which makes one anchor in about `size / 4` words; and equal
-windows have equal anchors, so a window can occur twice only where its anchor does. Only such windows get a key.
+A key for every n-gram of a corpus would be more bytes than the corpus. So each n-gram is first known by its
+*minimizer*: of the runs of half as many words inside it, the one with the smallest hash (winnowing, Schleimer et al.
+2003). N-grams that begin next to each other mostly have the same minimizer, which makes one minimizer in about
+`size / 4` words. Equal n-grams have equal minimizers, so an n-gram can occur twice only where its minimizer does. Only
+such n-grams get a key.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.simd import MIX_A, mix64
-from corpus.kernels.words import new_scratch, split_words
+from corpus.kernels.hash_table import has, set_of
+from corpus.kernels.hashing import fmix64
+from corpus.kernels.types import I64, U8, U32, U64
+from corpus.kernels.words import Scratch, new_scratch, split_words
 
-_U32, _U64 = np.uint32, np.uint64
+_U64 = np.uint64
 _ZERO, _ONE = _U64(0), _U64(1)
 _BASE = _U64(0xD6E8FEB86659FD93)  # of the polynomial; odd, so that no word is lost from it
 
 
-class Places(NamedTuple):
-    """Keys with where they were found: the document's row among those given, and the number of its word."""
+class NgramKeys(NamedTuple):
+    """Keys of n-grams, each with the document's row among those given and the number of its first word."""
 
-    keys: npt.NDArray[np.uint64]
-    rows: npt.NDArray[np.uint32]
-    words: npt.NDArray[np.uint32]
+    keys: U64
+    rows: U32
+    words: U32
 
 
-def anchor_keys(text: pa.Array | pa.ChunkedArray, size: int) -> npt.NDArray[np.uint64]:
-    """The anchors of the documents' windows of `size` words, one for each place that is an anchor; never 0."""
+def minimizer_keys(text: pa.Array | pa.ChunkedArray, size: int) -> U64:
+    """The minimizers of the documents' n-grams of `size` words, once per run that is one; never 0."""
     data, offsets = utf8_buffers(text)
     longest = int(np.diff(offsets).max(initial=0))
     out = np.empty(_most_words(offsets), np.uint64)
-    return out[: _anchors(data, offsets, new_scratch(longest), size, *_work(longest), out)].copy()
+    return out[: _minimizers(data, offsets, new_scratch(longest), size, *_work(longest), out)].copy()
 
 
-def window_keys(text: pa.Array | pa.ChunkedArray, size: int, shared: npt.NDArray[np.uint64]) -> Places:
-    """The windows of `size` words whose anchor is in `shared`, an `anchor_set`."""
+def ngram_keys(text: pa.Array | pa.ChunkedArray, size: int, repeated: U64) -> NgramKeys:
+    """The n-grams of `size` words whose minimizer is in `repeated`, a `minimizer_set`."""
     data, offsets = utf8_buffers(text)
     longest = int(np.diff(offsets).max(initial=0))
     most = _most_words(offsets)
-    out = Places(np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint32))
-    count = _windows(data, offsets, new_scratch(longest), size, *_work(longest), shared, out)
-    return Places(out.keys[:count].copy(), out.rows[:count].copy(), out.words[:count].copy())
+    out = NgramKeys(np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint32))
+    count = _ngrams(data, offsets, new_scratch(longest), size, *_work(longest), repeated, out)
+    return NgramKeys(out.keys[:count].copy(), out.rows[:count].copy(), out.words[:count].copy())
 
 
-def _most_words(offsets: npt.NDArray[np.int64]) -> int:
+def minimizer_set(keys: U64) -> U64:
+    """Minimizers as `ngram_keys` takes them: 8 bytes per slot, at most half full."""
+    return set_of(keys)
+
+
+def _most_words(offsets: I64) -> int:
     """No text has more words than this: a word and what separates it are two bytes, or a word is three of them."""
     return int(offsets[-1]) // 2 + len(offsets)
 
 
-def _work(longest: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Room for the runs, anchors and windows of a document."""
+def _work(longest: int) -> tuple[U64, I64, U64]:
+    """Room for the runs, minimizers and n-grams of a document."""
     most = longest // 2 + 2
     return np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.uint64)
 
 
 @njit(nogil=True, cache=True)
-def _run_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
+def _run_hashes(words: U64, count: int, size: int, out: U64) -> int:
     """Write the hash of each run of `size` of `words[:count]` to `out` (a rolling polynomial); return how many."""
     runs = count - size + 1
     if runs <= 0:
@@ -75,15 +82,15 @@ def _run_hashes(words, count, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         value = value * _BASE + words[i]
         lead *= _BASE
-    out[0] = max(mix64(value), _ONE)
+    out[0] = max(fmix64(value), _ONE)
     for i in range(1, runs):
         value = value * _BASE + words[i + size - 1] - words[i - 1] * lead
-        out[i] = max(mix64(value), _ONE)
+        out[i] = max(fmix64(value), _ONE)
     return runs
 
 
 @njit(nogil=True, cache=True)
-def _minima(values, count, width, out):  # type: ignore[no-untyped-def]
+def _minima(values: U64, count: int, width: int, out: I64) -> None:
     """Write where the smallest of each `width` neighbours of `values[:count]` is, the last of equals, to `out`."""
     best = -1
     for i in range(count):
@@ -99,67 +106,55 @@ def _minima(values, count, width, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _find_anchors(words, count, size, runs, anchors):  # type: ignore[no-untyped-def]
-    """Hash the runs of half as many words, and write which of them is the anchor of each window; return how many
-    windows there are."""
+def _find_minimizers(words: U64, count: int, size: int, runs: U64, minimizers: I64) -> int:
+    """Hash the runs of half as many words, and write which is the minimizer of each n-gram; return how many n-grams."""
     if count < size:
         return 0
     half = (size + 1) // 2
-    _minima(runs, _run_hashes(words, count, half, runs), size - half + 1, anchors)
+    _minima(runs, _run_hashes(words, count, half, runs), size - half + 1, minimizers)
     return count - size + 1
 
 
 @njit(nogil=True, cache=True)
-def _anchors(data, offsets, scratch, size, runs, anchors, keys, out):  # type: ignore[no-untyped-def]
-    """Write the hash of every run that is an anchor to `out`; return how many."""
+def _minimizers(
+    data: U8, offsets: I64, scratch: Scratch, size: int, runs: U64, minimizers: I64, keys: U64, out: U64
+) -> int:
+    """Write the hash of every run that is a minimizer to `out`; return how many."""
     at = 0
     for row in range(len(offsets) - 1):
         words = split_words(data, offsets[row], offsets[row + 1], scratch)
-        windows = _find_anchors(scratch.hashes, words, size, runs, anchors)
+        ngrams = _find_minimizers(scratch.hashes, words, size, runs, minimizers)
         last = -1
-        for i in range(windows):
-            if anchors[i] != last:
-                last = anchors[i]
+        for i in range(ngrams):
+            if minimizers[i] != last:
+                last = minimizers[i]
                 out[at] = runs[last]
                 at += 1
     return at
 
 
-def anchor_set(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """A hash table of anchors (non-zero keys): open addressing, at most half full; 0 is an empty slot."""
-    slots = np.zeros(1 << max(1, (2 * len(keys)).bit_length()), np.uint64)
-    _fill(slots, keys)
-    return slots
-
-
 @njit(nogil=True, cache=True)
-def _fill(slots, keys):  # type: ignore[no-untyped-def]
-    for key in keys:
-        slots[_slot(slots, key)] = key
-
-
-@njit(inline="always")
-def _slot(slots, key):  # type: ignore[no-untyped-def]
-    """Where the key is, or would be."""
-    mask = _U64(len(slots) - 1)
-    at = (key * MIX_A) >> _U64(32) & mask
-    while slots[at] != _ZERO and slots[at] != key:
-        at = (at + _ONE) & mask
-    return at
-
-
-@njit(nogil=True, cache=True)
-def _windows(data, offsets, scratch, size, runs, anchors, keys, shared, out):  # type: ignore[no-untyped-def]
+def _ngrams(
+    data: U8,
+    offsets: I64,
+    scratch: Scratch,
+    size: int,
+    runs: U64,
+    minimizers: I64,
+    keys: U64,
+    repeated: U64,
+    out: NgramKeys,
+) -> int:
     at = 0
     for row in range(len(offsets) - 1):
         words = split_words(data, offsets[row], offsets[row + 1], scratch)
-        windows = _find_anchors(scratch.hashes, words, size, runs, anchors)
+        ngrams = _find_minimizers(scratch.hashes, words, size, runs, minimizers)
         hashed = inside = False
         last = -1
-        for i in range(windows):
-            if anchors[i] != last:
-                last = anchors[i]
-                inside = shared[_slot(shared, runs[last])] == runs[last]
+        for i in range(ngrams):
+            if minimizers[i] != last:
+                last = minimizers[i]
+                inside = has(repeated, runs[last])
             if inside:
                 if not hashed:
                     _run_hashes(scratch.hashes, words, size, keys)

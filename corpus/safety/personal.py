@@ -1,18 +1,18 @@
 """Personal data in text, as spans: mail addresses, telephone numbers, identity and card numbers, network addresses.
 
-A kernel walks the bytes and points at the few places where any of them can be: an `@`, a run of digits and their
+A kernel walks the bytes and points at the few candidates, where any of them can be: an `@`, a run of digits and their
 separators that is long enough, a run of hexadecimal digits with colons that begins with a digit, as global IPv6
-addresses do. Regular expressions and checksums then judge those places only. What is matched:
+addresses do. Regular expressions and checksums then judge those only. What is matched:
 
 - `email`: an address with a dotted domain, by the characters that are in use (a subset of RFC 5322). Domains reserved
-  for examples (RFC 2606) are nobody's, and `icon@2x.png` is a file.
+  for examples (RFC 2606) do not count, and `icon@2x.png` is a file.
 - `phone`: mainland China (mobile 1[3-9]xxxxxxxxx, landline with area code and separator), North America (with
   separators: ten digits in a row are anything), and any number in international form (`+`, 8 to 15 digits, E.164).
-- `id_number`: Chinese resident identity numbers (GB 11643: 18 digits, birth date and checksum are checked), United
-  States social security numbers (the ranges that were ever given out), payment cards (issuer's prefix, length and Luhn
+- `id_number`: Chinese resident identity numbers (GB 11643: 18 digits, birth date and checksum are checked). United
+States social security numbers (the ranges that were ever given out). Payment cards (issuer's prefix, length and Luhn
   checksum, ISO/IEC 7812).
-- `ip`: IPv4 and IPv6 addresses that are globally routable; private, loopback and documentation ranges are nobody's,
-  and four numbers below 32 are a version of some program.
+- `ip`: IPv4 and IPv6 addresses that are globally routable; private, loopback and documentation ranges do not
+  count, and four numbers below 32 are a version of some program.
 
 Where two kinds claim the same digits the stricter one wins, in the order id_number, ip, phone.
 """
@@ -26,7 +26,8 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.simd import load64
+from corpus.kernels.memory import load64
+from corpus.kernels.types import I64, U8, Word
 from corpus.spans import Spans
 
 KINDS = ("email", "phone", "id_number", "ip")
@@ -94,8 +95,8 @@ def _judge(view: memoryview, kind: int, first: int, last: int, low: int, high: i
             yield first - len(left[0]), first + 1 + right.end(), "email"
         return
     begin = max(low, first - 2)  # what stands before and after decides too
-    window = _text(view, begin, min(high, last + 2))
-    for match in (_NUMBER if kind == _DIGITS else _IPV6).finditer(window):
+    context = _text(view, begin, min(high, last + 2))
+    for match in (_NUMBER if kind == _DIGITS else _IPV6).finditer(context):
         name = match.lastgroup or "ip"
         if _is_valid(name, match[0]):
             what = {"resident": "id_number", "social": "id_number", "card": "id_number", "ip": "ip"}.get(name, "phone")
@@ -124,13 +125,13 @@ def _is_valid(name: str, text: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    doubled = (int(digit) * 2 if place % 2 else int(digit) for place, digit in enumerate(reversed(digits)))
+    doubled = (int(digit) * 2 if position % 2 else int(digit) for position, digit in enumerate(reversed(digits)))
     return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 @njit(nogil=True, cache=True)
-def _candidates(data, offsets, found):  # type: ignore[no-untyped-def]
-    """int64[n, 4] of (row, what, first, last): every place worth a look, in the order of where they end."""
+def _candidates(data: U8, offsets: I64, found: I64) -> I64:
+    """int64[n, 4] of (row, what, first, last): every candidate, in the order of where they end."""
     total = 0
     for row in range(len(offsets) - 1):
         start, end = offsets[row], offsets[row + 1]
@@ -179,7 +180,7 @@ def _candidates(data, offsets, found):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _has_digit_or_at(eight):  # type: ignore[no-untyped-def]
+def _has_digit_or_at(eight: Word) -> bool:
     """Whether one of eight bytes is 0x30 to 0x3F (the digits and six others) or an @."""
     threes = (eight ^ _ONES * np.uint64(0x30)) & _ONES * np.uint64(0xF0)
     ats = eight ^ _ONES * np.uint64(0x40)

@@ -1,36 +1,30 @@
 """What trade a page is of: the share of its words that lie inside phrases of adult, gambling and spam pages.
 
-One look-up a word in most texts: a table holds the hash of every beginning of every phrase, so the search at a word
+One look-up per word in most texts: a map holds the hash of every beginning of every phrase, so the search at a word
 stops where no phrase goes on. Of phrases that begin at one word the longest counts, and the search goes on behind it.
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 from numba import njit
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.simd import MIX_A
-from corpus.kernels.words import new_scratch, split_words, words_of
+from corpus.kernels.hash_table import find, map_of
+from corpus.kernels.hashing import GOLDEN_RATIO
+from corpus.kernels.types import F32, I64, U8, U64, Word
+from corpus.kernels.words import Scratch, new_scratch, split_words, words_of
 from corpus.safety.lexicon import TRADES, phrases
 
 SIGNALS = tuple(f"{trade}_share" for trade in TRADES)
 SCHEMA = pa.schema([pa.field(name, pa.float32()) for name in SIGNALS])
 _U64 = np.uint64
-_GOES_ON, _FREE = -1, -2  # marks in the table: a beginning that is no phrase yet; an empty slot
-
-
-class _Phrases(NamedTuple):
-    keys: npt.NDArray[np.uint64]  # open addressing: hashes of beginnings
-    trades: npt.NDArray[np.int8]  # the trade whose phrase it is, or a mark
 
 
 def trade_shares(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """A table of `SCHEMA` for a (large_)string column, a row a document; null is empty, and empty is 0."""
+    """A table of `SCHEMA` for a (large_)string column, a row per document; null is empty, and empty is 0."""
     data, offsets = utf8_buffers(texts)
     scratch = new_scratch(int(np.diff(offsets).max(initial=0)))
     shares = np.zeros((len(offsets) - 1, len(SIGNALS)), np.float32)
@@ -45,55 +39,40 @@ def lexicon_hash() -> str:
 
 
 @functools.cache
-def _lexicon() -> _Phrases:
-    marks: dict[int, int] = {}
-    for number, trade in enumerate(TRADES):
-        for phrase in phrases(trade):
+def _lexicon() -> U64:
+    """A map from the hash of each beginning of a phrase to 1 more than the phrase's trade, or 0 if it is no phrase."""
+    trades: dict[int, int] = {}
+    for trade, name in enumerate(TRADES):
+        for phrase in phrases(name):
             value = 0
             words = words_of(phrase)
-            for place, (_, word) in enumerate(words):
-                value = (value * int(MIX_A) + word) % 2**64
-                if place + 1 == len(words):
-                    marks[value] = number
+            for number, (_, word) in enumerate(words, 1):
+                value = (value * int(GOLDEN_RATIO) + word) % 2**64
+                if number == len(words):
+                    trades[value] = trade + 1
                 else:
-                    marks.setdefault(value, _GOES_ON)
-    size = 1 << (4 * len(marks)).bit_length()
-    keys, trades = np.zeros(size, np.uint64), np.full(size, _FREE, np.int8)
-    for value, mark in marks.items():
-        slot = (value >> 32) % size
-        while trades[slot] != _FREE:
-            slot = (slot + 1) % size
-        keys[slot], trades[slot] = value, mark
-    return _Phrases(keys, trades)
+                    trades.setdefault(value, 0)
+    return map_of(np.array([*trades], np.uint64), np.array([*trades.values()], np.uint64), 8)
 
 
 @njit(nogil=True, cache=True)
-def _measure(data, offsets, scratch, lexicon, shares):  # type: ignore[no-untyped-def]
+def _measure(data: U8, offsets: I64, scratch: Scratch, lexicon: U64, shares: F32) -> None:
     for row in range(len(offsets) - 1):
         words = split_words(data, offsets[row], offsets[row + 1], scratch)
         first = 0
         while first < words:
             value = _U64(0)
-            behind, trade = first + 1, _GOES_ON
-            for at in range(first, words):
-                value = value * MIX_A + scratch.hashes[at]
-                mark = _find(lexicon, value)
-                if mark == _FREE:
+            behind = first + 1  # the longest phrase
+            trade: Word = 0
+            for word in range(first, words):
+                value = value * GOLDEN_RATIO + scratch.hashes[word]
+                at = find(lexicon, value)
+                if lexicon[at] != value:
                     break
-                if mark != _GOES_ON:
-                    behind, trade = at + 1, mark
-            if trade != _GOES_ON:
-                shares[row, trade] += behind - first
+                if lexicon[at + 1] != 0:
+                    behind, trade = word + 1, np.int64(lexicon[at + 1])
+            if trade:
+                shares[row, trade - 1] += behind - first
             first = behind
         if words:
             shares[row] /= np.float32(words)
-
-
-@njit(inline="always")
-def _find(lexicon, value):  # type: ignore[no-untyped-def]
-    """The trade or mark of a beginning; `_FREE` where no phrase begins so."""
-    mask = _U64(len(lexicon.keys) - 1)
-    slot = (value >> _U64(32)) & mask
-    while lexicon.trades[slot] != _FREE and lexicon.keys[slot] != value:
-        slot = (slot + _U64(1)) & mask
-    return lexicon.trades[slot]

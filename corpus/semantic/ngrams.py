@@ -1,28 +1,29 @@
 """Training of an n-gram language model: interpolated modified Kneser-Ney over hashed words and CJK characters.
 
 The model of Chen and Goodman (1999) as KenLM estimates it (Heafield et al. 2013), which is what CCNet judges pages
-with. Words are those of `corpus.kernels.words`, each known by its 64-bit hash, and an n-gram by the hash of its words'
-hashes, so that counting is sorting arrays of integers, whole columns at a time:
+with. Words are those of `corpus.kernels.words`, each known by its 64-bit hash. An n-gram is known by the hash of its
+words' hashes, so that counting is sorting arrays of integers, whole columns at a time:
 
-- The highest order has true counts; a lower one counts the different words that an n-gram is seen to follow, except
-  at the beginning of a text, where nothing can precede it and its true count stands.
+- The highest order has true counts. A lower one counts the different words that an n-gram is seen to follow. At the
+beginning of a text nothing can precede it, and its true count stands.
 - Each count gives up a discount, one of three by whether it is 1, 2 or more, that is estimated from how many n-grams
-  occur once to four times; the mass goes to the next lower order, and from single words to every word alike, so that
+  occur once to four times. The mass goes to the next lower order, and from single words to every word alike, so that
   unknown words have a probability too.
-- N-grams of three and more words that occur once are left out, as CCNet's models do; what they had goes to the lower
+- N-grams of three and more words that occur once are left out, as CCNet's models do. What they had goes to the lower
   order, so that probabilities still sum to one.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.simd import MIX_A, mix64, rotate_left
+from corpus.kernels.bits import rotate_left
+from corpus.kernels.hashing import GOLDEN_RATIO, fmix64
+from corpus.kernels.types import F32, F64, I64, U64, Bools, Records, Word
 
-Hashes = npt.NDArray[np.uint64]
-Floats = npt.NDArray[np.float64]
+Hashes = U64
+Floats = F64
 BEGIN = np.uint64(0x9AE16A3B2F90404F)  # stands before the first word of a text
 _ROTATION = np.uint64(29)
 _FALLBACK = (0.5, 1.0, 1.5)  # discounts where a text is too small to estimate them, KenLM's --discount_fallback
@@ -34,23 +35,23 @@ SLOT = np.dtype([("key", "<u8"), ("probability", "<f4"), ("backoff", "<f4")])
 class Model(NamedTuple):
     """The n-grams of all orders in one open-addressing table, a power of two long and at most two thirds full.
 
-    A slot (SLOT, 16 bytes, so that a look-up touches one cache line) has key 0 if it is empty, else log10 of an
+    A slot (SLOT, 16 bytes, so that a look-up touches one cache line) has key 0 if it is empty. Else it has log10 of an
     n-gram's probability and of its weight as a context.
     """
 
-    slots: npt.NDArray[np.void]
+    slots: Records
     order: int
     unknown: float  # log10 of the probability of a word never seen
 
 
 @njit(inline="always")
-def extend(gram, word):  # type: ignore[no-untyped-def]
+def extend(gram: Word, word: Word) -> Word:
     """The key of an n-gram and one more word; the key of no word at all is 0."""
-    return mix64(rotate_left(gram * MIX_A, _ROTATION) ^ word) | np.uint64(1)
+    return fmix64(rotate_left(gram * GOLDEN_RATIO, _ROTATION) ^ word) | np.uint64(1)
 
 
 @njit(nogil=True, cache=True)
-def _gram_keys(words, starts, longest, keys):  # type: ignore[no-untyped-def]
+def _gram_keys(words: U64, starts: I64, longest: int, keys: U64) -> None:
     """keys[n - 1, i]: the key of the n words that end at i; 0 where the text has fewer."""
     for text in range(len(starts) - 1):
         for i in range(starts[text], starts[text + 1]):
@@ -65,13 +66,13 @@ class _Order(NamedTuple):
     """The distinct n-grams of one order, sorted by key."""
 
     keys: Hashes
-    at: npt.NDArray[np.int64]  # where one occurrence ends
-    raw: npt.NDArray[np.int64]  # how often it occurs
-    counts: npt.NDArray[np.int64]  # what is discounted: true or continuation count
-    kept: npt.NDArray[np.bool_]
+    at: I64  # where one occurrence ends
+    raw: I64  # how often it occurs
+    counts: I64  # what is discounted: true or continuation count
+    kept: Bools
 
 
-def train(words: Hashes, starts: npt.NDArray[np.int64], order: int = 5, prune: int = 1) -> Model:
+def train(words: Hashes, starts: I64, order: int = 5, prune: int = 1) -> Model:
     """Estimate a model from texts: `words` their words' hashes with `BEGIN` first in each, `starts` where each begins.
 
     `starts` has one entry more than there are texts. N-grams of three words and more that occur at most `prune` times
@@ -113,7 +114,7 @@ def train(words: Hashes, starts: npt.NDArray[np.int64], order: int = 5, prune: i
     return _table(orders, probabilities, backoffs, order, unknown)
 
 
-def _count(keys: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64], order: int, prune: int) -> list[_Order]:
+def _count(keys: U64, starts: I64, order: int, prune: int) -> list[_Order]:
     first = np.zeros(keys.shape[1], np.bool_)
     first[starts[:-1]] = True
     found: list[_Order] = []
@@ -130,17 +131,17 @@ def _count(keys: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64], order: i
     return found[::-1]
 
 
-def _lookup(sorted_keys: Hashes, wanted: Hashes) -> npt.NDArray[np.int64]:
+def _lookup(sorted_keys: Hashes, wanted: Hashes) -> I64:
     return np.searchsorted(sorted_keys, wanted)
 
 
-def _discounts(counts: npt.NDArray[np.int64]) -> Floats:
+def _discounts(counts: I64) -> Floats:
     """[0, D1, D2, D3+]: Chen and Goodman's estimates, or the fallback where one is not within what it discounts."""
     n1, n2, n3, n4 = (int((counts == value).sum()) for value in (1, 2, 3, 4))
     if n1 and n2 and n3:
         y = n1 / (n1 + 2 * n2)
         estimates = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
-        if all(0 < value < place for place, value in enumerate(estimates, 1)):
+        if all(0 < value < count for count, value in enumerate(estimates, 1)):
             return np.array([0.0, *estimates])
     return np.array([0.0, *_FALLBACK])
 
@@ -159,7 +160,7 @@ def _table(
 
 
 @njit(nogil=True, cache=True)
-def _insert(keys, values, slots):  # type: ignore[no-untyped-def]
+def _insert(keys: U64, values: F32, slots: Records) -> None:
     mask = np.uint64(len(slots) - 1)
     for i in range(len(keys)):
         slot = keys[i] & mask
@@ -171,7 +172,7 @@ def _insert(keys, values, slots):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def find(slots, key):  # type: ignore[no-untyped-def]
+def find(slots: Records, key: Word) -> Word:
     """The slot of an n-gram, or -1 where the model does not have it."""
     mask = np.uint64(len(slots) - 1)
     slot = key & mask

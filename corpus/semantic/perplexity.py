@@ -3,7 +3,7 @@
 A page whose words follow each other as in the model's training text has a low perplexity; lists, keyword spam and
 broken text a high one. CCNet (Wenzek et al. 2020, arXiv 1911.00359) trains a 5-gram model on Wikipedia for each
 language and cuts the pages of a language in three by the 30th and 60th percentiles of their perplexity. The model here
-is of the same family (`corpus.semantic.ngrams`), trained by the project on text that the user names; its folder holds
+is of the same family (`corpus.semantic.ngrams`), trained by the project on text that the user names. Its folder holds
 the quantiles of a reference sample too, so that a document's rank among such documents is known from itself alone.
 
 A text is one sequence of words, with one beginning; its perplexity is 10 ** (-log10 P / words).
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
 from corpus.errors import UsageError
 from corpus.io.buffers import utf8_buffers
 from corpus.io.checksum import file_checksum
-from corpus.kernels.words import new_scratch, split_words
+from corpus.kernels.types import F64, I64, U8, U64, Records
+from corpus.kernels.words import Scratch, new_scratch, split_words
 from corpus.semantic import artifact
 from corpus.semantic.ngrams import BEGIN, SLOT, Model, extend, find, train
 
@@ -44,14 +44,14 @@ class PerplexityModel:
         self.model = Model(slots, card["parameters"]["order"], card["unknown"])
         self.quantiles = np.array(card["quantiles"])
 
-    def perplexity(self, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    def perplexity(self, texts: pa.Array | pa.ChunkedArray) -> F64:
         """The perplexity of each text of a (large_)string column; NaN where it has no word."""
         return perplexities(self.model, texts)
 
-    def rank(self, perplexity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def rank(self, perplexity: F64) -> F64:
         """The share of reference documents with a lower perplexity, 0 to 1."""
         ranks = np.linspace(0, 1, len(self.quantiles))
-        found: npt.NDArray[np.float64] = np.interp(np.log10(perplexity), self.quantiles, ranks)
+        found: F64 = np.interp(np.log10(perplexity), self.quantiles, ranks)
         return found
 
 
@@ -60,7 +60,7 @@ def bucket(rank: float) -> str:
     return "head" if rank < HEAD else "middle" if rank < MIDDLE else "tail"
 
 
-def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> F64:
     """The perplexity of each text; NaN where it has no word."""
     data, offsets = utf8_buffers(texts)
     out = np.empty(len(offsets) - 1)
@@ -70,7 +70,7 @@ def perplexities(model: Model, texts: pa.Array | pa.ChunkedArray) -> npt.NDArray
 
 
 @njit(nogil=True, cache=True)
-def _score(data, offsets, scratch, slots, order, unknown, out):  # type: ignore[no-untyped-def]
+def _score(data: U8, offsets: I64, scratch: Scratch, slots: Records, order: int, unknown: float, out: F64) -> None:
     grams = np.zeros(_LONGEST + 1, np.uint64)  # grams[k]: the last k words, for k up to `matched`; no word: 0
     weights = np.zeros(_LONGEST + 1)  # weights[k]: of that context
     tail = np.zeros(_LONGEST + 2)  # tail[k]: the weights of the contexts of k words and more
@@ -162,7 +162,7 @@ def train_model(
     return card
 
 
-def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[U64, I64]:
     """The hashes of all words, `BEGIN` before each text, and where each text begins (one entry more than texts)."""
     data, offsets = utf8_buffers(texts)
     scratch = new_scratch(int(np.diff(offsets).max(initial=0)))
@@ -173,7 +173,7 @@ def hashed_words(texts: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.uint
 
 
 @njit(nogil=True, cache=True)
-def _hash_words(data, offsets, scratch, words, starts):  # type: ignore[no-untyped-def]
+def _hash_words(data: U8, offsets: I64, scratch: Scratch, words: U64, starts: I64) -> None:
     at = 0
     for row in range(len(offsets) - 1):
         words[at] = BEGIN

@@ -10,8 +10,14 @@ import pyarrow as pa
 from numba import njit
 
 from corpus.io.buffers import PADDING, utf8_buffers
-from corpus.kernels.simd import LOWER, kernel, letter_mask, load64, low_bits, range_mask, store64, trailing_zeros
-from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes, decode
+from corpus.kernels.bits import low_bits, trailing_zeros
+from corpus.kernels.hashing import LOWER
+from corpus.kernels.jit import kernel
+from corpus.kernels.memory import load64, store64
+from corpus.kernels.simd import letter_mask, range_mask
+from corpus.kernels.types import I64, U8, Word
+from corpus.kernels.utf8 import decode
+from corpus.linguistic.characters import CONTENT, IDEOGRAPHIC, SPACE, character_classes
 
 _U64 = np.uint64
 _ONE = _U64(1)
@@ -29,45 +35,45 @@ def fasttext_lines(texts: pa.Array | pa.ChunkedArray) -> list[str]:
 
 
 @kernel
-def _prepare(data, offsets, classes, out, ends):  # type: ignore[no-untyped-def]
-    at = _U64(0)
+def _prepare(data: U8, offsets: I64, classes: U8, out: U8, ends: I64) -> None:
+    to = _U64(0)
     for row in range(len(offsets) - 1):
-        begin = at
-        place, end = _U64(offsets[row]), _U64(offsets[row + 1])
+        begin = to
+        at, end = _U64(offsets[row]), _U64(offsets[row + 1])
         blank = _ONE  # 1: the last byte written is a blank, or nothing is
-        while place < end:
-            if data[place] < 0x80:
-                run = min(_unchanged(data, place, blank), end - place)
+        while at < end:
+            if data[at] < 0x80:
+                run = min(_unchanged(data, at, blank), end - at)
                 if run:
                     for done in range(_U64(0), run, _U64(8)):
-                        store64(out, at + done, load64(data, place + done) | LOWER)
+                        store64(out, to + done, load64(data, at + done) | LOWER)
+                    to += run
                     at += run
-                    place += run
-                    blank = _U64(data[place - _ONE] == 0x20)
+                    blank = _U64(data[at - _ONE] == 0x20)
                     continue
-            point, size = decode(data, place)
+            point, size = decode(data, at)
             kind = classes[point]
             if kind & SPACE or point < 0x20:
-                out[at] = 0x20
-                at += _ONE - blank
+                out[to] = 0x20
+                to += _ONE - blank
                 blank = _ONE
             else:
-                size = min(size, end - place)
+                size = min(size, end - at)
                 alone = _U64((kind & IDEOGRAPHIC != 0) | (kind & CONTENT == 0))
-                out[at] = 0x20
-                at += alone & (_ONE - blank)
+                out[to] = 0x20
+                to += alone & (_ONE - blank)
                 bits = size << _U64(3)
-                store64(out, at, load64(data, place) & low_bits(bits) | _U64(0x20) << bits)
-                at += size + alone
+                store64(out, to, load64(data, at) & low_bits(bits) | _U64(0x20) << bits)
+                to += size + alone
                 blank = alone
-            place += size
-        at -= blank & _U64(at > begin)
-        ends[row + 1] = at
+            at += size
+        to -= blank & _U64(to > begin)
+        ends[row + 1] = to
 
 
 @njit(inline="always")
-def _unchanged(data, place, blank):  # type: ignore[no-untyped-def]
-    """How many of the 64 bytes from `place` on stay, but for their case: letters, digits, and single blanks between."""
-    plain = letter_mask(data, place) | range_mask(data, place, 0x30, 10)
-    blanks = range_mask(data, place, 0x20, 1)
+def _unchanged(data: U8, at: Word, blank: Word) -> Word:
+    """How many of the 64 bytes from `at` on stay, but for their case: letters, digits, and single blanks between."""
+    plain = letter_mask(data, at) | range_mask(data, at, 0x30, 10)
+    blanks = range_mask(data, at, 0x20, 1)
     return trailing_zeros(~(plain | blanks & ~(blanks << _ONE | blank)))

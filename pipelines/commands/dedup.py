@@ -4,37 +4,21 @@ probability that documents of a given similarity are compared at all."""
 import argparse
 import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from corpus.dedup.in_memory import Signed, deduplicate, sign_table
-from corpus.dedup.keepers import LEVELS, Election, cluster_sizes
+from corpus.dedup.in_memory import RECALL, SCHEMA, deduplicate
 from corpus.dedup.minhash import Scheme
 from corpus.dedup.scurve import CURVE_POINTS, choose_bands, match_probability
 from corpus.errors import UsageError
 from corpus.io import storage, table
 from pipelines.commands.inputs import add_input_arguments, inputs_from
 from pipelines.commands.keep_policy import parse_policy
-
-RECALL = 0.9995  # of pairs at the threshold: what bands and rows are chosen for
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("keep", pa.bool_(), nullable=False),
-        pa.field("level", pa.string()),  # exact or near, of a removed document
-        pa.field("duplicate_of", pa.string()),  # id of the kept document it is a duplicate of
-        pa.field("similarity", pa.float32()),  # Jaccard similarity to it
-        pa.field("cluster", pa.string(), nullable=False),  # id of the kept document of its cluster
-        pa.field("cluster_size", pa.int32(), nullable=False),
-    ]
-)
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -84,16 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
     policy, rankings = parse_policy(arguments.keep)
     start = time.monotonic()
     inputs = inputs_from(arguments, rankings)
-    keys = [ranking.name for ranking in rankings]
-    signed = list(_signed(inputs.batches(), scheme, keys, max(1, arguments.workers)))
-    ids, election, _ = deduplicate(signed, scheme, arguments.threshold, policy)
+    size = 0
+
+    def batches() -> Iterator[pa.Table]:
+        nonlocal size
+        for batch in inputs.batches():
+            size += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
+            yield batch
+
+    found = deduplicate(batches(), arguments.threshold, keep=policy, scheme=scheme, workers=max(1, arguments.workers))
     path = storage.join(arguments.out, "duplicates.parquet")
     with table.ShardWriter(path, SCHEMA) as writer:
-        writer.write(_result(ids, election))
-    size = sum(int(part.length.sum()) for part in signed) / 1e6
-    removed = {name: int((election.level == place).sum()) for place, name in enumerate(LEVELS)}
+        writer.write(found)
+    removed = Counter(found["level"].to_pylist())
     print(
-        f"{len(ids):,} documents, {size:,.1f} MB: {removed['']:,} kept, {removed['exact']:,} exact and "
+        f"{len(found):,} documents, {size / 1e6:,.1f} MB: {removed[None]:,} kept, {removed['exact']:,} exact and "
         f"{removed['near']:,} near-duplicates removed, in {time.monotonic() - start:.1f} s -> {path}"
     )
     return inputs.report()
@@ -116,35 +105,6 @@ def _scheme(arguments: argparse.Namespace) -> Scheme:
     return Scheme(arguments.shingle, bands, rows, arguments.sketch_size)
 
 
-def _signed(batches: Iterable[pa.Table], scheme: Scheme, keys: list[str], workers: int) -> Iterator[Signed]:
-    """Sign batches on threads (the kernels release the interpreter lock), in order, a bounded number at a time."""
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Signed]] = deque()
-        for batch in batches:
-            pending.append(pool.submit(sign_table, batch, scheme, keys))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _result(ids: pa.ChunkedArray, election: Election) -> pa.Table:
-    keep = pa.array(election.level == 0)
-    keeper = ids.take(pa.array(election.keeper))
-    size, _ = cluster_sizes(election.keeper, np.zeros(len(ids), np.int32))
-    levels = pa.array([name or None for name in LEVELS], pa.string()).take(pa.array(election.level))
-    columns = [
-        ids,
-        keep,
-        levels,
-        pc.if_else(keep, None, keeper),
-        pc.if_else(keep, None, pa.array(election.similarity)),
-        keeper,
-        pa.array(size),
-    ]
-    return pa.table(columns, SCHEMA)
-
-
 def print_curve(threshold: float, scheme: Scheme) -> None:
     """Print how probable it is that documents of a similarity are compared, for the scheme and for usual others."""
     others = [(14, 8), (9, 13), (20, 13), (26, 11)]  # FineWeb, RedPajama-V2 at 0.8, NeMo Curator, Olmo 3
@@ -160,4 +120,4 @@ def print_curve(threshold: float, scheme: Scheme) -> None:
     for point in sorted({*CURVE_POINTS, threshold}):
         cells = [f"{match_probability(point, bands, rows):.4f}" for bands, rows in [chosen, *others]]
         shown.add_row(f"{point:.2f}", *cells, style="bold" if point == threshold else None)
-    Console(soft_wrap=True).print(shown)
+    Console(soft_wrap=True, markup=False).print(shown)

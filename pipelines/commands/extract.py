@@ -4,6 +4,8 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from corpus.crawl.warc import MAX_RECORD
 from corpus.document import REJECTS, SCHEMA
@@ -14,8 +16,8 @@ from corpus.io import storage
 from corpus.io.table import ShardWriter
 from corpus.language import LanguageIdentifier
 from pipelines.engine.progress import human_bytes
-from pipelines.engine.stage import Counts
 from pipelines.engine.stamps import add_counts
+from pipelines.stages.extract import ExtractCounts
 
 _DUMP = re.compile(r"(?:^|/)crawl-data/([^/]+)/")
 _ARCHIVES = re.compile(r"\.(warc|wet|arc)(\.(gz|lz4|zst))?$", re.IGNORECASE)
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     identifier = LanguageIdentifier(arguments.language_model)
     _check_output(arguments.out)
     limits = Limits(html=arguments.max_html_bytes, record=arguments.max_record_bytes)
-    total: Counts = {}
+    total: ExtractCounts = {}
     unread = 0
     start = time.monotonic()
     for index, path in enumerate(files):
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _extract(
     path: str, shard: str, arguments: argparse.Namespace, identifier: LanguageIdentifier, limits: Limits
-) -> Counts:
+) -> dict[str, Any]:
     found = _DUMP.search(path)
     dump = arguments.dump or (found.group(1) if found else "files")
     with (
@@ -113,7 +115,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _told(counts: Counts) -> str:
+def _told(counts: Mapping[str, Any]) -> str:
     """Counts as a person reads them."""
     parts = [f"{counts.get('documents', 0):,} documents ({human_bytes(counts.get('bytes', 0))} of text)"]
     parts += [f"{number:,} {reason}" for reason, number in sorted(counts.get("rejects", {}).items())]

@@ -2,23 +2,17 @@
 
 import argparse
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.errors import UsageError
 from corpus.io import storage
 from corpus.io.table import ShardWriter
-from corpus.language import LanguageIdentifier
-from corpus.linguistic.measure import SCHEMA, measure
+from corpus.linguistic.tables import JUDGED, judge
 from corpus.linguistic.thresholds import Bounds, override
-from corpus.linguistic.verdict import judge
 from pipelines.commands.inputs import add_input_arguments, inputs_from
-from pipelines.config.filter import FilterParameters
-from pipelines.engine.stage import Counts
 from pipelines.engine.stamps import add_counts
-from pipelines.stages.filter.stages import count_verdicts
+from pipelines.stages.filter.verdicts import VerdictCounts, count_verdicts
+from pipelines.stages.kept import KeptCounts
 
 EXAMPLE = """\
 examples:
@@ -26,19 +20,8 @@ examples:
   headwater filter books.parquet --text-column content --language en --out filtered
   headwater filter pages.jsonl --language zh --threshold words:300: --threshold ellipsis_lines:off --out filtered
 
-DIR/quality.parquet has a row a document in input order: id, language, keep, reasons, and a column a signal.
+DIR/quality.parquet has a row per document in input order: id, language, keep, reasons, and a column per signal.
 """
-
-OUTPUT = pa.schema(
-    [
-        ("id", pa.string()),
-        ("language", pa.string()),
-        ("keep", pa.bool_()),
-        ("reasons", pa.list_(pa.string())),
-        *SCHEMA,
-    ]
-)
-_DEFAULTS = FilterParameters()
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,32 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"--threshold: {error}") from None
     inputs = inputs_from(arguments)
-    identifier = LanguageIdentifier() if arguments.language == "auto" else None
     out = storage.join(arguments.out, "quality.parquet")
-    counts: Counts = {}
-    with ShardWriter(out, OUTPUT) as writer:
+    counts: VerdictCounts = {}
+    with ShardWriter(out, JUDGED) as writer:
         for documents in inputs.batches():
-            signals = measure(documents["text"])
-            language, score = _languages(documents, arguments.language, identifier)
-            named = signals.add_column(0, "id", documents["id"])
-            verdicts = judge(named, language, score, tables, "auto", _DEFAULTS.languages, _DEFAULTS.language_score)
-            columns = [documents["id"], pa.array(language, pa.string()), verdicts["keep"], verdicts["reasons"]]
-            writer.write(pa.Table.from_arrays([*columns, *signals.columns], schema=OUTPUT))
+            judged = judge(documents, arguments.language, thresholds=tables)
+            writer.write(judged)
             lengths = pc.binary_length(documents["text"]).to_numpy()
-            add_counts(counts, count_verdicts(verdicts, language, lengths))
+            add_counts(counts, count_verdicts(judged, judged["language"].to_pylist(), lengths))
     if counts:
         _summarise(counts)
     print(f"written: {out}")
     return inputs.report()
-
-
-def _languages(
-    documents: pa.Table, chosen: str, identifier: LanguageIdentifier | None
-) -> tuple[list[str], npt.NDArray[np.float32]]:
-    if identifier is None:
-        return [chosen] * len(documents), np.ones(len(documents), np.float32)
-    found = identifier.identify(documents["text"].to_pylist())
-    return found.language, found.score
 
 
 def _threshold(text: str) -> tuple[str, Bounds | None]:
@@ -116,7 +85,7 @@ def _threshold(text: str) -> tuple[str, Bounds | None]:
     return signal, Bounds(low, high)
 
 
-def _summarise(counts: Counts) -> None:
+def _summarise(counts: VerdictCounts) -> None:
     print(f"kept {counts['kept']:,} of {counts['documents']:,} documents ({_share(counts)} of bytes)")
     for name, part in sorted(counts["languages"].items()):
         print(f"  {name:8} kept {part['kept']:,} of {part['documents']:,} ({_share(part)} of bytes)")
@@ -124,5 +93,5 @@ def _summarise(counts: Counts) -> None:
         print(f"  {signal:32} {number:,} documents")
 
 
-def _share(counts: Counts) -> str:
+def _share(counts: KeptCounts) -> str:
     return f"{counts['kept_bytes'] / counts['bytes']:.1%}" if counts["bytes"] else "0%"

@@ -9,7 +9,9 @@ from corpus.errors import UsageError
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
 from pipelines.config.recipe import Recipe
 from pipelines.engine.progress import human_bytes
+from pipelines.engine.stage import Counts
 from pipelines.results.filter_try import Change, Trial, compare
+from pipelines.stages.kept import KeptCounts
 
 EXAMPLE = """\
 examples:
@@ -62,35 +64,34 @@ def _written_out(setting: str) -> str:
 
 def _print(trial: Trial) -> None:
     print(f"{'language':10} {'documents':>12} {'kept':>22} {'would be kept':>22} {'gained':>10} {'lost':>10}")
-    languages = sorted(trial.before["languages"], key=lambda name: -trial.before["languages"][name]["documents"])
-    total = {"documents": sum(part["documents"] for part in trial.gained.values())}
-    gone = {"documents": sum(part["documents"] for part in trial.lost.values())}
-    rows = [("all", trial.before, trial.after, total, gone)]
-    for name in languages:
-        if trial.before["languages"][name]["kept"] or trial.after["languages"][name]["kept"]:
-            parts = trial.before["languages"][name], trial.after["languages"][name]
-            rows.append((name, *parts, trial.gained.get(name, {}), trial.lost.get(name, {})))
-    for name, before, after, gained, lost in rows:
-        more, less = gained.get("documents", 0), lost.get("documents", 0)
-        print(f"{name:10} {before['documents']:12,} {_kept(before):>22} {_kept(after):>22} {more:+10,} {-less:+10,}")
+    before, after = trial.before["languages"], trial.after["languages"]
+    moved = [sum(part["documents"] for part in side.values()) for side in (trial.gained, trial.lost)]
+    _print_row("all", trial.before, trial.after, *moved)
+    for name in sorted(before, key=lambda name: -before[name]["documents"]):
+        if before[name]["kept"] or after[name]["kept"]:
+            nothing = Counts(documents=0)
+            moved = [side.get(name, nothing)["documents"] for side in (trial.gained, trial.lost)]
+            _print_row(name, before[name], after[name], *moved)
     for change, sides in trial.examples.items():
         print(f"\n{change.language}.{change.signal}: {change.end} {_bound(change.before)} -> {_bound(change.after)}")
         for side, examples in sides.items():
-            print(f"  {side} the bound of {_bound(_place(change))}, nearest first:")
+            print(f"  {side} the bound of {_bound(_looked_at(change))}, nearest first:")
             for example in examples:
-                fate = (
-                    f"{'kept' if example.kept_before else 'dropped'} -> {'kept' if example.kept_after else 'dropped'}"
-                )
-                print(f"    {example.value:<10.6g} {fate:18} {example.url or ''}\n      {example.text}")
+                was, would = ("kept" if kept else "dropped" for kept in (example.kept_before, example.kept_after))
+                print(f"    {example.value:<10.6g} {f'{was} -> {would}':18} {example.url or ''}\n      {example.text}")
     if not trial.examples:
         print("\nno threshold differs from the recipe's; change one with --set en.words.min=30")
 
 
-def _kept(counts: Any) -> str:
+def _print_row(name: str, before: KeptCounts, after: KeptCounts, more: int, less: int) -> None:
+    print(f"{name:10} {before['documents']:12,} {_kept(before):>22} {_kept(after):>22} {more:+10,} {-less:+10,}")
+
+
+def _kept(counts: KeptCounts) -> str:
     return f"{counts['kept']:,} ({human_bytes(counts['kept_bytes'])})"
 
 
-def _place(change: Change) -> float | None:
+def _looked_at(change: Change) -> float | None:
     return change.after if change.after is not None else change.before
 
 

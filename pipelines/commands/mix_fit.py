@@ -56,7 +56,7 @@ def register(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, fit, write, and print the weights as a recipe takes them."""
     require_torch()
-    from pipelines.proxies import Fitting
+    from train.proxies import Fitting
 
     recipe = recipe_from(arguments)
     corpus = _corpus(recipe, arguments)
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         epoch_cap=recipe.remix.epoch_cap,
         runs=runs,
     )
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     for number in range(runs):
         proxy = fitting.train(number)
         console.print(f"proxy {number + 1}/{runs}: {_line(proxy.weights)} | {_line(proxy.bits_per_byte)}")
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _corpus(recipe: Recipe, arguments: argparse.Namespace) -> Any:
-    from pipelines.proxies import Corpus
+    from train.proxies import Corpus
 
     if recipe.remix.cluster_weights:
         raise UsageError(

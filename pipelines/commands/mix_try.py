@@ -13,11 +13,13 @@ from rich.table import Table
 from corpus.errors import UsageError, nearest
 from corpus.mixture.plan import METHODS
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.commands.tables import print_table
 from pipelines.config.recipe import Recipe
 from pipelines.config.remix import RemixParameters
 from pipelines.engine import pipeline
 from pipelines.engine.progress import human_bytes
 from pipelines.stages import stages_of
+from pipelines.stages.domains import DomainSplits
 from pipelines.stages.remix import counted_domains, mixture_parameters, plan_mixture
 
 EXAMPLE = """\
@@ -46,7 +48,7 @@ def register(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a row a domain and a row a language, with a column a plan."""
+    """Print a row per domain and a row per language, with a column per plan."""
     recipe = recipe_from(arguments)
     counted = _counted(recipe)
     own = recipe.remix.model_copy(update={"budget": recipe.budget})
@@ -60,10 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
                 )
     plans = {text: plan_mixture(counted, mixture_parameters(section)) for text, section in sections.items()}
     table = _table(plans)
-    console = Console(soft_wrap=True)
-    whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    console.width = max(console.width, whole)  # a figure that is cut is none
-    console.print(table)
+    console = Console(soft_wrap=True, markup=False)
+    print_table(console, table)
     for number, (text, plan) in enumerate(plans.items(), 1):
         met = "" if not plan["shortfall"] else f", short of it by {human_bytes(plan['shortfall'])} at the epoch cap"
         planned = f"{human_bytes(plan['planned'])} of {human_bytes(plan['budget'])}"
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(recipe: Recipe) -> Any:
+def _counted(recipe: Recipe) -> DomainSplits:
     (planned,) = (one for one in pipeline.plan(stages_of(recipe, "domains")) if one.stage.name == "domains")
     missing = sum(counts is None for counts in planned.counts)
     if planned.why_not or missing or not planned.tasks:
@@ -105,7 +105,7 @@ def _section(own: RemixParameters, text: str) -> RemixParameters:
 
 
 def _table(plans: dict[str, Any]) -> Table:
-    """A row a domain, and below them a row a language: what there is, and for each plan what is read of it."""
+    """A row per domain, and below them a row per language: what there is, and for each plan what is read of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("domain", "text", "natural", *map(str, range(1, len(plans) + 1))):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "domain" else "right")

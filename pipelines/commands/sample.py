@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from pipelines.sample.build import build_sample
-from pipelines.sample.fetch import default_cache
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,16 +17,18 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--out", metavar="DIR", default="data/sample", help="where to make it (default: data/sample)")
     parser.add_argument(
-        "--cache", metavar="DIR", type=Path, default=None, help=f"downloads (default: {default_cache()})"
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        default=None,
+        help="downloads (default: headwater/sample in the user's cache)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the sample, or find it made."""
-    manifest = build_sample(
-        Path(arguments.out), arguments.cache or default_cache(), say=lambda line: print(line, flush=True)
-    )
+    manifest = build_sample(Path(arguments.out), arguments.cache, say=lambda line: print(line, flush=True))
     dumps, code = manifest["dumps"].values(), manifest["code"]
     pages, size = sum(dump["pages"] for dump in dumps), sum(dump["bytes"] for dump in dumps) / 1e6
     print(

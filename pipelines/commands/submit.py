@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pipelines.config.inputs import CrawlInput
 from pipelines.config.recipe import Recipe
 
 PACKAGES = ("corpus", "pipelines", "tokenizer", "train")
-FORWARDED = ("HEADWATER_", "AWS_", "NUMBA_")  # variables of these prefixes travel with the job
+FORWARDED = ("HEADWATER_", "AWS_")  # variables of these prefixes travel with the job
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 
@@ -63,10 +64,9 @@ def submit(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="headwater-job-") as folder:
         _fill(Path(folder), recipe)
         until = ["--until", arguments.until] if arguments.until else []
-        variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
         what: dict[str, Any] = {
             "entrypoint": " ".join(["python", "-m", "pipelines", "run", "recipe.yaml", *until]),
-            "runtime_env": {"working_dir": folder, "env_vars": variables | {"PYTHONUNBUFFERED": "1"}},
+            "runtime_env": {"working_dir": folder, "env_vars": job_variables(os.environ)},
         }
         try:
             job = client.submit_job(**what)
@@ -78,6 +78,13 @@ def submit(arguments: argparse.Namespace) -> int:
             ) from None
         print(f"job {job} at {arguments.address}", flush=True)
         return asyncio.run(_follow(client, job))
+
+
+def job_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the submitter's environment the job is given; where kernels are kept is for each node to decide."""
+    return {name: value for name, value in environment.items() if name.startswith(FORWARDED)} | {
+        "PYTHONUNBUFFERED": "1"
+    }
 
 
 async def _follow(client: "JobSubmissionClient", job: str) -> int:  # type: ignore[name-defined]  # noqa: F821

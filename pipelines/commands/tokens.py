@@ -1,33 +1,12 @@
 """`headwater tokens`: plain files to token shards, in the order of the input."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import groupby, pairwise
-from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from corpus.errors import UsageError
-from corpus.io import storage, table
-from pipelines.commands.inputs import Inputs, add_input_arguments, inputs_from
-from tokenizer.encode import Encoder
-from tokenizer.shard_format import ITEM_BYTES
-from tokenizer.shard_writer import (
-    PROVENANCE_SCHEMA,
-    TokenShardWriter,
-    begin_folder,
-    build_manifest,
-    cut_shards,
-    write_manifest,
-)
+from pipelines.commands.inputs import add_input_arguments, inputs_from
 from tokenizer.vocabulary import load_vocabulary
-
-Tokens = npt.NDArray[np.int32]
+from tokenizer.write_tokens import SHARD_BYTES, write_tokens
 
 EXAMPLE = """\
 example:
@@ -55,7 +34,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--shard-bytes",
         type=int,
-        default=1 << 30,
+        default=SHARD_BYTES,
         metavar="N",
         help="a shard's tokens take no more, at four bytes each, unless it is one longer document (default: 1 GiB)",
     )
@@ -67,46 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.shard_bytes < 1:
         raise UsageError(f"--shard-bytes {arguments.shard_bytes}: should be 1 or more")
     vocabulary = load_vocabulary(arguments.tokenizer)
-    encoder = Encoder(vocabulary, bos=arguments.bos)
     inputs = inputs_from(arguments)
-    begin_folder(arguments.out)
-    shards = groupby(_parts(inputs, encoder, arguments.shard_bytes), key=itemgetter(0))
-    entries = [_write(arguments.out, number, (part[1:] for part in parts)) for number, parts in shards]
-    manifest = build_manifest(vocabulary, entries, domain="", split="train")
-    write_manifest(arguments.out, manifest)
+    manifest = write_tokens(
+        inputs.batches(), vocabulary, arguments.out, bos=arguments.bos, shard_bytes=arguments.shard_bytes
+    )
     tokens, size = manifest["tokens"], manifest["bytes"]
     print(
-        f"{arguments.out}: {tokens:,} tokens of {manifest['documents']:,} documents in {len(entries)} shard(s), "
-        f"{size / max(1, tokens):.2f} bytes a token"
+        f"{arguments.out}: {tokens:,} tokens of {manifest['documents']:,} documents in "
+        f"{len(manifest['shards'])} shard(s), {size / max(1, tokens):.2f} bytes per token"
     )
     return inputs.report()
-
-
-def _parts(inputs: Inputs, encoder: Encoder, shard_bytes: int) -> Iterator[tuple[int, pa.Table, Tokens, Tokens]]:
-    """Runs of documents, each with the number of its shard, its tokens end to end and the tokens of each document."""
-    number, filled = -1, shard_bytes
-    for batch in inputs.batches():
-        tokens, lengths = encoder.encode_column(batch["text"])
-        ends = np.cumsum(lengths, dtype=np.int64)
-        starts, filled = cut_shards(lengths.astype(np.int64) * ITEM_BYTES, shard_bytes, filled)
-        for part, (first, last) in enumerate(pairwise([0, *starts.tolist(), len(batch)])):
-            number += part > 0
-            if first < last:
-                run = slice(ends[first] - lengths[first], ends[last - 1])
-                yield number, batch.slice(first, last - first), tokens[run], lengths[first:last]
-
-
-def _write(folder: str, number: int, parts: Iterator[tuple[pa.Table, Tokens, Tokens]]) -> dict[str, Any]:
-    """Write one shard and its provenance; return its entry of the manifest."""
-    name = f"{number:05d}"
-    with ExitStack() as stack:
-        provenance = stack.enter_context(table.ShardWriter(storage.join(folder, f"{name}.parquet"), PROVENANCE_SCHEMA))
-        writer = stack.enter_context(TokenShardWriter(folder, name))
-        at = 0
-        for batch, tokens, lengths in parts:
-            writer.write(tokens, lengths, pc.sum(pc.binary_length(batch["text"])).as_py() or 0)
-            offsets = at + np.cumsum(lengths, dtype=np.int64) - lengths
-            at += len(tokens)
-            absent = pa.nulls(len(batch), pa.string())
-            provenance.write(pa.table([batch["id"], absent, absent, offsets, lengths], PROVENANCE_SCHEMA))
-    return writer.entry()

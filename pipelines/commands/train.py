@@ -14,13 +14,12 @@ from pydantic import ValidationError
 from corpus.errors import HeadwaterError, UsageError
 from corpus.io import storage
 from pipelines.commands.recipes import add_recipe_arguments, recipe_from
+from pipelines.engine import pipeline
 from pipelines.engine.run_lock import only_run
-from pipelines.engine.stage import Task
-from pipelines.engine.stamps import counts_if_done
 from pipelines.stages import stages_of
 from pipelines.stages.train import TrainStage, require_torch
 from train.distributed.launch import launch
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.distributed.rank_environment import is_launched
 from train.model.config import MODELS
 from train.settings import TrainSettings
@@ -43,9 +42,9 @@ The same command goes on where it was stopped. OUT/export is a model that transf
 OPTIONS = {
     "model": f"named size: {', '.join(MODELS)}",
     "steps": "optimizer steps",
-    "batch_size": "sequences a step",
+    "batch_size": "sequences per step",
     "micro_batch_size": "sequences at once (memory)",
-    "sequence_length": "tokens a sequence",
+    "sequence_length": "tokens per sequence",
     "packing": "concatenate, or best_fit to cut few documents",
     "learning_rate": "peak learning rate",
     "schedule": "multi_step, cosine or wsd",
@@ -78,7 +77,7 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_recipe_arguments(parser, optional=True)
-    parser.add_argument("--tokens", nargs="+", metavar="DIR", help="folders of token shards, one a domain")
+    parser.add_argument("--tokens", nargs="+", metavar="DIR", help="folders of token shards, one per domain")
     parser.add_argument("--out", metavar="DIR", help="receives metrics, checkpoints and the model")
     parser.add_argument("--weights", nargs="+", metavar="NAME=SHARE", help="shares of tokens (default: natural)")
     parser.add_argument("--validation", nargs="+", default=[], metavar="DIR", help="folders of held-out token shards")
@@ -150,21 +149,20 @@ def run_recipe(args: argparse.Namespace) -> int:
             "which --set train.NAME=VALUE overrides"
         )
     recipe = recipe_from(args)
-    *earlier, stage = stages_of(recipe)
+    *earlier, planned = pipeline.plan(stages_of(recipe))
+    stage = planned.stage
     if not isinstance(stage, TrainStage):
         raise UsageError(f"{args.recipe}: the recipe says `train: null`; give it a train section")
-    done: dict[str, list[Task]] = {}
     for other in earlier:
-        done[other.name] = other.plan(done)
-    for task in (*done["tokenizer"], *done["token_mixture"]):
-        if counts_if_done(recipe.root, task, False) is None:
+        missing = [task.output for task, counts in zip(other.tasks, other.counts) if counts is None]
+        if other.stage.name in stage.reads and (other.why_not or missing):
             raise HeadwaterError(
-                f"{storage.join(recipe.root, task.output)} is not made yet, or by other settings; "
-                f"run `headwater run {args.recipe} --until tokens` first"
+                f"{storage.join(recipe.root, missing[0]) if missing else other.stage.name} is not made yet, or by "
+                f"other settings; run `headwater run {args.recipe} --until tokens` first"
             )
-    (task,) = stage.plan(done)
+    (task,) = planned.tasks
     stage.live = True
-    if counts_if_done(recipe.root, task, False) is None:
+    if planned.counts == [None]:
         first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes one speaks for all
         with only_run(recipe.root) if first else nullcontext():
             if not stage.run(task):
@@ -177,7 +175,7 @@ def run_recipe(args: argparse.Namespace) -> int:
 def say(summary: dict[str, Any], model: str) -> None:
     """The result for a person."""
     figures = ", ".join(f"{name} {value:.3f}" for name, value in summary["bits_per_byte"].items() if value is not None)
-    print(f"trained on {summary['tokens']:,} tokens; loss {summary['loss']:.3f} nats a token")
+    print(f"trained on {summary['tokens']:,} tokens; loss {summary['loss']:.3f} nats per token")
     if figures:
         print(f"bits per byte of held-out text: {figures}")
     print(f"model: {model}")

@@ -18,7 +18,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "why",
-        help="the fate of a document, by id, URL or token",
+        help="what happened to a document, by id, URL or token",
         description="Exit status 1 where no document and no rejected record is what was asked for.",
         epilog="Example: headwater why recipes/sample.yaml --url https://docs.sqlalchemy.org/en/latest/core/dml.html",
     )
@@ -33,7 +33,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the fate of the document, or of each capture of the address."""
+    """Print what happened to the document, or to each capture of the address."""
     recipe = recipe_from(arguments)
     if arguments.root:
         recipe = recipe.model_copy(update={"root": arguments.root})
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True))
     else:
-        blocks = ["\n".join(describe(fate)) for fate in found["documents"]]
+        blocks = ["\n".join(describe(trace)) for trace in found["documents"]]
         blocks += ["\n".join(describe_reject(reject)) for reject in found["rejects"]]
         print("\n\n".join(_printable(block) for block in blocks))
     return 0
@@ -61,31 +61,31 @@ def describe_reject(reject: dict[str, Any]) -> Iterator[str]:
     yield f"{INDENT}{reject['file']} at {reject['offset']:,}"
 
 
-def describe(fate: dict[str, Any]) -> Iterator[str]:
+def describe(trace: dict[str, Any]) -> Iterator[str]:
     """The lines about a document."""
-    extract = fate["extract"]
-    yield " · ".join(part for part in (fate["url"], fate["dump"], (extract["date"] or "")[:10]) if part)
-    yield f"  {fate['id']}"
-    yield f"  => {fate['outcome']}"
+    extract = trace["extract"]
+    yield " · ".join(part for part in (trace["url"], trace["dump"], (extract["date"] or "")[:10]) if part)
+    yield f"  {trace['id']}"
+    yield f"  => {trace['outcome']}"
     scores = f"{extract['language_score']:.3f} (en {extract['lid_en']:.3f}, zh {extract['lid_zh']:.3f})"
     yield f"  extract   {human_bytes(extract['length'])} of text; language {extract['language']} {scores}"
     yield f"{INDENT}{extract['file']} at {extract['offset']:,}; charset {extract['charset'] or 'unknown'}"
-    yield f"{INDENT}documents/dump={fate['dump']}/{fate['shard']} row {fate['row']}"
-    yield from _filter_lines(fate["filter"])
-    yield from _dedup_lines(fate["dedup"])
-    yield from _span_lines(fate["spans"], extract["length"])
-    if fate["site"]:
-        yield f"  site      dropped whole: {'; '.join(fate['site'])}"
-    if fate["remix"] is None:
+    yield f"{INDENT}documents/dump={trace['dump']}/{trace['shard']} row {trace['row']}"
+    yield from _filter_lines(trace["filter"])
+    yield from _dedup_lines(trace["dedup"])
+    yield from _span_lines(trace["spans"], extract["length"])
+    if trace["site"]:
+        yield f"  site      dropped whole: {'; '.join(trace['site'])}"
+    if trace["remix"] is None:
         yield "  remix     has not run for it yet"
         return
-    remix = fate["remix"]
+    remix = trace["remix"]
     yield f"  remix     domain {remix['domain']}, {remix['split']} split; {'kept' if remix['keep'] else 'not kept'}"
     if remix["keep"] and remix["weight"] is not None:
         yield f"{INDENT}the domain is {remix['weight']:.1%} of the training, {remix['epochs']:.2f} epochs"
-    if fate["tokens"] is not None:
-        first, count = fate["tokens"]["offset"], fate["tokens"]["tokens"]
-        yield f"  tokens    {fate['tokens']['shard']}, tokens {first:,} to {first + count - 1:,} ({count:,})"
+    if trace["tokens"] is not None:
+        first, count = trace["tokens"]["offset"], trace["tokens"]["tokens"]
+        yield f"  tokens    {trace['tokens']['shard']}, tokens {first:,} to {first + count - 1:,} ({count:,})"
 
 
 def _span_lines(found: dict[str, Any] | None, length: int) -> Iterator[str]:
@@ -117,8 +117,8 @@ def _filter_lines(found: dict[str, Any] | None) -> Iterator[str]:
         item = f"{match['benchmark']} item {match['item']}, {match['field']}"
         yield f"{INDENT}holds {match['share']:.0%} of {item}: bytes {match['start']:,} to {match['end']:,}"
     for check in sorted(checks, key=lambda check: check["passes"]):
-        mark = "ok  " if check["passes"] else "FAIL"
-        yield f"{INDENT}{mark} {check['signal']:<32} {check['value']:>10.4g}   {_allowed(check)}"
+        passed = "ok  " if check["passes"] else "FAIL"
+        yield f"{INDENT}{passed} {check['signal']:<32} {check['value']:>10.4g}   {_allowed(check)}"
 
 
 def _allowed(check: dict[str, Any]) -> str:
@@ -145,6 +145,6 @@ def _dedup_lines(found: dict[str, Any] | None) -> Iterator[str]:
         yield f"{INDENT}of {other['id']}"
         passes = {True: "passes the filters", False: "fails the filters itself", None: "not judged yet"}
         yield f"{INDENT}   {other['url'] or 'no address'} · {other['dump']} · {passes[other['passes_filters']]}"
-    for member in found["members"]:
+    for other in found["members"]:
         if found["keep"]:
-            yield f"{INDENT}{member['similarity'] or 1:.3f} {member['id']} {member['url'] or ''} · {member['dump']}"
+            yield f"{INDENT}{other['similarity'] or 1:.3f} {other['id']} {other['url'] or ''} · {other['dump']}"

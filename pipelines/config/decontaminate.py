@@ -6,7 +6,7 @@ from pipelines.config.base import Name, Section
 
 
 class BenchmarkSet(Section):
-    """A benchmark: JSON lines or Parquet, an item a row."""
+    """A benchmark: JSON lines or Parquet, one item per row."""
 
     name: Name
     files: list[str] = Field(min_length=1)  # files, folders or globs

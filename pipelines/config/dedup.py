@@ -31,7 +31,7 @@ class DedupParameters(Section):
     """Signatures, candidates, verification, keepers."""
 
     threshold: float = Field(default=0.8, gt=0, le=1)  # Jaccard similarity of shingles that makes duplicates
-    shingle: int = Field(default=5, ge=1, le=64)  # words a shingle; a CJK character is a word
+    shingle: int = Field(default=5, ge=1, le=64)  # words per shingle; a CJK character is a word
     bands: int = Field(default=20, ge=1, le=LARGEST_KIND)  # `headwater dedup curve` prints what bands x rows find
     rows: int = Field(default=5, ge=1)
     recall: float = Field(default=0.9995, gt=0, lt=1)  # of pairs at the threshold, which bands x rows must reach
@@ -44,7 +44,7 @@ class DedupParameters(Section):
     takedown: Takedown = Takedown()
     urls: bool = False  # also remove pages whose canonical URL a keeper has
     memory_bytes: int = Field(default=2 << 30, ge=1 << 30, le=16 << 30)  # of a task; more would not fit Arrow's lists
-    shards_per_group: int = Field(default=256, ge=1)  # neighbouring shards that share a file of the shuffle
+    shards_per_group: int = Field(default=256, ge=1)  # neighbouring shards that share a file of the exchange
     partitions: int = Field(default=1, ge=1)  # at least, of keys and of components; memory may ask for more
 
     @property

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from corpus.language import SCORE
 from corpus.linguistic.thresholds import TABLES, check_rule
 from pipelines.config.base import Section
 
@@ -20,7 +21,7 @@ class FilterParameters(Section):
     signals, corpus/linguistic/thresholds.py the tables."""
 
     languages: tuple[str, ...] = ("en", "zh")  # documents in any other are dropped
-    language_score: float = Field(default=0.5, ge=0, le=1)  # the least confidence of the identification (CCNet's)
+    language_score: float = Field(default=SCORE, ge=0, le=1)  # the least confidence of the identification
     thresholds: dict[str, dict[str, SignalBounds | Literal[False]]] = {}  # language: signal: bounds; off drops the rule
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ is allowed. `${NAME}` in a string is replaced from the environment.
 import os
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,8 @@ from pipelines.config.safety import SafetyParameters
 from pipelines.config.sites import SitesParameters
 from pipelines.config.tokens import TokenizerParameters, TokensParameters
 from pipelines.config.train import TrainParameters
+
+_RECIPES = Path(str(files("pipelines"))) / "recipes"  # the folder recipes/ of the repository, by a link
 
 
 class Recipe(Section):
@@ -117,17 +120,17 @@ def _errors(error: ValidationError) -> list[Any]:
 
 
 def _explain(model: type[BaseModel], error: Any, at: tuple[str | int, ...]) -> str:
-    """One mistake as a person would say it: the place, what is wrong, and what is right."""
+    """One mistake as a person would say it: the key, what is wrong, and what is right."""
     kinds = {kind.__name__ for kind in Section.__subclasses__()}  # how pydantic marks the members of a union
-    place = ".".join(str(part) for part in (*at, *error["loc"]) if part not in kinds)
+    key = ".".join(str(part) for part in (*at, *error["loc"]) if part not in kinds)
     if error["type"] == "extra_forbidden":
         names = _fields_at(model, error["loc"][:-1])
-        return f"{place}: unknown key; {nearest(str(error['loc'][-1]), sorted(names), 'the valid names are:')}"
+        return f"{key}: unknown key; {nearest(str(error['loc'][-1]), sorted(names), 'the valid names are:')}"
     if error["type"] == "missing":
-        return f"{place}: is needed and not given"
+        return f"{key}: is needed and not given"
     said = re.sub(r"valid dictionary or instance of \w+", "section: a mapping of keys to values", error["msg"])
     got = "" if error["type"] == "value_error" and isinstance(error.get("input"), dict) else f", got {error['input']!r}"
-    return f"{place}: {said.removeprefix('Value error, ')}{got}"
+    return f"{key}: {said.removeprefix('Value error, ')}{got}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
@@ -166,11 +169,11 @@ def _expand(text: str, path: str) -> str:
 
 
 def builtin_recipe(name: str) -> Path | None:
-    """The path of a recipe that ships beside the code, for `headwater run sample`."""
-    path = Path(__file__).resolve().parents[2] / "recipes" / f"{name}.yaml"
+    """The path of a recipe that ships with the code, for `headwater run sample`."""
+    path = _RECIPES / f"{name}.yaml"
     return path if path.is_file() else None
 
 
 def shipped() -> list[str]:
-    """The names of the recipes that ship beside the code."""
-    return sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+    """The names of the recipes that ship with the code."""
+    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))

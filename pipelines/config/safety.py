@@ -1,4 +1,4 @@
-"""The parameters of safety: personal data, trades nobody wants to train on, and lists of places."""
+"""The parameters of safety: personal data, unwanted trades, and lists of addresses."""
 
 from typing import Literal
 
@@ -13,11 +13,11 @@ class SafetyParameters(Section):
     spam phrases are signals with thresholds. The lists are files of domains and beginnings of addresses."""
 
     personal: tuple[Kind, ...] = tuple(MASKS)  # the kinds that are masked; []: none is looked for
-    masks: dict[Kind, str] = {}  # what stands in their place, where it is not <email>, <phone>, ...
+    masks: dict[Kind, str] = {}  # what replaces them, where it is not <email>, <phone>, ...
     trades: bool = True  # measure adult_share, gambling_share, spam_share
-    block: tuple[str, ...] = ()  # files of places whose documents are dropped
-    allow: tuple[str, ...] = ()  # files of places that no blocklist and no verdict on their site drops
-    opt_out: tuple[str, ...] = ()  # files of places whose owners want no part in it; stronger than allow
+    block: tuple[str, ...] = ()  # files of addresses whose documents are dropped
+    allow: tuple[str, ...] = ()  # files of addresses that a blocklist or a verdict on their site does not drop
+    opt_out: tuple[str, ...] = ()  # files of addresses whose owners opted out; stronger than allow
 
     @property
     def replacements(self) -> dict[str, str]:

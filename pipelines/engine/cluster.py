@@ -1,8 +1,9 @@
-"""Running tasks on Ray: a bounded window of plain tasks, one per shard; on actors where a model is worth keeping.
+"""Running tasks on Ray: a bounded number of plain tasks at a time; on actors where a model is worth keeping.
 
-Paths travel through Ray, rows do not. Ray places the tasks, brings back those of a lost node, and grows the cluster;
-what is here only keeps the window full, tries a failed task again after a pause, and sets aside one that keeps
-failing, so that one poisoned shard does not stop a dump."""
+Paths travel through Ray, rows do not. Ray schedules the tasks, runs those of a lost node again, and grows the cluster.
+What is here only keeps enough tasks submitted, tries a failed one again after a pause, and sets aside one that keeps
+failing. So one poisoned shard does not stop a dump.
+"""
 
 import heapq
 import itertools
@@ -19,14 +20,13 @@ from pipelines.engine.stage import Stage, Task
 
 ATTEMPTS = 3  # how often a task is tried before it is set aside
 FIRST_PAUSE = 1.0  # seconds before the second try; four times as long before each next one
-NODE_LOSSES = 8  # how many lost workers or nodes Ray makes good for one task
-WINDOW_PER_CPU = 3  # tasks submitted ahead for each CPU: enough to hide the submission, few enough to stay cheap
+NODE_LOSSES = 8  # after how many lost workers or nodes Ray still runs one task again
+TASKS_PER_CPU = 3  # submitted at a time for each CPU: enough to hide the submission, few enough to stay cheap
 
 
 @contextmanager
 def connected(workers: int | None = None) -> Iterator[None]:
-    """Use the cluster this process belongs to (RAY_ADDRESS, as in a submitted job), or an embedded one of `workers`
-    CPUs."""
+    """Use the cluster of RAY_ADDRESS, as in a submitted job, or else an embedded one of `workers` CPUs."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -61,8 +61,8 @@ def run_on_ray(stage: Stage, tasks: Sequence[Task], finished: Callable[[Outcome]
     while waiting or paused or running:
         while paused and paused[0][0] <= time.monotonic():
             waiting.append(heapq.heappop(paused)[2])
-        window = int(WINDOW_PER_CPU * max(cpus, ray.cluster_resources().get("CPU", 1.0)))
-        while waiting and len(running) < window:
+        limit = int(TASKS_PER_CPU * max(cpus, ray.cluster_resources().get("CPU", 1.0)))
+        while waiting and len(running) < limit:
             task = waiting.pop()
             running[submit(task)] = task
         if not running:

@@ -1,21 +1,23 @@
 """Running stages in order: plan each, skip what is done, run the rest, go on past what had to be set aside.
 
 A rerun does nothing; a changed parameter recomputes what depends on it; a killed run goes on where it stopped. A
-shard that turns out to be corrupt while it is read is deleted, and the run starts over from the first stage, which
-costs only the check of what is done, and makes that one shard again."""
+shard that turns out to be corrupt while it is read is deleted, and the run starts over from the first stage. That costs
+only the check of what is done, and makes that one shard again.
+"""
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rich.console import Console
 
 from corpus.io import storage
 from pipelines.engine import cluster
-from pipelines.engine.progress import StageProgress
+from pipelines.engine.progress import RunProgress
 from pipelines.engine.run_task import Outcome
-from pipelines.engine.stage import Counts, NotPlanned, Stage, Task
+from pipelines.engine.stage import Counts, NotPlanned, Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts, counts_if_done
 
 CHECKERS = 16  # threads that look for finished outputs
@@ -36,7 +38,7 @@ class StageResult:
     bytes: int = 0
     peak_rss_bytes: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
-    counts: Counts = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,13 +55,6 @@ class _Corrupt(Exception):
     pass
 
 
-class _Done(dict[str, Sequence[Task]]):
-    """The planned tasks by stage name; to ask for a stage that could not be planned is not to be planned oneself."""
-
-    def __missing__(self, name: str) -> Sequence[Task]:
-        raise NotPlanned(f"needs the shards of {name}")
-
-
 def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | None]:
     """The counts of each task that is done; None for each that is to do."""
     with ThreadPoolExecutor(CHECKERS) as pool:
@@ -69,94 +64,100 @@ def check(stage: Stage, tasks: Sequence[Task], verify: bool) -> list[Counts | No
 
 def plan(stages: Sequence[Stage]) -> list[StagePlan]:
     """Plan all stages without running any."""
-    done = _Done()
+    upstream = Upstream()
     plans: list[StagePlan] = []
     for stage in stages:
         unknown = next((earlier.stage.name for earlier in plans if earlier.why_not), "")
         try:
-            tasks = stage.plan(done)
+            tasks = stage.plan(upstream)
             if not tasks and unknown:
                 raise NotPlanned(f"needs the shards of {unknown}")
         except NotPlanned as error:
             plans.append(StagePlan(stage, [], [], str(error)))
         else:
-            done[stage.name] = tasks
-            plans.append(StagePlan(stage, tasks, check(stage, tasks, verify=False)))
+            counts = check(stage, tasks, verify=False)
+            upstream.add(stage.name, tasks, counts)
+            plans.append(StagePlan(stage, tasks, counts))
     return plans
 
 
-def run(stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = True) -> list[StageResult]:
+def run(
+    stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool = True, detail: bool = False
+) -> list[StageResult]:
     """Run every stage that is not done; the results say what failed.
 
-    `verify` checks every byte of finished outputs, not only their stamps.
+    `verify` checks every byte of finished outputs, not only their stamps. `detail` tells of every stage, not only of
+    phases.
     """
     for _ in range(REPAIRS):
         try:
-            results = _run_once(stages, console, verify, on_ray)
+            with RunProgress(stages, console, detail) as progress:
+                results = _run_once(stages, progress, verify, on_ray)
             break
         except _Corrupt as error:
-            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False)
+            console.print(f"{error}: deleted, it will be made again", style="yellow", highlight=False, markup=False)
     else:
-        results = _run_once(stages, console, True, on_ray, repair=False)
+        with RunProgress(stages, console, detail) as progress:
+            results = _run_once(stages, progress, True, on_ray, repair=False)
     if stages and any(result.seconds for result in results):
         storage.remove_leftovers(stages[0].root)
     return results
 
 
 def _run_once(
-    stages: Sequence[Stage], console: Console, verify: bool, on_ray: bool, repair: bool = True
+    stages: Sequence[Stage], progress: RunProgress, verify: bool, on_ray: bool, repair: bool = True
 ) -> list[StageResult]:
-    done = _Done()
+    upstream = Upstream()
     results = []
     for stage in stages:
         try:
-            tasks = stage.plan(done)
+            tasks = stage.plan(upstream)
         except NotPlanned as error:
             failure = {"output": stage.name, "message": f"not started: {error}"}
             results.append(StageResult(stage.name, stage.phase, 0, 0, failed=[failure]))
             break
-        result, made = _run_stage(stage, tasks, console, verify, on_ray, repair)
+        result, made, counts = _run_stage(stage, tasks, progress, verify, on_ray, repair)
         results.append(result)
-        done[stage.name] = made
+        upstream.add(stage.name, made, counts)
         if not made and tasks:
             break
     return results
 
 
 def _run_stage(
-    stage: Stage, tasks: Sequence[Task], console: Console, verify: bool, on_ray: bool, repair: bool
-) -> tuple[StageResult, list[Task]]:
+    stage: Stage, tasks: Sequence[Task], progress: RunProgress, verify: bool, on_ray: bool, repair: bool
+) -> tuple[StageResult, list[Task], list[Counts]]:
     counts = dict(zip((task.output for task in tasks), check(stage, tasks, verify), strict=True))
     todo = [task for task in tasks if counts[task.output] is None]
     result = StageResult(stage.name, stage.phase, len(tasks), len(tasks) - len(todo))
-    if not todo:
-        console.print(f"{stage.name}: {len(tasks)} of {len(tasks)} shards are done", style="dim", highlight=False)
-    else:
+    progress.begin(stage, len(tasks), len(todo))
+    if todo:
         start = time.monotonic()
-        with StageProgress(stage.name, len(todo), console) as progress:
 
-            def finished(outcome: Outcome) -> None:
-                progress.advance(outcome.counts, bool(outcome.message))
-                result.cpu_seconds += outcome.seconds
-                result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
-                if repair and outcome.corrupt and outcome.corrupt.startswith(stage.root):
-                    storage.delete(outcome.corrupt)
-                    raise _Corrupt(outcome.message.split(";")[0])
-                if outcome.message:
-                    result.failed.append({"output": outcome.task.output, "message": outcome.message})
-                    console.print(f"set aside {outcome.task.output}: {outcome.message}", style="red", highlight=False)
-                    if outcome.trace:
-                        console.print(outcome.trace, style="dim", highlight=False, markup=False)
-                else:
-                    counts[outcome.task.output] = outcome.counts
+        def finished(outcome: Outcome) -> None:
+            progress.advance(outcome.counts, bool(outcome.message))
+            result.cpu_seconds += outcome.seconds
+            result.peak_rss_bytes = max(result.peak_rss_bytes, outcome.peak_rss_bytes)
+            if repair and outcome.corrupt and outcome.corrupt.startswith(stage.root):
+                storage.delete(outcome.corrupt)
+                raise _Corrupt(outcome.message.split(";")[0])
+            if outcome.message:
+                result.failed.append({"output": outcome.task.output, "message": outcome.message})
+                line = f"set aside {outcome.task.output}: {outcome.message}"
+                progress.console.print(line, style="red", highlight=False, markup=False)
+                if outcome.trace:
+                    progress.console.print(outcome.trace, style="dim", highlight=False, markup=False)
+            else:
+                counts[outcome.task.output] = outcome.counts
 
-            (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
+        (cluster.run_on_ray if on_ray else cluster.run_here)(stage, todo, finished)
         result.seconds = time.monotonic() - start
-        result.documents, result.bytes = progress.documents, progress.bytes
-    made = [task for task in tasks if counts[task.output] is not None]
-    for task in made:
-        add_counts(result.counts, counts[task.output] or {})
-    return result, made
+        result.documents, result.bytes = progress.stage.documents, progress.stage.bytes
+    progress.end()
+    made = [(task, found) for task in tasks if (found := counts[task.output]) is not None]
+    for _, found in made:
+        add_counts(result.counts, found)
+    return result, [task for task, _ in made], [found for _, found in made]
 
 
 def write_run(root: str, results: Sequence[StageResult]) -> None:

@@ -1,19 +1,28 @@
-"""A gang: processes on the cluster that begin together, talk to each other, and end together, as a training run needs.
+"""A process group on the cluster: ranks that start, communicate and end together, as training needs.
 
-Each is a Ray actor in a bundle of one placement group, so that either all have their CPU or GPU or none waits holding
-one; the cluster grows for the group as it does for tasks. Every process gets the environment that torchrun would give
-it. When an actor dies, with its node or alone, the others are ended and a new gang goes on from the last checkpoint.
+Each rank is a Ray actor in a bundle of one placement group. So either all of them have their CPU or GPU, or none holds
+one while it waits. The cluster grows for the group as it does for tasks. Every rank gets the environment that torchrun
+would give it. When an actor dies, with its node or alone, the others are ended, and a new group goes on from the last
+checkpoint.
 """
 
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from corpus.errors import HeadwaterError
-from train.distributed.rank_environment import attempted, environment, free_port
+from train.distributed.rank_environment import attempted, environment, free_port, wait_asleep
 
 PATIENCE_SECONDS = 30.0  # how long to wait for room in the cluster before saying so, each time
+
+
+class Host(NamedTuple):
+    """Where a rank runs."""
+
+    node: str  # Ray's id of the node
+    address: str
+    port: int  # free on that node
 
 
 def run_process_group(
@@ -25,10 +34,10 @@ def run_process_group(
     restarts: int,
     note: Callable[[str], None],
 ) -> Any:
-    """Call `function(*arguments)` in `size` actors of the connected cluster and return what that of rank 0 returned.
+    """Call `function(*arguments)` on `size` ranks of the connected cluster and return what rank 0 returned.
 
-    Raises the HeadwaterError that a rank raised, and HeadwaterError where the gang lost a process more than `restarts`
-    times; each loss, and a wait for room, is told to `note`.
+    Raises the HeadwaterError that a rank raised, and HeadwaterError where ranks were lost more than `restarts` times;
+    each loss, and a wait for room, is told to `note`.
     """
     for attempt in range(restarts + 1):
         kind, value = _attempt(function, arguments, size, gpus, note)
@@ -38,24 +47,24 @@ def run_process_group(
             raise value
         note(str(value) + (f"; starting again ({attempt + 1} of {restarts})" if attempt < restarts else ""))
     raise HeadwaterError(
-        f"{value}, for the {restarts + 1}. time; mend what ended it (out of memory?) and run it again: it goes on from "
-        "the last checkpoint"
+        f"{value}; this was attempt {restarts + 1}, the last; mend what ended it (out of memory?) and run it again: it "
+        "goes on from the last checkpoint"
     )
 
 
-class Member:
-    """The actor that is one process of a gang."""
+class RankActor:
+    """The actor that is one rank."""
 
-    def place(self) -> tuple[str, str, int]:
-        """Its node, that node's address, and a port that is free there."""
+    def host(self) -> Host:
+        """Where it runs."""
         import ray
 
-        return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address(), free_port()
+        return Host(ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address(), free_port())
 
     def run(self, variables: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """The outcome of the function under these environment variables, as
-        `train.distributed.rank_environment.attempted` has it."""
+        """What `attempted` says of the function under these environment variables."""
         os.environ |= variables
+        wait_asleep()
         return attempted(function, arguments)
 
 
@@ -69,22 +78,22 @@ def _attempt(
     cpus = ray.cluster_resources().get("CPU", 1.0)
     share = 1.0 if gpus or size <= cpus else 1.0 / -(-size // max(1, int(cpus)))  # of a small machine, for trials
     resources = {"CPU": share} | ({"GPU": 1.0} if gpus else {})
-    group = placement_group([resources] * size, strategy="PACK")
-    members = []
+    bundles = placement_group([resources] * size, strategy="PACK")
+    actors = []
     try:
-        while not group.wait(PATIENCE_SECONDS):
+        while not bundles.wait(PATIENCE_SECONDS):
             note(f"waiting for {size} x {resources} in a cluster of {_total(ray)}")
-        for rank in range(size):
-            where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
-            options = {"num_cpus": share, "num_gpus": 1.0 if gpus else 0.0, "scheduling_strategy": where}
-            members.append(ray.remote(Member).options(**options).remote())
+        for index in range(size):
+            bundle = PlacementGroupSchedulingStrategy(bundles, placement_group_bundle_index=index)
+            options = {"num_cpus": share, "num_gpus": 1.0 if gpus else 0.0, "scheduling_strategy": bundle}
+            actors.append(ray.remote(RankActor).options(**options).remote())
         try:
-            places = ray.get([member.place.remote() for member in members])
-            order = sorted(range(size), key=lambda index: places[index][0])  # neighbours share a node
-            members, places = [members[index] for index in order], [places[index] for index in order]
+            hosts: list[Host] = ray.get([actor.host.remote() for actor in actors])
+            order = sorted(range(size), key=lambda index: hosts[index].node)  # neighbouring ranks share a node
+            actors, hosts = [actors[index] for index in order], [hosts[index] for index in order]
             running = [
-                member.run.remote(variables, function, arguments)
-                for member, variables in zip(members, _environments(places))
+                actor.run.remote(variables, function, arguments)
+                for actor, variables in zip(actors, _environments(hosts))
             ]
             first, waiting = running[0], list(running)
             while waiting:
@@ -99,9 +108,9 @@ def _attempt(
         except ray.exceptions.RayError as error:
             return "lost", f"a process of the run was lost: {_brief(error)}"
     finally:
-        for member in members:
-            ray.kill(member)
-        remove_placement_group(group)
+        for actor in actors:
+            ray.kill(actor)
+        remove_placement_group(bundles)
 
 
 def _cause(ray: Any, running: list[Any], value: str) -> str:
@@ -119,12 +128,11 @@ def _cause(ray: Any, running: list[Any], value: str) -> str:
     return value
 
 
-def _environments(places: list[tuple[str, str, int]]) -> list[dict[str, str]]:
-    """The environment of each rank, given the node, address and port of each."""
-    _, address, port = places[0]
-    nodes = [node for node, _, _ in places]
+def _environments(hosts: list[Host]) -> list[dict[str, str]]:
+    """The environment of each rank, given where each runs."""
+    nodes = [host.node for host in hosts]
     return [
-        environment(rank, len(places), nodes[:rank].count(node), nodes.count(node), address, port)
+        environment(rank, len(nodes), nodes[:rank].count(node), nodes.count(node), hosts[0].address, hosts[0].port)
         for rank, node in enumerate(nodes)
     ]
 

@@ -1,7 +1,8 @@
-"""One run at a time on a root: two would do the same work twice, and two trainers sweep away each other's checkpoints.
+"""One run at a time on a root: two would do the same work twice, and two trainers delete each other's checkpoints.
 
-The operating system's own file lock is what says so: it is gone with the process that holds it, however that ended, so
-a killed run never stands in the way of the next, and nothing has to beat, time out or be forced."""
+It is held by a file lock of the operating system, which ends with the process that holds it. So a killed run never
+blocks the next, and there is no heartbeat, no timeout and nothing to force.
+"""
 
 import fcntl
 import os
@@ -20,8 +21,8 @@ from corpus.io import storage
 def only_run(root: str) -> Iterator[None]:
     """Hold `<root>/runs/.lock` while the block runs; raise UsageError, naming the process, where another run has it.
 
-    S3 has no such locks, nor have some shared disks: there nothing is held and nothing refused. The lock is the
-    process's: a second block in the same one is not refused, and its end would end the first's hold.
+    S3 and some shared disks have no such locks: there nothing is held and nothing refused. The lock belongs to the
+    process: a second block in the same process is not refused, and releases the lock when it ends.
     """
     if storage.scheme(root) != "file":
         yield

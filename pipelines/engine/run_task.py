@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from corpus.errors import CorruptShard, HeadwaterError
+from corpus.kernels.compilation import announce_compilation
 from pipelines.engine.stage import Counts, Stage, Task
 
 
@@ -15,17 +16,18 @@ class Outcome:
     """How a task ended. `message` is empty when it succeeded."""
 
     task: Task
-    counts: Counts = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
     peak_rss_bytes: int = 0
     message: str = ""
     trace: str = ""
     corrupt: str = ""  # the shard that could not be read, if that is why the task failed
-    lasting: bool = False  # the same failure would come again: a retry is no use
+    lasting: bool = False  # the same failure would come again: a retry would not help
 
 
 def execute(stage: Stage, task: Task) -> Outcome:
     """Run a task here; never raises for what the task does."""
+    announce_compilation()
     _reset_peak()
     start = time.perf_counter()
     try:
@@ -40,7 +42,7 @@ def execute(stage: Stage, task: Task) -> Outcome:
 
 
 def _reset_peak() -> None:
-    """Start the process's peak of resident memory anew, where the kernel lets us (Linux: clear_refs 5)."""
+    """Reset the process's peak of resident memory, where the kernel allows it (Linux: clear_refs 5)."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -49,7 +51,7 @@ def _reset_peak() -> None:
 
 
 def _peak() -> int:
-    """Peak resident bytes since the last reset; since the process began where it cannot be reset."""
+    """Peak resident bytes since the last reset, or since the process began where it cannot be reset."""
     try:
         with open("/proc/self/status") as file:
             line = next(line for line in file if line.startswith("VmHWM:"))

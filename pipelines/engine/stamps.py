@@ -1,15 +1,17 @@
 """Which outputs are there: reading the stamp that each output carries.
 
 A Parquet shard carries its stamp in its footer. A JSON output carries it at its top level, and may name sibling files
-with their sizes and checksums, which is how files that have no room for a stamp (.bin, .idx, tokenizer.json) are
-covered."""
+with their sizes and checksums. So files that have no room for a stamp (.bin, .idx, tokenizer.json) are covered."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from corpus.io import storage, table
 from corpus.io.checksum import file_entry
 from pipelines.engine.stage import Counts, Task
+
+M = TypeVar("M", bound=Mapping[str, Any])
 
 
 def read_stamp(path: str) -> dict[str, Any] | None:
@@ -53,11 +55,12 @@ def counts_if_done(root: str, task: Task, verify: bool) -> Counts | None:
     return counts
 
 
-def add_counts(total: Counts, counts: Counts) -> Counts:
+def add_counts(total: M, counts: Mapping[str, Any]) -> M:
     """Add counts to a total in place, key by key and level by level."""
+    into: dict[str, Any] = total  # type: ignore[assignment]
     for key, value in counts.items():
-        if isinstance(value, dict):
-            add_counts(total.setdefault(key, {}), value)
+        if isinstance(value, Mapping):
+            add_counts(into.setdefault(key, {}), value)
         elif isinstance(value, (int, float)):
-            total[key] = total.get(key, 0) + value
+            into[key] = into.get(key, 0) + value
     return total

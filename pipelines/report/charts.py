@@ -1,7 +1,8 @@
 """Charts as inline SVG: lines, and columns. No script and no library; colours come from the page's style sheet.
 
-Each chart is drawn twice, for a wide and a narrow screen, because text in a scaled picture becomes too small to read;
-the style sheet shows one of the two. Everything that comes from data is escaped."""
+Each chart is drawn twice, for a wide and a narrow screen, because text in a scaled picture becomes too small to read.
+The style sheet shows one of the two. Everything that comes from data is escaped.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from markupsafe import Markup
 
 Points = Sequence[tuple[float, float]]
 WIDE, HALF, NARROW = (620, 330), (490, 270), (350, 260)  # as wide as the column they fill, so that text keeps its size
+TONES = ("tone-1", "tone-2", "tone-3", "tone-4")  # colour classes of the style sheet
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 44  # margins, pixels
 _CHARACTER = 7.6  # width of a character of an axis label, pixels
 
@@ -68,15 +70,15 @@ def line_chart(
         parts = [_grid(width, height, [(y_of(tick), y_format(tick)) for tick in y_ticks])]
         parts.append(_x_axis(width, height, [(x_of(t), x_format(t)) for t in x_ticks if x_low <= t <= x_high], x_title))
         for line in shown:
-            places = [(x_of(x), y_of(y)) for x, y in line.points]
-            path = " ".join(f"{'M' if not index else 'L'}{x:.1f} {y:.1f}" for index, (x, y) in enumerate(places))
+            pixels = [(x_of(x), y_of(y)) for x, y in line.points]
+            path = " ".join(f"{'M' if not index else 'L'}{x:.1f} {y:.1f}" for index, (x, y) in enumerate(pixels))
             dash = ' stroke-dasharray="5 4"' if line.dashed else ""
             parts.append(f'<path class="stroke {line.tone}" d="{path}"{dash}/>')
             if line.markers:
                 parts += [
                     f'<circle class="fill {line.tone}" cx="{px:.1f}" cy="{py:.1f}" r="3.5"><title>'
                     f"{escape(line.name)}: {escape(x_format(x))} → {escape(y_format(y))}</title></circle>"
-                    for (px, py), (x, y) in zip(places, line.points)
+                    for (px, py), (x, y) in zip(pixels, line.points)
                 ]
         return _svg(width, height, label, parts)
 
@@ -91,7 +93,7 @@ def column_chart(
     tone: str = "tone-1",
     size: tuple[int, int] = HALF,
 ) -> Markup:
-    """Vertical bars, one for each named count."""
+    """Vertical bars, one per named count."""
     if not items:
         return Markup("")
     ticks = nice_ticks(0.0, max(value for _, value in items))

@@ -1,19 +1,19 @@
 """What deduplication at string level cuts from the documents that are kept, with examples to judge it by.
 
 The figures are the sums of what the shards' footers count. The examples are spans of the documents whose ids have the
-smallest hashes, so nobody picks them; each stands between the words before and after it, which stay."""
+smallest hashes, so they are not picked by hand. Each stands between the words before and after it, which stay."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import xxhash
 
 from corpus.io import storage, table
 from corpus.passages.cuts import KINDS
+from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stamps import add_counts
-from pipelines.report.scan import Place, Shards, shards_of
-from pipelines.report.texts import read_places
+from pipelines.results.shards import RowRef, read_rows, shards_of
 
 CHOSEN = 24  # documents of a kind among which examples are sought
 SHOWN = 4  # examples of a kind in a language
@@ -21,15 +21,16 @@ AROUND = 80  # characters shown before and after a span
 SPAN = 700  # characters of a span that are shown
 
 
-def passages(root: str, dumps: Shards) -> dict[str, Any] | None:
+def passages(root: str, shards: Sequence[ShardRef]) -> dict[str, Any] | None:
     """Kept documents and bytes, and what is cut of them by kind, by language and by dump; examples. None before it ran.
 
     `examples` is `{kind: {language: [{"id", "url", "dump", "before", "cut", "after"}, ...]}}`.
     """
     languages: dict[str, Any] = {}
     by_dump: dict[str, Any] = {}
-    for dump, name in shards_of(root, "passages", dumps):
-        counts = table.require_metadata(storage.join(root, "passages", f"dump={dump}", name))["counts"]
+    for shard in shards_of(root, "passages", shards):
+        dump = shard.dump
+        counts = table.require_metadata(storage.join(root, shard.below("passages")))["counts"]
         add_counts(languages, counts["languages"])
         of = by_dump.setdefault(dump, {"dump": dump, "documents": 0, "bytes": 0, "cut": dict.fromkeys(KINDS, 0)})
         of["documents"] += counts["documents"]
@@ -44,21 +45,21 @@ def passages(root: str, dumps: Shards) -> dict[str, Any] | None:
         "kinds": list(KINDS),
         "languages": [{"language": name} | part for name, part in ranked],
         "dumps": list(by_dump.values()),
-        "examples": _examples(root, dumps),
+        "examples": _examples(root, shards),
     }
 
 
-def _examples(root: str, dumps: Shards) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    chosen: dict[str, list[tuple[int, Place]]] = {}
-    for dump, name in shards_of(root, "passages", dumps):
-        for key, kind, row in _cut_rows(storage.join(root, "passages", f"dump={dump}", name)):
+def _examples(root: str, shards: Sequence[ShardRef]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    chosen: dict[str, list[tuple[int, RowRef]]] = {}
+    for shard in shards_of(root, "passages", shards):
+        for key, kind, row in _cut_rows(storage.join(root, shard.below("passages"))):
             picked = chosen.setdefault(kind, [])
-            heapq.heappush(picked, (-key, Place(dump, name, row)))
+            heapq.heappush(picked, (-key, RowRef(shard, row)))
             if len(picked) > CHOSEN:
                 heapq.heappop(picked)
     places = {place for picked in chosen.values() for _, place in picked}
-    documents = read_places(root, "documents", places, ["id", "url", "language", "text"])
-    rows = read_places(root, "passages", places)
+    documents = read_rows(root, "documents", places, ["id", "url", "language", "text"])
+    rows = read_rows(root, "passages", places)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for kind in (kind for kind in KINDS if kind in chosen):
         for _, place in sorted(chosen[kind], reverse=True):

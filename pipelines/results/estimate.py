@@ -1,4 +1,4 @@
-"""What the rest of a run will cost: core-hours a stage, from what its finished shards cost here, or from the
+"""What the rest of a run will cost: core-hours per stage, from what its finished shards cost here, or from the
 benchmarks.
 
 A root that has run something knows best: runs/*.json say what each shard took. Before the first run the rates
@@ -12,7 +12,7 @@ from corpus.io import storage
 
 PAGES_PER_FILE = 38_000  # CC-MAIN-2023-23: 3.1 billion pages in 80,000 WARC files
 
-# Core-milliseconds a page of the stages that go shard by shard, on the nine real dumps (docs/benchmarks.md).
+# Core-milliseconds per page of the stages that go shard by shard, on the nine real dumps (docs/benchmarks.md).
 MILLISECONDS = {
     "documents": 1.5,
     "quality": 0.40,
@@ -48,7 +48,7 @@ def measured(root: str) -> dict[str, tuple[float, int]]:
 
 
 def cost(stage: str, to_do: int, runs: dict[str, tuple[float, int]], pages: int) -> Cost | None:
-    """The cost of so many shards, of so many pages each, of a stage; None where neither a run nor a benchmark tells."""
+    """The cost of so many shards, of so many pages each, of a stage; None if no run and no benchmark tells."""
     seconds, shards = runs.get(stage, (0.0, 0))
     if shards:
         return Cost(seconds / shards * to_do, "what shards took here")

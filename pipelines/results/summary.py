@@ -5,8 +5,8 @@ from typing import Any
 
 from pipelines.config.inputs import FilesInput
 from pipelines.config.recipe import Recipe
-from pipelines.report.data import PAPER_TABLE_1
-from pipelines.report.outcome import read_if_there
+from pipelines.results.outcome import read_if_there
+from pipelines.results.sections import PAPER_TABLE_1
 
 _UNUSED_SHOWN = 5  # rules of a kind that name no document
 

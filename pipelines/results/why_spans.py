@@ -7,24 +7,23 @@ import pyarrow as pa
 
 from corpus import spans
 from pipelines.config.recipe import Recipe
-from pipelines.report.scan import Place
-from pipelines.report.texts import read_places
-from pipelines.stages.tokens.tokenizer import SPAN_TABLES
+from pipelines.results.shards import RowRef, read_rows
+from pipelines.stages.tokens.texts import SPAN_TABLES
 
 
-def spans_at(recipe: Recipe, places: Sequence[Place]) -> dict[Place, dict[str, Any]]:
-    """Of the documents at some places that have tables of spans: `{"cut": bytes, "masked": bytes, "spans": [...]}`.
+def spans_at(recipe: Recipe, refs: Sequence[RowRef]) -> dict[RowRef, dict[str, Any]]:
+    """Of those of some documents that have tables of spans: `{"cut": bytes, "masked": bytes, "spans": [...]}`.
 
     A span is `{"kind", "start", "end", "text", "becomes"}`, as it is applied: where tables overlap, one has the bytes.
     """
-    tables = [read_places(recipe.root, name, places) for name in SPAN_TABLES]
+    tables = [read_rows(recipe.root, name, refs) for name in SPAN_TABLES]
     masks = recipe.safety.replacements
-    texts = read_places(recipe.root, "documents", [place for place in places if any(place in t for t in tables)])
+    texts = read_rows(recipe.root, "documents", [ref for ref in refs if any(ref in t for t in tables)])
     found = {}
-    for place, document in texts.items():
-        rows = [rows[place] for rows in tables if place in rows and rows[place]["id"] == document["id"]]
+    for ref, document in texts.items():
+        rows = [rows[ref] for rows in tables if ref in rows and rows[ref]["id"] == document["id"]]
         if rows:
-            found[place] = _described(rows, document["text"].encode(), masks)
+            found[ref] = _described(rows, document["text"].encode(), masks)
     return found
 
 

@@ -15,7 +15,7 @@ import xxhash
 
 from corpus.io.storage import write_bytes, write_json
 from pipelines.sample.crawl import write_dump
-from pipelines.sample.fetch import fetch
+from pipelines.sample.fetch import default_cache, fetch
 from pipelines.sample.packages import PACKAGES, Plan, load_plan
 from pipelines.sample.pages import Page, members, site_pages
 
@@ -25,16 +25,17 @@ CODE_DUMPS = 2  # code is taken from the releases that the last dumps see
 ARTICLES = 1200  # of the segmented corpus; the site grows dump by dump until it has them all
 
 
-def build_sample(out: Path, cache: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def build_sample(out: Path, cache: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
     """Make the sample below `out`, unless it is already there and whole; return its manifest (`out/sample.json`).
 
+    Downloads are kept in `cache` (None: `default_cache`).
     The manifest: dumps, pages, html_bytes, code_files, code_bytes, and the size and sha256 of every file.
     """
     plan = load_plan()
     if (made := _finished(out)) is not None:
         say(f"{out}: the sample is already there")
         return made
-    archives = fetch(list(plan.releases), cache, say)
+    archives = fetch(list(plan.releases), cache or default_cache(), say)
     manifest: dict[str, Any] = {"version": _version(), "dumps": {}, "files": {}}
     files = []
     for dump, start in plan.dumps.items():

@@ -7,13 +7,13 @@ accepts a file only if its sha256 is the pinned one. Files are kept in a cache."
 
 import hashlib
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corpus.errors import HeadwaterError
+from corpus.io.cache_folder import first_writable, user_caches
 from corpus.io.storage import atomic_output
 from pipelines.sample.packages import Release
 
@@ -45,8 +45,8 @@ with command.main_context():
 
 
 def default_cache() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/headwater/sample, or ~/.cache/headwater/sample."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headwater" / "sample"
+    """Where downloads are kept: the first of `user_caches` that can be written."""
+    return first_writable(user_caches(), "sample")
 
 
 def fetch(releases: list[Release], cache: Path, say: Callable[[str], None]) -> dict[str, Path]:

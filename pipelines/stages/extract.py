@@ -1,13 +1,13 @@
-"""`extract`: a WARC, WET or plain file to a shard of documents and a shard of rejects.
+"""`documents`: a WARC, WET or plain file to a shard of documents and a shard of rejects.
 
-One input file, or `files_per_shard` of them, is one shard, in the order of the dump's list; the text that it writes is
-never written again by a later stage. What decides the bytes is in the fingerprint: the limits, the language model's
-hash, the versions of the libraries that extract and identify, and the input itself. A file that Common Crawl published
-never changes under its place in its dump's list, so remote ones are known by that place, and not asked for one by one.
+One input file, or `files_per_shard` of them, is one shard, in the order of the dump's list. Its text is never written
+again by a later stage. What decides the bytes is in the fingerprint: the limits, the language model's hash, the
+versions of the libraries that extract and identify, and the input itself. The list of a published dump never changes.
+So remote files are known by their position in it, and are not asked for one by one.
 """
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -24,20 +24,27 @@ from corpus.io.table import ShardWriter
 from corpus.language import LanguageIdentifier, find_model
 from pipelines.config.extract import ExtractParameters
 from pipelines.config.inputs import CrawlInput, FilesInput
-from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import Counts, NotPlanned, Source, Stage, Task, Upstream
 from pipelines.engine.stamps import add_counts
 
 Input = CrawlInput | FilesInput
 IDENTIFIER = f"fasttext-community-{version('fasttext-community')}"
 
 
-class ExtractStage(Stage[ExtractParameters]):
-    """inputs -> documents/dump=D/N.parquet and rejects/dump=D/N.parquet.
+class ExtractCounts(Counts, total=False):
+    """What was read. Documents and rejects together are the responses."""
 
-    counts: documents, bytes (of text), html_bytes (of the payloads they came from), responses (what was offered: HTTP
-    responses, WET conversions or rows), records by type, rejects by reason (documents + rejects = responses), damage
-    by reason (parts of a file that are no record), languages (documents and bytes of each).
-    """
+    html_bytes: int  # of the payloads that documents came from
+    responses: int  # what was offered: HTTP responses, WET conversions or rows
+    records: dict[str, int]  # by type
+    rejects: dict[str, int]  # by reason
+    damage: dict[str, int]  # by reason: parts of a file that are no record
+    languages: dict[str, Counts]
+
+
+class ExtractStage(Stage[ExtractParameters]):
+    """inputs -> documents/dump=D/N.parquet and rejects/dump=D/N.parquet"""
 
     name: ClassVar[str] = "documents"
     phase: ClassVar[str] = "extract"
@@ -49,38 +56,35 @@ class ExtractStage(Stage[ExtractParameters]):
         self.language_model = parameters.language_model
         self.inputs = tuple(inputs)
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task for each file of each input; raises NotPlanned where the language model or a dump's list is not to be
-        had."""
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per file of each input; raises NotPlanned without the language model or the list of a dump."""
         try:
             model = file_checksum(find_model(self.language_model))
         except UsageError as error:
             raise NotPlanned(str(error)) from None
+        made_by = {"model": f"{IDENTIFIER} {model}", "extractor": EXTRACTOR}
         tasks: list[Task] = []
         names: set[str] = set()
         for item in self.inputs:
-            sources = self._crawl(item) if isinstance(item, CrawlInput) else self._files(item)
-            for dump, files in sources.items():
+            size = item.files_per_shard if isinstance(item, CrawlInput) else 1
+            for dump, files in (self._crawl(item) if isinstance(item, CrawlInput) else self._files(item)).items():
                 if dump in names:
-                    raise UsageError(
-                        f"{dump}: named by two inputs of the recipe; a name is a partition, and needs to be one input's"
-                    )
+                    raise UsageError(f"{dump}: named by two inputs of the recipe; give each input a name of its own")
                 names.add(dump)
-                size = item.files_per_shard if isinstance(item, CrawlInput) else 1
-                for index, first in enumerate(range(0, len(files), size)):
-                    arguments = _arguments(item) | {
-                        "dump": dump,
-                        "model": f"{IDENTIFIER} {model}",
-                        "extractor": EXTRACTOR,
-                    }
-                    output = f"documents/dump={dump}/{index:05d}.parquet"
-                    tasks.append(self.task(output, files[first : first + size], **arguments))
+                for number, first in enumerate(range(0, len(files), size)):
+                    output = ShardRef(dump, number).below(self.folder)
+                    arguments = _arguments(item) | made_by
+                    tasks.append(self.task(output, files[first : first + size], dump=dump, **arguments))
         return tasks
 
-    def run(self, task: Task) -> Counts:
+    def expected_tasks(self, document_shards: int) -> int:
+        """One per shard of documents."""
+        return document_shards
+
+    def run(self, task: Task) -> ExtractCounts:
         """Extract the shard's files, one after the other."""
-        counts: Counts = {}
-        beside = rejects_of(task.output)
+        counts: ExtractCounts = {}
+        beside = task.shard.below("rejects")
         with ShardWriter(self.path(task.output), SCHEMA) as documents:
             with ShardWriter(self.path(beside), REJECTS) as rejects:
                 for path in task.inputs:
@@ -89,7 +93,7 @@ class ExtractStage(Stage[ExtractParameters]):
             documents.metadata = task.stamp(counts) | {"files": {beside: file_entry(self.path(beside))}}
         return counts
 
-    def _extract(self, path: str, task: Task, documents: ShardWriter, rejects: ShardWriter) -> Counts:
+    def _extract(self, path: str, task: Task, documents: ShardWriter, rejects: ShardWriter) -> dict[str, Any]:
         dump, section = task.arguments["dump"], self.parameters
         limits = Limits(section.max_html_bytes, section.max_record_bytes, section.max_text_bytes)
         identifier, language = _identifier(self.language_model), task.arguments.get("language")
@@ -131,11 +135,6 @@ class ExtractStage(Stage[ExtractParameters]):
         return {item.name: [Source(path, storage.identify(path)) for path in dict.fromkeys(paths)]}
 
 
-def rejects_of(output: str) -> str:
-    """The shard of rejects that belongs to a shard of documents."""
-    return output.replace("documents/", "rejects/", 1)
-
-
 def _arguments(item: Input) -> dict[str, Any]:
     if isinstance(item, CrawlInput):
         return {"format": item.format}
@@ -144,8 +143,8 @@ def _arguments(item: Input) -> dict[str, Any]:
 
 def _name(path: str) -> str:
     """A file's name in the tables: from crawl-data/ on, the same below any root; of a plain file its last part."""
-    before, mark, after = path.rpartition("crawl-data/")
-    return mark + after if mark and (not before or before.endswith("/")) else posixpath.basename(path)
+    before, folder, after = path.rpartition("crawl-data/")
+    return folder + after if folder and (not before or before.endswith("/")) else posixpath.basename(path)
 
 
 def _identify(path: str) -> str:
@@ -160,5 +159,5 @@ def _remote_files(root: str, dump: str, format: str, limit: int | None) -> list[
 
 @lru_cache(maxsize=2)
 def _identifier(path: str | None) -> LanguageIdentifier:
-    """One loaded model a worker process."""
+    """The model, loaded once per worker process."""
     return LanguageIdentifier(path)

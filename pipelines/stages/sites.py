@@ -1,14 +1,16 @@
-"""The view of sites as three stages: `site_sums` adds up each shard's documents by site, `sites` adds up the shards and
-judges, `dropped_sites` gathers the few that fail, so that whoever joins documents with them reads one small table.
+"""The view of sites as three stages.
 
-A shard of sums has a row group for each partition of sites (by hash of the name), so that the task of a partition
-reads its own rows of every shard and nothing else.
+`site_counts` adds up each shard's documents by site, and `sites` adds up the shards and judges. `dropped_sites` gathers
+the few that fail, so that a stage that joins documents with them reads one small table.
+
+A shard of sums has a row group for each partition of sites (by hash of the name). So the task of a partition reads its
+own rows of every shard and nothing else.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
@@ -17,12 +19,17 @@ from pydantic import BaseModel, ConfigDict
 from corpus import site_stats, spans
 from corpus.io import table
 from pipelines.config.sites import SitesParameters
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.shapes import PartitionStage, ShardStage, SingleStage
+from pipelines.engine.stage import Counts, Stage, Task, Upstream
 
 DROPPED = "sites/dropped.parquet"
 SUMS_SCHEMA = pa.schema([("partition", pa.int32()), *site_stats.SUMS])
 DROPPED_SCHEMA = pa.schema([("site", pa.string()), ("reasons", pa.list_(pa.string())), ("documents", pa.int64())])
-_OPTIONAL = ("safety", "classifier", "passages", "lists")  # tables that are joined where the run has them
+_SIGNALS = {  # columns of tables that are joined where the run has them
+    "safety": ["adult_share", "gambling_share", "spam_share"],
+    "classifier": ["quality_score"],
+    "lists": ["allowed"],
+}
 
 
 class SumParameters(BaseModel):
@@ -48,25 +55,22 @@ def site_stages(root: str, section: SitesParameters) -> list[Stage]:
     return [SiteCountStage(root, sum_parameters), SiteStage(root, judging), DroppedStage(root, judging)]
 
 
-class SiteCountStage(Stage[SumParameters]):
-    """documents, verdicts, duplicates[, safety, classifier, passages, lists] -> site_counts/dump=D/N.parquet: sums
-    by site"""
+class SiteCounts(Counts, total=False):
+    """How many sites there are, and what is lost with those that are dropped."""
+
+    sites: int
+    dropped: int
+    documents_dropped: int
+
+
+class SiteCountStage(ShardStage[SumParameters]):
+    """documents, verdicts, duplicates[, safety, classifier, passages, lists] -> site_counts: sums by site"""
 
     name: ClassVar[str] = "site_counts"
-    folder: ClassVar[str] = "sites"
+    folder: ClassVar[str] = "site_counts"
     phase: ClassVar[str] = "sites"
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard."""
-        made = {task.output: task for tasks in done.values() for task in tasks}
-        tasks = []
-        for documents in done["documents"]:
-            shard = documents.output.removeprefix("documents/")
-            needed = [made.get(f"{name}/{shard}") for name in ("verdicts", "duplicates")]
-            beside = [made[path] for path in (f"{name}/{shard}" for name in _OPTIONAL) if path in made]
-            if all(needed):  # else one of them had to be set aside
-                tasks.append(self.task(f"sites/{shard}", [documents, *(task for task in needed if task), *beside]))
-        return tasks
+    reads = ("documents", "verdicts", "duplicates")
+    optional = ("safety", "classifier", "passages", "lists")
 
     def run(self, task: Task) -> Counts:
         """Join a shard's columns and add them up."""
@@ -82,16 +86,9 @@ class SiteCountStage(Stage[SumParameters]):
         return counts
 
     def _documents(self, task: Task) -> pa.Table:
-        paths = {path.split("/", 1)[0]: self.path(path) for path in task.inputs}
-        documents = table.read_table(paths["documents"], ["id", "site", "length", "language"])
-
-        def beside(name: str, columns: list[str]) -> pa.Table:
-            found = table.read_table(paths[name], ["id", *columns])
-            table.check_ids(found, documents, paths[name])
-            return found
-
-        verdicts = beside("verdicts", ["keep", "reasons"])
-        duplicates = beside("duplicates", ["keep", "cluster_size", "cluster_dumps"])
+        documents = table.read_table(self.path(task.one("documents")), ["id", "site", "length", "language"])
+        verdicts = self.beside(task, "verdicts", ["keep", "reasons"], documents)
+        duplicates = self.beside(task, "duplicates", ["keep", "cluster_size", "cluster_dumps"], documents)
         columns: dict[str, Any] = {name: documents[name] for name in ("site", "length", "language")}
         columns |= {
             "failed": pc.invert(verdicts["keep"]),
@@ -100,36 +97,33 @@ class SiteCountStage(Stage[SumParameters]):
             "cluster_dumps": duplicates["cluster_dumps"],
             "reasons": verdicts["reasons"],
         }
-        if "safety" in paths:
-            shares = ["adult_share", "gambling_share", "spam_share"]
-            columns |= dict(zip(shares, beside("safety", shares).columns[1:]))
-        if "classifier" in paths:
-            columns["quality_score"] = beside("classifier", ["quality_score"])["quality_score"]
-        if "lists" in paths:
-            columns["allowed"] = beside("lists", ["allowed"])["allowed"]
-        if "passages" in paths:
-            columns["template_bytes"] = pa.array(_line_bytes(spans.spans_of(beside("passages", ["spans"]))))
+        for stage, names in _SIGNALS.items():
+            if task.has(stage):
+                found = self.beside(task, stage, names, documents)
+                columns |= {name: found[name] for name in names}
+        if task.has("passages"):
+            cut = self.beside(task, "passages", ["spans"], documents)
+            columns["template_bytes"] = pa.array(_line_bytes(spans.spans_of(cut)))
         return pa.table(columns)
 
 
-class SiteStage(Stage[JudgeParameters]):
+class SiteStage(PartitionStage[JudgeParameters]):
     """The sums of all shards -> sites/NNNNN.parquet: every site of a partition with its signals and verdict"""
 
     name: ClassVar[str] = "sites"
+    folder: ClassVar[str] = "sites"
     phase: ClassVar[str] = "sites"
+    reads = ("site_counts",)
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a partition."""
+    def partitions(self, upstream: Upstream) -> int:
+        """As the recipe says."""
         return self.parameters.partitions
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per partition, over all shards."""
-        return [
-            self.task(f"sites/{number:05d}.parquet", done["site_counts"], partition=number)
-            for number in range(self.parameters.partitions)
-        ]
+    def expected_tasks(self, document_shards: int) -> int:
+        """One per partition."""
+        return self.parameters.partitions
 
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> SiteCounts:
         """Add up a partition's sums, a shard at a time, and judge its sites."""
         total, partition = site_stats.SUMS.empty_table(), task.arguments["partition"]
         for path in task.inputs:
@@ -138,32 +132,20 @@ class SiteStage(Stage[JudgeParameters]):
         bounds = [site_stats.Bound(signal, most) for signal, most in self.parameters.bounds.items()]
         judged = site_stats.judge(total, bounds, self.parameters.least_documents)
         dropped = judged.filter(pc.invert(judged["keep"]))
-        counts = {
-            "sites": len(judged),
-            "dropped": len(dropped),
-            "documents_dropped": int(pc.sum(dropped["documents"]).as_py() or 0),
-        }
-        with table.ShardWriter(self.path(task.output), site_stats.SITES) as writer:
-            writer.write(judged)
-            writer.metadata = task.stamp(counts)
-        return counts
+        documents = int(pc.sum(dropped["documents"]).as_py() or 0)
+        counts: SiteCounts = {"sites": len(judged), "dropped": len(dropped), "documents_dropped": documents}
+        return self.write(task, judged.cast(site_stats.SITES), counts)
 
 
-class DroppedStage(Stage[JudgeParameters]):
+class DroppedStage(SingleStage[JudgeParameters]):
     """sites/NNNNN.parquet -> sites/dropped.parquet: the sites that fail, with their reasons"""
 
     name: ClassVar[str] = "dropped_sites"
     phase: ClassVar[str] = "sites"
+    reads = ("sites",)
+    output: ClassVar[str] = DROPPED
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One."""
-        return 1
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """One task over all partitions."""
-        return [self.task(DROPPED, done["sites"])]
-
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> SiteCounts:
         """Gather them."""
         rows = [DROPPED_SCHEMA.empty_table()]
         for path in task.inputs:
@@ -171,14 +153,11 @@ class DroppedStage(Stage[JudgeParameters]):
             failed = found.filter(pc.invert(found["keep"])).select(["site", "reasons_of_site", "documents"])
             rows.append(failed.rename_columns(DROPPED_SCHEMA.names))
         dropped = pa.concat_tables(rows).sort_by("site")
-        counts = {"sites": len(dropped)}
-        with table.ShardWriter(self.path(task.output), DROPPED_SCHEMA) as writer:
-            writer.write(dropped)
-            writer.metadata = task.stamp(counts)
-        return counts
+        counts: SiteCounts = {"sites": len(dropped)}
+        return self.write(task, dropped, counts)
 
 
-def partitions_of(names: pa.ChunkedArray, partitions: int) -> np.ndarray:
+def partitions_of(names: pa.ChunkedArray, partitions: int) -> npt.NDArray[np.int64]:
     """The partition of each site, int64: xxh3-64 of its name modulo their number."""
     coded = names.combine_chunks().dictionary_encode()
     hashes = (xxhash.xxh3_64_intdigest(name.encode()) for name in coded.dictionary.to_pylist())
@@ -186,7 +165,7 @@ def partitions_of(names: pa.ChunkedArray, partitions: int) -> np.ndarray:
     return of[coded.indices.to_numpy()] if len(of) else np.zeros(0, np.int64)
 
 
-def _line_bytes(found: spans.Spans) -> np.ndarray:
+def _line_bytes(found: spans.Spans) -> npt.NDArray[np.int64]:
     """The bytes of each document in spans of the kind `line`."""
     lengths = np.where(found.kinds.to_numpy(zero_copy_only=False) == "line", found.ends - found.starts, 0)
     return np.diff(np.concatenate([[0], np.cumsum(lengths)])[found.offsets])

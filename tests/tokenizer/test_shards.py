@@ -127,7 +127,7 @@ def test_another_tokenizer_and_a_small_model_are_refused(folder: str) -> None:
 @pytest.mark.parametrize(
     ("name", "at", "message"),
     [("00000.idx", 3, "MMIDIDX"), ("00000.idx", 9, "index version"), ("00000.idx", 17, "not int32"),
-     ("00000.idx", 34, "contradict"), ("00000.idx", 26, "document marks")],
+     ("00000.idx", 34, "contradict"), ("00000.idx", 26, "document bounds")],
 )  # fmt: skip
 def test_a_damaged_index_is_refused_without_checksums(folder: str, name: str, at: int, message: str) -> None:
     _flip(folder, name, at)

@@ -307,7 +307,7 @@ def test_an_infinite_gradient_is_not_stepped_on(
     text_shards: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clipping by an infinite norm would make every weight NaN, and a checkpoint might be taken of that."""
-    monkeypatch.setattr("train.distributed.parallel.ParallelModel.clip_gradients", lambda *given: float("inf"))
+    monkeypatch.setattr("train.distributed.parallel_model.ParallelModel.clip_gradients", lambda *given: float("inf"))
     with pytest.raises(HeadwaterError, match="at step 1 "):
         pretrain(SETTINGS, data(text_shards), str(tmp_path), Recorder(stop_at=2))
 

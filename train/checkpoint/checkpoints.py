@@ -1,11 +1,11 @@
 """Checkpoints: written beside the training, whole or not there, checked when read, thinned out, on disk or in S3.
 
 A checkpoint is a folder `step-<number>` in torch's distributed format (`train.checkpoint.files`), which any layout
-can read. Saving takes a copy of the state, which is all that training waits for; a thread writes it, one checkpoint
-at a time. `manifest.json` is written last and names every file with its size and checksum, the run it belongs to, and
-the run's progress as plain numbers. A folder without a manifest is one that was being written when the process died;
-it is swept away. Older ones are deleted only after a newer one has its manifest. At loading every byte is checked, and
-a checkpoint that is cut short or altered is refused by name in favour of the one before it.
+can read. Training waits only while the state is copied; a thread writes the copy, one checkpoint at a time.
+`manifest.json` is written last. It names every file with its size and checksum, the run that it belongs to, and the
+run's progress as plain numbers. A folder without a manifest was being written when the process died, and is deleted.
+Older checkpoints are deleted only after a newer one has its manifest. At loading every byte is checked, and a
+checkpoint that is cut short or altered is refused by name; the one before it is loaded instead.
 """
 
 import json
@@ -62,8 +62,8 @@ class Checkpoints:
         """Copy `state` and begin to write a checkpoint, after the one that is being written, if any.
 
         `state` is what DCP takes (tensors by name), `progress` JSON-able; a permanent one is never thinned
-        out. What goes wrong while writing is raised by `wait` or by the next `save`: OSError where the place
-        cannot be written or is full.
+        out. What goes wrong while writing is raised by `wait` or by the next `save`: OSError where the folder
+        cannot be written or the disk is full.
         """
         self.wait()
         copied, now = self._stager.stage(state), time.monotonic()
@@ -81,14 +81,14 @@ class Checkpoints:
     def _write(self, step: int, state: dict[str, Any], progress: dict[str, Any], permanent: bool, at: float) -> None:
         channel = self.world.background
         try:
-            place = self._place(step)
+            folder = self._step_folder(step)
             if self.world.first:
-                self._remove(place)
-            channel.agree(step)  # nobody writes before it is empty
-            files = write_files(state, place, channel)
+                self._remove(folder)
+            channel.agree(step)  # no rank writes before it is empty
+            files = write_files(state, folder, channel)
             if self.world.first:
                 manifest = {"run": self.run, "step": step, "permanent": permanent, "progress": progress, "files": files}
-                storage.write_json(storage.join(place, MANIFEST), manifest | {"checksum": _seal(manifest)})
+                storage.write_json(storage.join(folder, MANIFEST), manifest | {"checksum": _seal(manifest)})
                 self._thin_out(step)
             self.newest, self.newest_at, self.seconds = step, at, time.monotonic() - at
         except BaseException as error:
@@ -100,7 +100,7 @@ class Checkpoints:
         later = [other for other in found if other > step]  # refused at loading, or the run would not be here
         temporary = [other for other in found if other <= step and not self._is_permanent(other)]
         for superfluous in later + temporary[: -self.keep]:
-            self._remove(self._place(superfluous))
+            self._remove(self._step_folder(superfluous))
 
     def steps(self) -> list[int]:
         """The steps of all finished checkpoints, ascending."""
@@ -153,7 +153,7 @@ class Checkpoints:
 
     def weights(self, step: int) -> Mapping[str, Tensor]:
         """The whole weights of a finished checkpoint by parameter name, each read when it is asked for."""
-        return SavedWeights(self._place(step))
+        return SavedWeights(self._step_folder(step))
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
@@ -168,13 +168,13 @@ class Checkpoints:
                 self._remove(storage.join(self.folder, name))
 
     def clear(self) -> None:
-        """Remove every checkpoint, whatever run it belongs to."""
+        """Remove every checkpoint, of any run."""
         if self.world.first:
             for step in self.steps():
-                self._remove(self._place(step))
+                self._remove(self._step_folder(step))
             self.sweep()
 
-    def _place(self, step: int) -> str:
+    def _step_folder(self, step: int) -> str:
         return storage.join(self.folder, f"step-{step:09d}")
 
     def _agreed_steps(self) -> list[int]:
@@ -188,18 +188,18 @@ class Checkpoints:
         try:
             manifest = self._manifest(step)
             accept(manifest)
-            check_files(self._place(step), manifest["files"], self.world.control)
+            check_files(self._step_folder(step), manifest["files"], self.world.control)
         except HeadwaterError as error:
             problem = error
         for found in self.world.control.gather(problem):
             if found is not None:
                 raise found
-        read_files(state, self._place(step), self.world.control)
+        read_files(state, self._step_folder(step), self.world.control)
         progress: dict[str, Any] = manifest["progress"]
         return progress
 
     def _manifest(self, step: int) -> dict[str, Any]:
-        path = storage.join(self._place(step), MANIFEST)
+        path = storage.join(self._step_folder(step), MANIFEST)
         manifest: dict[str, Any] = storage.read_json(path)
         if not isinstance(manifest, dict) or manifest.pop("checksum", None) != _seal(manifest):
             raise HeadwaterError(f"{path} is altered, its checksum is not that of its content")
@@ -214,17 +214,17 @@ class Checkpoints:
     def _check_run(self, manifest: dict[str, Any]) -> None:
         if manifest["run"] != self.run:
             raise OtherRun(
-                f"{self._place(manifest['step'])} belongs to a run with other settings, tokens or weights; give the "
-                "settings it was made with, another output folder, or start anew with --restart"
+                f"{self._step_folder(manifest['step'])} belongs to a run with other settings, tokens or weights; give "
+                "the settings it was made with, another output folder, or start anew with --restart"
             )
 
-    def _remove(self, place: str) -> None:
-        storage.delete(storage.join(place, MANIFEST))  # first, so that nobody takes the rest for a checkpoint
+    def _remove(self, folder: str) -> None:
+        storage.delete(storage.join(folder, MANIFEST))  # first, so that the rest is not taken for a checkpoint
         if self._local:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         else:
-            for name in [".metadata", *(info.path[len(place) + 1 :] for info in storage.list_files(place))]:
-                storage.delete(storage.join(place, name))
+            for name in [".metadata", *(info.path[len(folder) + 1 :] for info in storage.list_files(folder))]:
+                storage.delete(storage.join(folder, name))
 
 
 def _seal(manifest: Any) -> str:

@@ -1,4 +1,4 @@
-"""The files of one checkpoint: written by all ranks together, checked by all, read in whatever pieces a rank needs.
+"""The files of one checkpoint: written by all ranks together, checked by all, and read in the ranges that a rank needs.
 
 The format is torch's distributed checkpoint (DCP): each rank writes what it holds, keyed by parameter name, so that
 any other layout can read it. On a disk the ranks write into one folder, which they must share; for an object store
@@ -31,22 +31,22 @@ Files = dict[str, dict[str, Any]]  # by name: {"bytes": n, "xxh3": hex}
 _READ = 1 << 22
 
 
-def write_files(state: dict[str, Any], place: str, channel: Channel) -> Files:
-    """Write `state` (tensors by name, of this rank) below `place`; on every rank, return the files of all.
+def write_files(state: dict[str, Any], folder: str, channel: Channel) -> Files:
+    """Write `state` (tensors by name, of this rank) into `folder`; on every rank, return the files of all.
 
     Raises OSError on every rank where one of them cannot write.
     """
     problem, own = None, {}
-    with _folder_to_write(place, channel) as folder:
-        _save(state, folder, channel)
+    with _local_folder(folder) as local:
+        _save(state, local, channel)
         try:
-            mine = [".metadata", *(path.name for path in folder.glob(f"__{channel.rank}_*"))]
-            own = {name: file_entry(str(folder / name)) for name in sorted(mine) if (folder / name).exists()}
-            if storage.scheme(place) == "file":
+            mine = [".metadata", *(path.name for path in local.glob(f"__{channel.rank}_*"))]
+            own = {name: file_entry(str(local / name)) for name in sorted(mine) if (local / name).exists()}
+            if storage.scheme(folder) == "file":
                 own = own if channel.rank == 0 else {name: own[name] for name in own if name != ".metadata"}
             else:
                 for name in own:
-                    _send(folder / name, storage.join(place, name))
+                    _send(local / name, storage.join(folder, name))
         except OSError as error:
             problem = error
     outcomes = channel.gather(problem or own)
@@ -54,43 +54,43 @@ def write_files(state: dict[str, Any], place: str, channel: Channel) -> Files:
         if isinstance(outcome, OSError):
             raise outcome
     files = {name: entry for outcome in outcomes for name, entry in outcome.items()}
-    if channel.rank == 0 and storage.scheme(place) == "file":
+    if channel.rank == 0 and storage.scheme(folder) == "file":
         for name in files:
-            if not (Path(place) / name).exists():
+            if not (Path(folder) / name).exists():
                 raise OSError(
                     errno.ENOENT, "another rank wrote it, but it is not here: OUT must be a shared disk", name
                 )
     return dict(sorted(files.items()))
 
 
-def check_files(place: str, files: Files, channel: Channel) -> None:
+def check_files(folder: str, files: Files, channel: Channel) -> None:
     """Check sizes and checksums, a share of the files on each rank; raise HeadwaterError naming one that differs."""
     for name in sorted(files)[channel.rank :: channel.size]:
-        expected, path = files[name], storage.join(place, name)
+        expected, path = files[name], storage.join(folder, name)
         found = file_entry(path) if storage.exists(path) else {"bytes": 0}
         if found != expected:
             why = "altered" if found["bytes"] == expected["bytes"] else f"{found['bytes']:,} bytes"
             raise HeadwaterError(f"{path} is {why}, it was written with {expected['bytes']:,} bytes")
 
 
-def read_files(state: dict[str, Any], place: str, channel: Channel) -> None:
+def read_files(state: dict[str, Any], folder: str, channel: Channel) -> None:
     """Fill `state` in place with what this rank holds of it."""
     with _quiet():
-        dcp.load(state, storage_reader=_reader(place), process_group=channel.group, no_dist=channel.size == 1)
+        dcp.load(state, storage_reader=_reader(folder), process_group=channel.group, no_dist=channel.size == 1)
 
 
 class SavedWeights(Mapping[str, Tensor]):
     """The weights of a checkpoint by parameter name, whole, each read when it is asked for."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
-        found = _reader(place).read_metadata().state_dict_metadata
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        found = _reader(folder).read_metadata().state_dict_metadata
         self._known = {name.removeprefix("model."): found[name] for name in found if name.startswith("model.")}
 
     def __getitem__(self, name: str) -> Tensor:
         known = self._known[name]
         value = torch.empty(known.size, dtype=known.properties.dtype)
-        read_files({"model": {name: value}}, self._place, Channel())
+        read_files({"model": {name: value}}, self._folder, Channel())
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -112,14 +112,14 @@ class _Storage(FileSystem):
         return storage.join(str(path), suffix)
 
 
-def _reader(place: str) -> dcp.FileSystemReader:
-    reader = dcp.FileSystemReader(place)
-    reader.fs, reader.path = _Storage(), place  # it would make a path of a URL
+def _reader(folder: str) -> dcp.FileSystemReader:
+    reader = dcp.FileSystemReader(folder)
+    reader.fs, reader.path = _Storage(), folder  # it would make a path of a URL
     return reader
 
 
 def _save(state: dict[str, Any], folder: Path, channel: Channel) -> None:
-    """DCP wraps whatever stops it, a full disk too, in an exception of its own that is no Exception."""
+    """DCP wraps every failure, a full disk too, in an exception of its own that is no subclass of Exception."""
     try:
         with _quiet():
             dcp.save(
@@ -134,10 +134,11 @@ def _save(state: dict[str, Any], folder: Path, channel: Channel) -> None:
 
 
 @contextmanager
-def _folder_to_write(place: str, channel: Channel) -> Iterator[Path]:
-    if storage.scheme(place) == "file":
-        Path(place).mkdir(parents=True, exist_ok=True)
-        yield Path(place)
+def _local_folder(folder: str) -> Iterator[Path]:
+    """Where a rank writes: the folder itself, or a temporary one where that is in an object store."""
+    if storage.scheme(folder) == "file":
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(folder)
     else:
         with tempfile.TemporaryDirectory(prefix="headwater-") as name:
             yield Path(name)

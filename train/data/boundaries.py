@@ -5,10 +5,10 @@ import numpy.typing as npt
 
 
 def positions(documents: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """The place of each token in its document, from 0 (int32, the shape of `documents`: [count, sequence_length])."""
-    places = np.arange(documents.shape[1], dtype=np.int32)
+    """The position of each token in its document, from 0: int32, shaped as `documents` [count, sequence_length]."""
+    columns = np.arange(documents.shape[1], dtype=np.int32)
     begins = np.diff(documents, axis=1, prepend=-1) != 0
-    result: npt.NDArray[np.int32] = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    result: npt.NDArray[np.int32] = columns - np.maximum.accumulate(np.where(begins, columns, 0), axis=1)
     return result
 
 

@@ -1,14 +1,14 @@
 """Which domain gives the next sample: weights kept exact, not on average.
 
-Drawing domains at random keeps weights only in the long run; a short training run, or one batch, can be far
-off. Here the sequence of domains is fixed and as even as can be. Weights are rounded to shares of a period of
-65,536 samples, and the period is filled by Tijdeman's algorithm for the chairman assignment problem (Discrete
-Mathematics 32, 1980), which proves that after any k samples each domain has been given its share of k to
-within less than one sample. All samples have the same number of tokens, so the same holds for tokens. The
-period is the only table: 65,536 entries, whatever the length of the run.
+Drawing domains at random keeps weights only in the long run; a short training run, or one batch, can be far off. Here
+the sequence of domains is fixed and as even as possible. Weights are rounded to shares of a period of 65,536 samples.
+The period is filled by Tijdeman's algorithm for the chairman assignment problem (Discrete Mathematics 32, 1980). He
+proves that after any k samples each domain has had its share of k to within less than one sample. All samples have the
+same number of tokens, so the same holds for tokens. The period is the only table: 65,536 entries, for a run of any
+length.
 
-Weights may change at a stated sample: a `Phase` starts where the last one ended, and each domain goes on in
-its own order.
+Weights may change at a stated sample: a `Phase` starts where the last one ended, and each domain continues its own
+order.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from corpus.errors import UsageError
+from corpus.kernels.types import I32, I64
 
 PERIOD = 1 << 16  # weights are exact to half of 1/65,536; a power of two keeps the shares exact in binary
 
@@ -32,7 +32,7 @@ class Phase:
     start: int = 0
 
 
-def shares(weights: Sequence[float], period: int = PERIOD) -> npt.NDArray[np.int64]:
+def shares(weights: Sequence[float], period: int = PERIOD) -> I64:
     """Whole shares of the period by the largest remainder; a domain of positive weight gets at least one.
 
     Raises UsageError for weights that are negative, not finite or all zero.
@@ -52,7 +52,7 @@ def shares(weights: Sequence[float], period: int = PERIOD) -> npt.NDArray[np.int
 
 
 @njit(cache=True)
-def _fill(share: npt.NDArray[np.int64], period: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def _fill(share: I64, period: int) -> tuple[I32, I64]:
     """Tijdeman's sequence: the domain of each slot, and how often it came before in the period."""
     domains = np.empty(period, np.int32)
     ranks = np.empty(period, np.int64)
@@ -102,7 +102,7 @@ class Interleave:
             base.append(base[-1] + self._within(number, end - start))
         self._base = base
 
-    def locate(self, samples: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def locate(self, samples: I64) -> tuple[I32, I64]:
         """For sample numbers (int64[n]): the domain (int32[n]) and the number among the domain's samples (int64[n])."""
         domains = np.empty(samples.size, np.int32)
         numbers = np.empty(samples.size, np.int64)
@@ -116,13 +116,13 @@ class Interleave:
             numbers[here] = self._base[phase][domain] + periods * self.shares[phase][domain] + ranks[slots]
         return domains, numbers
 
-    def counts(self, samples: int) -> npt.NDArray[np.int64]:
+    def counts(self, samples: int) -> I64:
         """How many of the first `samples` samples each domain gives (int64[domains])."""
         phase = int(np.searchsorted(self._starts, samples, side="right")) - 1
-        counted: npt.NDArray[np.int64] = self._base[phase] + self._within(phase, samples - int(self._starts[phase]))
+        counted: I64 = self._base[phase] + self._within(phase, samples - int(self._starts[phase]))
         return counted
 
-    def _within(self, phase: int, length: int) -> npt.NDArray[np.int64]:
+    def _within(self, phase: int, length: int) -> I64:
         periods, rest = divmod(length, PERIOD)
         table = self._tables[phase][0]
         return periods * self.shares[phase] + np.bincount(table[:rest], minlength=self.num_domains)

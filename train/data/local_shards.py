@@ -1,7 +1,7 @@
 """The bytes of token shards on a local disk: memory-mapped, so the operating system's page cache is the only cache.
 
-A shard is mapped when a window first falls into it. A corpus of thousands of shards opens at once, and a process that
-reads a few of them holds a few of them.
+A shard is mapped when a sample is first read from it. So a corpus of thousands of shards opens at once, and a process
+holds only the shards that it reads.
 """
 
 import mmap

@@ -1,8 +1,8 @@
-"""Blocks are asked for before they are needed: the order of a stream is known, so what comes next is, too.
+"""Blocks are fetched before they are needed: the order of a stream is known, so the next samples are known too.
 
-A planner thread walks some way ahead of the sample that was read last and hands the blocks of each sample to a few
-threads that fetch them into the host's cache. They hold nothing in memory, and a failure here is not reported:
-whoever needs the block asks again and reports.
+A planner thread goes some way ahead of the sample that was read last. It hands the blocks of each sample to a few
+threads, which fetch them into the host's cache. They hold nothing in memory. A failure here is not reported: the
+reader that needs the block asks again, and reports.
 """
 
 import atexit
@@ -59,11 +59,11 @@ class Prefetcher:
     def _walk(self) -> None:
         position, asked = self._wanted, OrderedDict[object, None]()
         while not self._stop.is_set():
-            if not self._wanted <= position <= self._wanted + self._ahead:  # behind, or the reader went back
+            if not self._wanted <= position <= self._wanted + self._ahead:  # the reader is ahead, or went back
                 position = self._wanted
             count = min(STEP, self._ahead)
             if position + count > self._wanted + self._ahead:
-                self._stop.wait(PAUSE)  # rather than be woken at every batch, which would cost the reader time
+                self._stop.wait(PAUSE)  # not woken at every batch, which would cost the reader time
                 continue
             plan = self._plan()
             if plan is None:

@@ -1,13 +1,12 @@
 """The order in which a run reads its tokens: sample k is a pure function of (shards, weights, seed, k).
 
-A sample is a window of `sequence_length + 1` tokens; the last token of a window is the first of the next in
-its domain, so each token is once an input and once a target. To find sample k, `Interleave` names the domain
-and the number j of the sample among that domain's; j tells the epoch and the place in it; a Feistel
-permutation of the epoch (`permutation`) gives the window, and an offset drawn for each epoch says where on
-the domain's circle of tokens the windows begin, so that a document is cut at other places each time. Nothing
-is indexed or stored: a stream opens at once, at any size, and its whole state is the number of samples
-consumed. Ranks, workers and micro-batches only divide the same global sequence, so any of them may change
-between two steps.
+A sample is a span of `sequence_length + 1` tokens. Its last token is the first of the next span in its domain, so each
+token is once an input and once a target. To find sample k, `Interleave` names the domain and the number j of the sample
+among that domain's. From j follow the epoch and the position in it, and a Feistel permutation of the epoch
+(`permutation`) gives the span. An offset drawn for each epoch says where on the domain's circle of tokens the spans
+begin, so that documents are cut elsewhere in each epoch. Nothing is indexed or stored: a stream of any size opens at
+once, and its whole state is the number of samples consumed. Ranks, workers and micro-batches only divide the same
+global sequence, so any of them may change between two steps.
 
     stream = TokenStream({"web": "tokens/domain=web", "code": "s3://bucket/tokens/domain=code"},
                          weights={"web": 0.8, "code": 0.2}, sequence_length=4096, seed=1)
@@ -25,27 +24,28 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 from numba import njit
 
 from corpus.errors import HeadwaterError, UsageError
+from corpus.kernels.hashing import splitmix64
+from corpus.kernels.types import I32, I64
 from tokenizer.shards import open_shards
-from train.data.blocks import RemoteShards
-from train.data.cache import CACHE_BYTES, host_cache
+from train.data.block_cache import CACHE_BYTES, host_cache
+from train.data.domain_tokens import DomainTokens
 from train.data.interleave import Interleave, Phase
 from train.data.local_shards import WHOLE
-from train.data.packing import GROUP_TOKENS, PackedDomain
-from train.data.permutation import mix, shuffled
+from train.data.packing import CHUNK_TOKENS, PackedDomain
+from train.data.permutation import shuffled
 from train.data.prefetch import Fetch, Prefetcher
-from train.data.source import DomainTokens
+from train.data.remote_shards import RemoteShards
 
 BLOCK_TOKENS = 1 << 18  # 1 MiB of int32: a good ranged read from an object store
-WINDOW_TOKENS = 1 << 28  # 1 GiB: what one domain's open window takes in a disk cache
+BUFFER_TOKENS = 1 << 28  # 1 GiB: the shuffle buffer of one domain, in a disk cache
 
 PACKINGS = ("concatenate", "best_fit")
 
-Array = npt.NDArray[np.int64]
+Array = I64
 Weights = Mapping[str, float]
 
 
@@ -83,9 +83,9 @@ class TokenStream:
         """Open the shards of `domains` (name to folder).
 
         `weights` are shares of tokens by domain (default: in proportion to the domains' tokens). `changes` are other
-        weights from a number of tokens on, counted over all domains from the beginning of the run; they hold from the
+        weights from a number of tokens on, counted over all domains from the beginning of the run. They hold from the
         first sample that begins there or later. Shards of another tokenizer than `tokenizer_hash`, or with more tokens
-        in their vocabulary than a model's `vocab_size`, are refused; with `verify`, every byte of local shards is
+        in their vocabulary than a model's `vocab_size`, are refused. With `verify`, every byte of local shards is
         checked against its checksum first. Blocks of shards on `s3://` are kept in `cache_folder` (default:
         $XDG_CACHE_HOME/headwater/tokens), `cache_bytes` of them at most. Raises UsageError for weights of unknown
         domains, no domains at all or an unknown packing.
@@ -115,17 +115,17 @@ class TokenStream:
         block_tokens = BLOCK_TOKENS
         if packing == "best_fit":
             self._packed = [PackedDomain(source, sequence_length + 1) for source in self.sources]
-            block_tokens = GROUP_TOKENS
-        self._block = max(1, block_tokens // sequence_length) if self._packed is None else self._packed[0].group
-        self._window = max(1, WINDOW_TOKENS // block_tokens)
+            block_tokens = CHUNK_TOKENS
+        self._block = max(1, block_tokens // sequence_length) if self._packed is None else self._packed[0].chunk
+        self._buffer = max(1, BUFFER_TOKENS // block_tokens)
         natural = {source.name: float(source.num_tokens) for source in self.sources}
         given = natural if weights is None else weights
         steps = [(0, given), *((-(-token // sequence_length), other) for token, other in changes)]
         self._interleave = Interleave([Phase(weights=self._row(given), start=start) for start, given in steps])
         self._keys = [xxhash.xxh3_64_intdigest(f"{seed}/{name}".encode()) for name in self.names]
-        self._constants = [sequence_length, seed, packing, self._block, self._window]
+        self._constants = [sequence_length, seed, packing, self._block, self._buffer]
         self._contents = {source.name: source.shards.fingerprint for source in self.sources}
-        ahead = min(WINDOW_TOKENS, sum(source.num_tokens for source in self.sources)) // sequence_length
+        ahead = min(BUFFER_TOKENS, sum(source.num_tokens for source in self.sources)) // sequence_length
         self._prefetcher = Prefetcher(self._blocks, max(1, ahead)) if cache else None
         self.is_remote = cache is not None
         self.samples = 0  # how many samples iteration has given
@@ -155,13 +155,13 @@ class TokenStream:
         return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True).encode())
 
     def samples_per_epoch(self, domain: int) -> int:
-        """Samples that cover the domain's circle once; the last overlaps the first where the tokens do not divide."""
+        """Samples that cover the domain's circle once; the last may overlap the first."""
         if self._packed is not None:
             return self._packed[domain].num_samples
         return -(-self.sources[domain].num_tokens // self.sequence_length)
 
     def _find(self, samples: Array) -> Iterator[tuple[int, Array, Array, Array, Array]]:
-        """For each domain among samples: its index, the rows it fills, their epochs, where these begin, places."""
+        """For each domain among samples: its index, and of each of its samples the row, epoch, offset and position."""
         if samples.size and samples.min() < 0:
             raise IndexError(f"sample {samples.min()}: the samples of a stream are counted from 0")
         domains, numbers = self._interleave.locate(samples)
@@ -169,26 +169,26 @@ class TokenStream:
             rows = np.flatnonzero(domains == domain)
             size = self.samples_per_epoch(domain)
             key = np.uint64(self._keys[domain])
-            offsets, places = _places(
-                numbers[rows], size, self.sources[domain].num_tokens, self._block, self._window, key
+            offsets, positions = _positions(
+                numbers[rows], size, self.sources[domain].num_tokens, self._block, self._buffer, key
             )
-            yield domain, rows, numbers[rows] // size, offsets, places
+            yield domain, rows, numbers[rows] // size, offsets, positions
 
     def _spans(self, samples: Array) -> Iterator[tuple[int, Array, Array, Array]]:
         """For each domain: its index, and the spans of its circle that fill samples: first tokens, lengths, targets."""
         width = self.sequence_length + 1
-        for domain, rows, _, offsets, places in self._find(samples):
+        for domain, rows, _, offsets, positions in self._find(samples):
             if self._packed is None:
-                starts = (offsets + places * self.sequence_length) % self.sources[domain].num_tokens
+                starts = (offsets + positions * self.sequence_length) % self.sources[domain].num_tokens
                 yield domain, starts, np.full(rows.size, width), rows * width
                 continue
-            found = [self._packed[domain].pieces(*one) for one in zip(offsets.tolist(), places.tolist())]
+            found = [self._packed[domain].spans(*one) for one in zip(offsets.tolist(), positions.tolist())]
             lengths = np.concatenate([one[1] for one in found])
             targets = [row * width + np.cumsum(one[1]) - one[1] for row, one in zip(rows.tolist(), found)]
             yield domain, np.concatenate([one[0] for one in found]), lengths, np.concatenate(targets)
 
-    def gather(self, samples: Array) -> npt.NDArray[np.int32]:
-        """The windows of any sample numbers (int64[n]), in that order: int32[n, sequence_length + 1]."""
+    def gather(self, samples: Array) -> I32:
+        """The samples of any numbers (int64[n]), in that order: int32[n, sequence_length + 1]."""
         if self._prefetcher is not None and samples.size:
             self._prefetcher.seek(int(samples.min()))
         out = np.empty((samples.size, self.sequence_length + 1), np.int32)
@@ -197,7 +197,7 @@ class TokenStream:
         return out
 
     def _blocks(self, first: int, count: int) -> Iterable[tuple[object, Fetch]]:
-        """The blocks of samples that lie in an object store, in the order of need by domain, for the prefetcher."""
+        """The blocks of samples in an object store, for the prefetcher: each domain's in the order of need."""
         for domain, starts, lengths, targets in self._spans(np.arange(first, first + count, dtype=np.int64)):
             reader = self.sources[domain].reader
             if isinstance(reader, RemoteShards):
@@ -206,12 +206,12 @@ class TokenStream:
                 for shard, block in dict.fromkeys(zip(shards.tolist(), blocks.tolist())):
                     yield (domain, shard, block), partial(reader.fetch, shard, block)
 
-    def batch(self, first: int, count: int) -> npt.NDArray[np.int32]:
+    def batch(self, first: int, count: int) -> I32:
         """Samples `first` to `first + count - 1`: int32[count, sequence_length + 1]."""
         return self.gather(np.arange(first, first + count, dtype=np.int64))
 
-    def documents(self, first: int, count: int) -> npt.NDArray[np.int32]:
-        """The number of each input token's document in its window, from 0: int32[count, sequence_length].
+    def documents(self, first: int, count: int) -> I32:
+        """The number of each input token's document in its sample, from 0: int32[count, sequence_length].
 
         Tokens that differ in it belong to different documents, which is what an attention mask by document
         needs; `train.data.boundaries` makes positions and cumulative lengths of it.
@@ -232,8 +232,8 @@ class TokenStream:
         _, starts, _, _ = next(self._spans(samples))
         return Location(self.names[domain], int(epochs[0]), int(starts[0]))
 
-    def places(self, sample: int) -> list[tuple[str, int, int]]:
-        """What sample k is made of, in order: path of the `.bin`, first token in it, tokens."""
+    def provenance(self, sample: int) -> list[tuple[str, int, int]]:
+        """Where the tokens of sample k are, in order: path of the `.bin`, first token in it, number of tokens."""
         domain, starts, lengths, targets = next(self._spans(np.array([sample], np.int64)))
         source = self.sources[domain]
         parts = source.parts(starts, lengths, targets, WHOLE).T.tolist()
@@ -248,14 +248,14 @@ class TokenStream:
         counts = self._interleave.counts(samples).tolist()
         return {name: count / self.samples_per_epoch(i) for i, (name, count) in enumerate(zip(self.names, counts))}
 
-    def __getitem__(self, sample: int) -> npt.NDArray[np.int32]:
+    def __getitem__(self, sample: int) -> I32:
         return self.batch(sample, 1)[0]
 
-    def __getitems__(self, samples: Sequence[int]) -> list[npt.NDArray[np.int32]]:
+    def __getitems__(self, samples: Sequence[int]) -> list[I32]:
         """A batch at once, as torch's DataLoader asks for it."""
         return list(self.gather(np.asarray(samples, np.int64)))
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.int32]]:
+    def __iter__(self) -> Iterator[I32]:
         """Samples without end from the present position, which `state_dict` reports."""
         while True:
             self.samples += 1
@@ -295,16 +295,18 @@ def _reopen(arguments: dict[str, Any], samples: int) -> TokenStream:
 
 
 @njit(nogil=True, cache=True)
-def _places(numbers: Array, size: int, tokens: int, block: int, window: int, key: np.uint64) -> tuple[Array, Array]:
-    """Of a domain's samples, numbered on through epochs of `size`: the token at which the epoch begins on the domain's
-    circle of `tokens`, and the sample's place in the epoch."""
+def _positions(numbers: Array, size: int, tokens: int, block: int, buffer: int, key: np.uint64) -> tuple[Array, Array]:
+    """Of a domain's samples, numbered through all epochs of `size` samples: the epoch's offset and the position in it.
+
+    The offset is the token at which the epoch begins on the domain's circle of `tokens`.
+    """
     offsets = np.empty(numbers.size, np.int64)
-    places = np.empty(numbers.size, np.int64)
+    positions = np.empty(numbers.size, np.int64)
     for i in range(numbers.size):
-        epoch_key = mix(np.uint64(key) + np.uint64(numbers[i] // size))
-        offsets[i] = np.int64(mix(epoch_key) % np.uint64(tokens))
-        places[i] = shuffled(numbers[i] % size, size, block, window, epoch_key)
-    return offsets, places
+        epoch_key = splitmix64(np.uint64(key) + np.uint64(numbers[i] // size))
+        offsets[i] = np.int64(splitmix64(epoch_key) % np.uint64(tokens))
+        positions[i] = shuffled(numbers[i] % size, size, block, buffer, epoch_key)
+    return offsets, positions
 
 
 def micro_batches(

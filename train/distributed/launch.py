@@ -1,10 +1,10 @@
 """Starting the processes of a run on this machine, and starting them again when one is lost.
 
-A fork server imports torch once; each rank is a fork of it, so that starting costs little, and starting again less.
-The launcher does nothing but watch. When a rank dies (a signal, a fault of the device), the others are ended within
-seconds, and all begin again from the last checkpoint, with a port of their own, so that nothing of the earlier attempt
-is in the way. What a restart cannot mend, a wrong setting or a loss that is no number, is not tried again. Ranks end
-when the launcher does, even if it is killed. `torchrun` may be used in its place; it watches in the same way.
+A fork server imports torch once and each rank is a fork of it, so starting costs little, and starting again less. The
+launcher only watches. When a rank dies (a signal, a fault of the device), the others are ended within seconds. Then all
+start again from the last checkpoint, on another port, so that nothing of the earlier attempt is in the way. What a
+restart cannot mend, a wrong setting or a loss that is no number, is not tried again. Ranks end when the launcher does,
+even if it is killed. `torchrun` may be used instead; it watches in the same way.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from corpus.errors import HeadwaterError
-from train.distributed.rank_environment import attempted, environment, free_port
+from train.distributed.rank_environment import attempted, environment, free_port, wait_asleep
 
 GRACE_SECONDS = 5.0  # between asking a rank to end and making it
 
@@ -35,14 +35,15 @@ def launch(
     Function and arguments must be picklable. Raises the HeadwaterError that a rank raised, and HeadwaterError where
     ranks were lost more than `restarts` times; each loss is told to `note`.
     """
+    wait_asleep()  # before the fork server imports torch
     for attempt in range(restarts + 1):
         outcome = _attempt(function, arguments, size, attempt)
         if not isinstance(outcome, Lost):
             return outcome
         note(str(outcome) + (f"; starting again ({attempt + 1} of {restarts})" if attempt < restarts else ""))
     raise HeadwaterError(
-        f"{outcome}, for the {restarts + 1}. time; mend what ended it (memory?) and give the same command again: "
-        "it goes on from the last checkpoint"
+        f"{outcome}; this was attempt {restarts + 1}, the last; mend what ended it (out of memory?) and give the same "
+        "command again: it goes on from the last checkpoint"
     )
 
 
@@ -53,7 +54,7 @@ class Lost(Exception):
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int, attempt: int) -> Any:
     """What rank 0 returned, or Lost; raise what a rank raised that another attempt would not mend."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train.distributed.preload", function.__module__])
+    context.set_forkserver_preload(["train.distributed.forkserver_preload", function.__module__])
     port = free_port()
     ranks, ends = [], []
     for rank in range(size):
@@ -74,7 +75,7 @@ def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...], size: int
                 if kind == "lasting":
                     raise value
                 if kind == "lost":
-                    return _who_was_first(ranks, rank, value)
+                    return _cause(ranks, rank, value)
                 result = value if rank == 0 else result
         return result
     finally:
@@ -89,8 +90,8 @@ def _receive(end: Connection) -> tuple[str, Any]:
     return kind, value
 
 
-def _who_was_first(ranks: list[Any], rank: int, reason: str) -> Lost:
-    """The rank that was killed, if any: the others only say that they lost it."""
+def _cause(ranks: list[Any], rank: int, reason: str) -> Lost:
+    """What ended the run: a rank that was killed, if there is one, as the others only say that they lost it."""
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline:
         for number, process in enumerate(ranks):
@@ -122,7 +123,7 @@ def run_rank(
 
 
 def _end_with_the_launcher() -> None:
-    """End this process when the launcher is gone, whatever ended that, and not for an interrupt that it handles."""
+    """End this process when the launcher ends for any reason, and not for an interrupt, which the launcher handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the launcher ends its ranks
     launcher = multiprocessing.parent_process()
     assert launcher is not None

@@ -1,11 +1,11 @@
-"""The processes of a run: who this one is, and a way to tell the others something.
+"""The process group of a run: the rank of this process, and channels for small messages between the ranks.
 
 A launcher (`train.distributed.launch`, torchrun, a Ray actor) says through the environment's RANK, WORLD_SIZE,
-LOCAL_RANK, MASTER_ADDR and MASTER_PORT which of how many processes this is; without them it is the only one, and then
-no process group is made at all. Beside the groups that carry tensors there are two of gloo's own for small messages:
-`control` for what the ranks agree on between steps, `background` for the thread that writes checkpoints, so that the
-two never wait for each other. When a process dies, its sockets close, and whoever waits for it fails at once; one
-that hangs is given up after `TIMEOUT`.
+LOCAL_RANK, MASTER_ADDR and MASTER_PORT which of how many processes this is. Without them it is the only one, and no
+process group is made. Beside the groups that carry tensors there are two gloo groups for small messages: `control` for
+what the ranks agree on between steps, `background` for the thread that writes checkpoints, so that the two never wait
+for each other. When a process dies, its sockets close, and a rank that waits for it fails at once. One that hangs is
+given up after `TIMEOUT`.
 """
 
 import os
@@ -69,13 +69,13 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that speaks and writes for all."""
+        """Whether this is the rank that prints and writes for all."""
         return self.rank == 0
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Meet the other processes of the run, if there are any, and part from them at the end.
+    """Join the process group of the run, if there is one, and leave it at the end.
 
     Raises PeerLost where the block fails because another process did.
     """

@@ -1,7 +1,7 @@
 """The language model: a pre-norm decoder with RMSNorm, rotary positions, grouped-query attention and SwiGLU.
 
 It knows nothing of devices, parallelism or training. The first and last parts (`embedding`, `norm`, `output`)
-and any of the layers may be None, so that a pipeline stage is this same module with less in it, under the
+and any of the layers may be None. So a pipeline stage is this same module with less in it, under the
 same parameter names.
 
 Shapes: B batch, T tokens, D dim, H heads, K key-value heads, E head_dim, V vocabulary.
@@ -123,6 +123,6 @@ class Transformer(nn.Module):
 
 
 def document_mask(documents: Tensor) -> Tensor:
-    """True where a token may look: at itself and at earlier tokens of its document. bool [B, 1, T, T]."""
+    """True where a token attends: to itself and to earlier tokens of its document. bool [B, 1, T, T]."""
     same = documents[:, None, :, None] == documents[:, None, None, :]
     return same & torch.ones(same.shape[-2:], dtype=torch.bool, device=same.device).tril()

@@ -1,14 +1,13 @@
 """Cross-entropy that needs no second copy of the logits.
 
-With a vocabulary of 100,000 the logits are the largest tensor of a step, and the usual loss keeps them, an
-fp32 copy and a gradient. Here, as in the paper's section 2.4, the logits are converted to fp32 a few rows at
-a time, and the gradient is written over them: what is left in memory is the logits alone, in whatever
-precision the model gave. The loss is a sum over tokens; dividing by the token count of the whole global batch
-makes it independent of micro-batches and ranks.
+With a vocabulary of 100,000 the logits are the largest tensor of a step, and the usual loss keeps them, an fp32 copy
+and a gradient. Here, as in the paper's section 2.4, the logits are converted to fp32 a few rows at a time, and the
+gradient is written over them. So only the logits stay in memory, in the precision that the model gave. The loss is a
+sum over tokens; divided by the token count of the whole global batch it is independent of micro-batches and ranks.
 
-Under tensor parallelism each rank has the logits of its own columns of the vocabulary and never sees the
-others': three numbers a token are exchanged (the largest logit, the sum of exponentials, the target's logit),
-as in Megatron, and each rank writes the gradient over its own part.
+Under tensor parallelism each rank has the logits of its own columns of the vocabulary only. As in Megatron, ranks
+exchange three numbers per token (the largest logit, the sum of exponentials, the target's logit), and each writes the
+gradient over its own part.
 """
 
 from typing import Any
@@ -79,7 +78,7 @@ class _VocabularyParallelCrossEntropy(torch.autograd.Function):
 
 
 def _own_columns(targets: Tensor, columns: int, group: dist.ProcessGroup) -> tuple[Tensor, Tensor]:
-    """Which targets [N] lie in this rank's columns, and in which (0 for the others)."""
+    """Which targets [N] are in this rank's columns, and in which column (0 for the others)."""
     own = targets - dist.get_rank(group) * columns
     here = (own >= 0) & (own < columns)
     return here, own.where(here, 0)

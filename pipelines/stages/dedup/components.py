@@ -1,37 +1,59 @@
-"""`forests` and `components`: which documents hang together, range of documents by range of documents.
+"""`local_components` and `components`: which documents hang together, range of documents by range of documents.
 
 `corpus.dedup.components` tells how. First every range is contracted by itself, in parallel, which turns the twenty
 edges of a pair into one. What then connects ranges is swept by one task, down through the ranges and up again, in
-rounds; each round is a file with a fingerprint of its own, so a killed task goes on with the round it was in. With one
-range, the usual case on one machine, the forest is the answer already.
+rounds. Each round is a file with a fingerprint of its own, so a killed task goes on with the round it was in. With one
+range, the usual case on one machine, the range's own contraction is the answer already.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from corpus.dedup.bands import Edges
 from corpus.dedup.components import Contraction, Labels
-from corpus.io import storage, table
+from corpus.io import storage
 from corpus.io.checksum import file_entry
-from corpus.io.range_shuffle import Exchange, write_rows
-from pipelines.engine.stage import Counts, NoParameters, Stage, Task
-from pipelines.engine.stamps import counts_if_done
-from pipelines.stages.dedup.edges import EDGE_SCHEMA, write_edges
-from pipelines.stages.dedup.partition_plan import Layout, gathered, planned_layout, read_layout, whole
+from corpus.io.range_shuffle import Exchange
+from corpus.io.sorted_runs import RunWriter
+from pipelines.engine.shapes import PartitionStage, SingleStage
+from pipelines.engine.stage import Counts, NoParameters, Stage, Task, Upstream
+from pipelines.engine.stamps import add_counts, counts_if_done
+from pipelines.stages.dedup.edges import edge_writer
+from pipelines.stages.dedup.partitions import all_partitions, number_ranges
+from pipelines.stages.numbering import Numbering
 
-_ROWS_A_GROUP = 1 << 16
-PATH = "dedup/components.json"
 COMPONENT_SCHEMA = pa.schema(
     [pa.field("number", pa.uint64(), nullable=False), pa.field("component", pa.uint64(), nullable=False)]
 )
 
 
-def label_path(place: int) -> str:
+class LocalComponentCounts(Counts, total=False):
+    """How many edges a range is contracted to."""
+
+    edges: int
+
+
+class ComponentCounts(Counts, total=False):
+    """How many components the documents that met another are in."""
+
+    components: int
+
+
+class RangeParameters(BaseModel):
+    """How shards are grouped, and what a task may hold (bytes)."""
+
+    model_config = ConfigDict(frozen=True)
+    shards_per_group: int
+    budget: int
+
+
+def label_path(number: int) -> str:
     """The table (number, component) of the documents of a range that met another, by number."""
-    return f"dedup/components/up-{place:05d}.parquet"
+    return f"dedup/components/up-{number:05d}.parquet"
 
 
 def _edges(tables: Iterator[pa.Table]) -> Iterator[Edges]:
@@ -39,34 +61,46 @@ def _edges(tables: Iterator[pa.Table]) -> Iterator[Edges]:
         yield Edges(rows["first"].to_numpy(), rows["second"].to_numpy())
 
 
-class LocalComponentStage(Stage[NoParameters]):
+class LocalComponentStage(PartitionStage[RangeParameters]):
     """dedup/exact_edges/** and dedup/candidate_edges/** -> dedup/local_components/NNNNN.parquet: (first, second), a
-    range contracted"""
+    range of documents contracted
+
+    The argument `ranges` has the first number of every range, and the end of the last.
+    """
 
     name: ClassVar[str] = "local_components"
+    folder: ClassVar[str] = "dedup/local_components"
     phase: ClassVar[str] = "dedup"
+    reads = ("exact_edges", "candidate_edges")
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of documents, over the edges of all keys."""
-        layout = planned_layout(self.root, done)
-        edges = [*whole(done, "exact_edges", layout.partitions), *whole(done, "candidate_edges", layout.partitions)]
-        every = gathered(edges)
-        return [
-            self.task(f"dedup/local_components/{place:05d}.parquet", [every], range=place)
-            for place in range(len(layout.ranges) - 1)
-        ]
+    def ranges(self, upstream: Upstream) -> list[int]:
+        """Where the numbers of documents are cut."""
+        groups = Numbering.of(upstream, "signatures").groups(self.parameters.shards_per_group)
+        return number_ranges([size for _, size in groups.values()], self.parameters.budget)
 
-    def run(self, task: Task) -> Counts:
+    def inputs(self, upstream: Upstream) -> Sequence[Task]:
+        """The edges of all partitions of both kinds of keys."""
+        return [task for stage in self.reads for task in all_partitions(upstream, stage)]
+
+    def partitions(self, upstream: Upstream) -> int:
+        """One per range."""
+        return len(self.ranges(upstream)) - 1
+
+    def outputs(self, upstream: Upstream) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One per range, which knows all ranges."""
+        ranges = self.ranges(upstream)
+        for output, arguments in super().outputs(upstream):
+            yield output, arguments | {"ranges": ranges}
+
+    def run(self, task: Task) -> LocalComponentCounts:
         """Contract the range."""
-        layout = read_layout(self.root)
-        stages = ("exact_edges", "candidate_edges")
-        paths = [f"dedup/{name}/{part:05d}.parquet" for name in stages for part in range(layout.partitions)]
-        return contract(self, task, layout, task.arguments["range"], paths)
+        part = task.arguments["partition"]
+        start, end = task.arguments["ranges"][part : part + 2]
+        return contract(self, task, start, end, task.inputs)
 
 
-def contract(stage: Stage, task: Task, layout: Layout, place: int, paths: Sequence[str]) -> Counts:
-    """Write the contraction of the edges of a range, which lie in these files among others."""
-    start, end = layout.ranges[place : place + 2]
+def contract(stage: Stage, task: Task, start: int, end: int, paths: Sequence[str]) -> LocalComponentCounts:
+    """Write the contraction of the edges of documents `start` to `end - 1`, which are in these files among others."""
     files = [stage.path(path) for path in paths]
 
     def edges() -> Iterator[Edges]:
@@ -75,85 +109,74 @@ def contract(stage: Stage, task: Task, layout: Layout, place: int, paths: Sequen
     part = Contraction(start, end - start)
     for some in edges():
         part.add(some)
-    counts: Counts = {"documents": end - start, "bytes": 0, "edges": 0}
-    with table.ShardWriter(stage.path(task.output), EDGE_SCHEMA, packed=EDGE_SCHEMA.names) as writer:
+    counts: LocalComponentCounts = {"documents": end - start, "bytes": 0}
+    with edge_writer(stage.path(task.output)) as writer:
         for some in part.contracted(edges):
-            write_edges(writer, some)
-            counts["edges"] += len(some.first)
+            writer.append_sorted(some)
+        counts["edges"] = writer.rows
         writer.metadata = task.stamp(counts)
     return counts
 
 
-class ComponentStage(Stage[NoParameters]):
+class ComponentStage(SingleStage[NoParameters]):
     """dedup/local_components/** -> dedup/components.json, and dedup/components/up-NNNNN.parquet: (number, component)"""
 
     name: ClassVar[str] = "components"
     version: ClassVar[int] = 2
     phase: ClassVar[str] = "dedup"
+    reads = ("local_components",)
+    output: ClassVar[str] = "dedup/components.json"
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One."""
-        return 1
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+    def plan(self, upstream: Upstream) -> list[Task]:
         """One task, whose rounds are tasks of their own."""
-        layout = planned_layout(self.root, done)
-        forests = whole(done, "local_components", len(layout.ranges) - 1)
-        return [self.task(PATH, [*done["partition_plan"], *forests])]
+        tasks = all_partitions(upstream, "local_components")
+        return [self.task(self.output, tasks, ranges=tasks[0].arguments["ranges"])]
 
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> ComponentCounts:
         """Down through the ranges, and up again; rounds that are done are not done again."""
-        layout = read_layout(self.root)
-        ranges = len(layout.ranges) - 1
-        forests = [f"dedup/local_components/{place:05d}.parquet" for place in range(ranges)]
-        down = list(forests)  # by range, what its edges are contracted to
-        for place in reversed(range(ranges if ranges > 1 else 0)):
-            down[place] = f"dedup/components/down-{place:05d}.parquet"
-            step = self._round(task, down[place])
+        ends, local = task.arguments["ranges"], task.inputs
+        ranges = len(ends) - 1
+        down = list(local)  # by range, what its edges are contracted to
+        for number in reversed(range(ranges if ranges > 1 else 0)):
+            down[number] = f"dedup/components/down-{number:05d}.parquet"
+            step = self.task(down[number], [task])
             if counts_if_done(self.root, step, verify=True) is None:
-                contract(self, step, layout, place, [*forests[place:], *down[place + 1 :]])
-        counts: Counts = {"documents": 0, "bytes": 0, "components": 0}
-        for place in range(ranges):
-            step = self._round(task, label_path(place))
+                paths = [*local[number:], *down[number + 1 :]]
+                contract(self, step, ends[number], ends[number + 1], paths)
+        counts: ComponentCounts = {"documents": 0, "bytes": 0, "components": 0}
+        names = [label_path(number) for number in range(ranges)]
+        for number, name in enumerate(names):
+            step = self.task(name, [task])
             found = counts_if_done(self.root, step, verify=True)
-            for name, count in (found or self._label(step, layout, place, down)).items():
-                counts[name] += count
-        names = [label_path(place) for place in range(ranges)]
+            add_counts(counts, self._label(step, ends, number, down) if found is None else found)
         files = {name: file_entry(self.path(name)) for name in names}
         storage.write_json(self.path(task.output), task.stamp(counts) | {"files": files})
         return counts
 
-    def _round(self, task: Task, output: str) -> Task:
-        return self.task(output, [gathered([task])])
-
-    def _label(self, step: Task, layout: Layout, place: int, down: Sequence[str]) -> Counts:
+    def _label(self, step: Task, ends: Sequence[int], number: int, down: Sequence[str]) -> ComponentCounts:
         """Name the components of a range, and answer the higher ranges that are linked to it."""
-        start, end = layout.ranges[place : place + 2]
-        counts: Counts = {"documents": 0, "bytes": 0, "components": 0}
+        start, end = ends[number : number + 2]
+        counts: ComponentCounts = {"documents": 0, "bytes": 0, "components": 0}
         labels = Labels(start, end - start)
-        with table.ShardWriter(self.path(step.output), COMPONENT_SCHEMA, packed=COMPONENT_SCHEMA.names) as writer:
+        path = self.path(step.output)
+        with RunWriter(path, COMPONENT_SCHEMA, "number", packed=COMPONENT_SCHEMA.names) as writer:
             if start < end:
-                lower = [self.path(label_path(below)) for below in range(place)]
+                lower = [self.path(label_path(below)) for below in range(number)]
                 for rows in Exchange(lower, "number", start, end - 1).every():
                     labels.answered(rows["number"].to_numpy(), rows["component"].to_numpy())
-                for some in self._between(down[place : place + 1], "second", start, end):
+                for some in self._between(down[number], "second", start, end):
                     inside = some.first >= np.uint64(start)
                     labels.trees(Edges(some.first[inside], some.second[inside]))
-                for above in range(place + 1, len(down)):
-                    for some in self._between(down[above : above + 1], "first", start, end):
-                        own = some.second >= np.uint64(layout.ranges[above])  # its links, not edges it passed on
-                        _write_labels(writer, some.second[own], labels.ask(some.first[own]))
+                for above in range(number + 1, len(down)):
+                    for some in self._between(down[above], "first", start, end):
+                        own = some.second >= np.uint64(ends[above])  # its links, not edges it passed on
+                        writer.append_sorted([some.second[own], labels.ask(some.first[own])])
             for documents, components in labels.known():
-                _write_labels(writer, documents, components)
+                writer.append_sorted([documents, components])
                 counts["documents"] += len(documents)
                 counts["components"] += int((documents == components).sum())
             writer.metadata = step.stamp(counts)
         return counts
 
-    def _between(self, paths: Sequence[str], column: str, start: int, end: int) -> Iterator[Edges]:
-        exchange = Exchange([self.path(path) for path in paths], column, start, end - 1)
-        return _edges(exchange.every(["first", "second"]))
-
-
-def _write_labels(writer: table.ShardWriter, documents: np.ndarray, components: np.ndarray) -> None:
-    write_rows(writer, pa.table([pa.array(documents), pa.array(components)], COMPONENT_SCHEMA), _ROWS_A_GROUP)
+    def _between(self, path: str, column: str, start: int, end: int) -> Iterator[Edges]:
+        return _edges(Exchange([self.path(path)], column, start, end - 1).every(["first", "second"]))

@@ -1,88 +1,102 @@
-"""`copies` and `candidates`: who has to be compared with whom, as edges that hold buckets together.
+"""`exact_edges` and `candidate_edges`: who has to be compared with whom, as edges that hold buckets together.
 
 A task takes one range of keys from the files of all groups and connects the documents of every bucket to the bucket's
 first one: a star, so that a template of a million pages is a million edges. It reads its range in windows that fit its
 memory; a bucket that alone does not fit is streamed. Nothing is removed for being connected.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from corpus.dedup.bands import KIND_BITS, Edges, sort_edges, star_edges
-from corpus.io import table
+from corpus.dedup.bands import KIND_BITS, Edges, Numbers, sort_edges, star_edges
 from corpus.io.range_shuffle import Exchange, Window
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup.partition_plan import KEY_BYTES, planned_layout, read_layout, tasks_over, whole
+from corpus.io.sorted_runs import RunWriter
+from pipelines.engine.shapes import PartitionStage
+from pipelines.engine.stage import Counts, Task, Upstream
+from pipelines.stages.dedup.partitions import KEY_BYTES, partition_count
+from pipelines.stages.numbering import Numbering
 
-_ROWS_A_GROUP = 1 << 16
 EDGE_SCHEMA = pa.schema(
     [pa.field("first", pa.uint64(), nullable=False), pa.field("second", pa.uint64(), nullable=False)]
 )
 
 
+class EdgeCounts(Counts, total=False):
+    """How many keys a partition has, and how many edges hold its buckets together."""
+
+    keys: int
+    edges: int
+
+
 class EdgeParameters(BaseModel):
-    """What a task may hold, in bytes, and of how many kinds the keys are."""
+    """How shards are grouped, what a task may hold (bytes), of how many kinds the keys of a document are, and how many
+    partitions there are at least."""
 
     model_config = ConfigDict(frozen=True)
+    shards_per_group: int
     budget: int
     kinds: int
+    partitions: int
 
 
-def write_edges(writer: table.ShardWriter, edges: Edges, rows_a_group: int = 0) -> None:
-    """Append edges as row groups."""
-    size = rows_a_group or _ROWS_A_GROUP
-    for at in range(0, len(edges.first), size):
-        columns = [pa.array(ends[at : at + size]) for ends in edges]
-        writer.write(pa.table(columns, EDGE_SCHEMA))
+def edge_writer(path: str) -> RunWriter:
+    """A writer of a table of edges, to which sorted edges are appended."""
+    return RunWriter(path, EDGE_SCHEMA, "second", packed=EDGE_SCHEMA.names)
 
 
-class ExactEdgeStage(Stage[EdgeParameters]):
+class ExactEdgeStage(PartitionStage[EdgeParameters]):
     """dedup/exact_keys/** -> dedup/exact_edges/NNNNN.parquet: (first, second), documents of equal text, sorted by
     second"""
 
     name: ClassVar[str] = "exact_edges"
+    folder: ClassVar[str] = "dedup/exact_edges"
     phase: ClassVar[str] = "dedup"
-    keys: ClassVar[str] = "exact_keys"
+    reads = ("exact_keys",)
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of keys, over the groups of all dumps."""
-        layout = planned_layout(self.root, done)
-        inputs = [*done["partition_plan"], *whole(done, self.keys, len(layout.groups))]
-        return tasks_over(self, f"dedup/{self.name}", inputs, layout.partitions)
+    def inputs(self, upstream: Upstream) -> Sequence[Task]:
+        """The keys of all groups."""
+        groups = {task.shard.group(self.parameters.shards_per_group) for task in upstream["signatures"]}
+        return upstream.whole(self.reads[0], len(groups))
+
+    def partitions(self, upstream: Upstream) -> int:
+        """As many as memory asks for."""
+        documents, chosen = Numbering.of(upstream, "signatures").documents, self.parameters
+        return partition_count(documents, chosen.kinds, chosen.budget, chosen.partitions)
 
     def span(self) -> int:
         """Keys are spread evenly below this number."""
         return 1 << 64
 
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> EdgeCounts:
         """Gather the range from every group and connect equal keys."""
-        layout = read_layout(self.root)
-        paths = [self.path(f"dedup/{self.keys}/{name}.parquet") for name in layout.groups]
-        bases = np.array([first for first, _ in layout.groups.values()], np.uint64)
-        span, part = self.span(), task.arguments["partition"]
-        first, last = part * span // layout.partitions, (part + 1) * span // layout.partitions - 1
-        counts: Counts = {"documents": 0, "bytes": 0, "keys": 0, "edges": 0}
-        exchange = Exchange(paths, "key", first, last)
-        with table.ShardWriter(self.path(task.output), EDGE_SCHEMA, packed=EDGE_SCHEMA.names) as writer:
+        span, part, parts = self.span(), task.arguments["partition"], task.arguments["partitions"]
+        exchange = Exchange(
+            [self.path(path) for path in task.inputs], "key", part * span // parts, (part + 1) * span // parts - 1
+        )
+        sizes = [counts["documents"] for counts in exchange.counts]
+        firsts = np.array(list(accumulate(sizes, initial=0)), np.uint64)
+        counts: EdgeCounts = {"documents": 0, "bytes": 0, "keys": 0, "edges": 0}
+        with edge_writer(self.path(task.output)) as writer:
             for window in exchange.windows(self.parameters.budget, KEY_BYTES):
-                for edges in (_streamed if window.hot else _sorted)(exchange, window, bases, counts):
-                    write_edges(writer, edges)
-                    counts["edges"] += len(edges.first)
+                for edges in (_streamed if window.hot else _sorted)(exchange, window, firsts, counts):
+                    writer.append_sorted(edges)
+            counts["edges"] = writer.rows
             writer.metadata = task.stamp(counts)
         exchange.close()
         return counts
 
 
-def _sorted(exchange: Exchange, window: Window, bases: np.ndarray, counts: Counts) -> Iterator[Edges]:
-    """The edges of all buckets of a window."""
+def _sorted(exchange: Exchange, window: Window, firsts: Numbers, counts: EdgeCounts) -> Iterator[Edges]:
+    """The edges of all buckets of a window; `firsts` are the numbers of the first document of each group."""
     keys, numbers = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for file, rows in exchange.read(window):
         keys.append(rows["key"].to_numpy())
-        numbers.append(rows["row"].to_numpy() + bases[file])
+        numbers.append(rows["row"].to_numpy() + firsts[file])
     counts["keys"] += sum(map(len, keys))
     key, number = np.concatenate(keys), np.concatenate(numbers)
     del keys, numbers
@@ -91,11 +105,11 @@ def _sorted(exchange: Exchange, window: Window, bases: np.ndarray, counts: Count
     yield sort_edges(edges)
 
 
-def _streamed(exchange: Exchange, window: Window, bases: np.ndarray, counts: Counts) -> Iterator[Edges]:
+def _streamed(exchange: Exchange, window: Window, firsts: Numbers, counts: EdgeCounts) -> Iterator[Edges]:
     """The star of one bucket, however large: groups come in order, so its first document comes first."""
     hub: np.uint64 | None = None
     for file, rows in exchange.read(window):
-        numbers = rows["row"].to_numpy() + bases[file]
+        numbers = rows["row"].to_numpy() + firsts[file]
         counts["keys"] += len(numbers)
         if hub is None:
             hub, numbers = numbers[0], numbers[1:]
@@ -108,8 +122,9 @@ class CandidateEdgeStage(ExactEdgeStage):
 
     name: ClassVar[str] = "candidate_edges"
     version: ClassVar[int] = 2
-    keys: ClassVar[str] = "band_keys"
+    folder: ClassVar[str] = "dedup/candidate_edges"
+    reads = ("band_keys",)
 
     def span(self) -> int:
-        """Of 1,024 kinds of keys, those there are: a band each."""
+        """Of 1,024 kinds of keys, those there are: one per band."""
         return self.parameters.kinds << (64 - KIND_BITS)

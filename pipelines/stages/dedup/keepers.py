@@ -1,12 +1,12 @@
-"""`clusters`: choose the keepers of each component, and name one for every removed document.
+"""`keepers`: choose the keepers of each component, and name one for every removed document.
 
-A task of `clusters` takes a range of components, reads their members in windows that fit its memory, and compares
-documents with keepers (`corpus.dedup.keepers`); a component that alone does not fit is elected in parts, with the same
-result (`corpus.dedup.out_of_core`). The policy is read here and nowhere before, so a new threshold or policy costs this
-stage and those after it.
+A task takes a range of components, reads their members in windows that fit its memory, and compares documents with
+keepers (`corpus.dedup.keepers`). A component that alone does not fit is elected in parts, with the same result
+(`corpus.dedup.out_of_core`). The policy is read here and not earlier, so a new threshold or policy costs this stage and
+those after it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,38 +14,44 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from corpus.dedup.bands import Numbers
 from corpus.dedup.exact import hash_columns
 from corpus.dedup.in_memory import id_ranks, seconds
 from corpus.dedup.keepers import LEVELS, Criterion, Election, Members, cluster_sizes, elect, policy_order
 from corpus.dedup.minhash import Signatures
-from corpus.dedup.ordinals import dump_of
 from corpus.dedup.out_of_core import elect_in_parts
 from corpus.errors import HeadwaterError
-from corpus.io import table
-from corpus.io.range_shuffle import Exchange, Window, write_rows
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup.partition_plan import planned_layout, read_layout, tasks_over, whole
+from corpus.io.range_shuffle import Exchange, Window
+from corpus.io.sorted_runs import RunWriter
+from pipelines.engine.shapes import PartitionStage
+from pipelines.engine.stage import Counts, Task, Upstream
 from pipelines.stages.dedup.signatures import signatures_of
+from pipelines.stages.numbering import Numbering
 
-_ROWS_A_GROUP = 1 << 16
 MEMBER_BYTES = 300  # of a member beside its signature, while keepers are elected
 BAND_BYTES = 12  # and for each of its bands
 SIGNATURE_COPIES = 2.2  # the rows as they are read, and the arrays made of them
-LIGHT_BYTES = 250  # of a member of a component that is elected in parts: what the policy looks at, ids, and the fate
-LIGHT = ["ordinal", "id", "failed_rules", "date", "length"]
+LIGHT_BYTES = 250  # of a member of a component that is elected in parts: what the policy looks at, ids, and the result
+LIGHT = ["number", "id", "failed_rules", "date", "length"]
 
-CLUSTER_SCHEMA = pa.schema(
+KEEPER_SCHEMA = pa.schema(
     [
-        pa.field("ordinal", pa.uint64(), nullable=False),
+        pa.field("number", pa.uint64(), nullable=False),  # of the document in the corpus
         pa.field("id", pa.string(), nullable=False),
         pa.field("keeper", pa.string(), nullable=False),  # id of the keeper, which is the cluster's name
-        pa.field("level", pa.int8(), nullable=False),  # index into corpus.dedup.keepers.LEVELS; 0: a keeper
+        pa.field("level", pa.int8(), nullable=False),  # how it was removed, an index into LEVELS; 0: a keeper
         pa.field("similarity", pa.float32(), nullable=False),  # to the keeper
-        pa.field("size", pa.int32(), nullable=False),  # documents the keeper stands for, itself included
+        pa.field("size", pa.int32(), nullable=False),  # documents of the cluster, the keeper included
         pa.field("dumps", pa.int32(), nullable=False),  # distinct dumps they are in
-        pa.field("first_dump", pa.int32(), nullable=False),  # position of the first of these dumps
+        pa.field("first_dump", pa.int32(), nullable=False),  # index of the first of these dumps, in the recipe's order
     ]
 )
+
+
+class KeeperCounts(Counts, total=False):
+    """How many documents were removed at each level."""
+
+    removed: dict[str, int]
 
 
 class KeeperParameters(BaseModel):
@@ -60,52 +66,64 @@ class KeeperParameters(BaseModel):
     budget: int
 
 
-class KeeperStage(Stage[KeeperParameters]):
-    """dedup/members/** -> dedup/keepers/NNNNN.parquet, runs sorted by ordinal"""
+class KeeperStage(PartitionStage[KeeperParameters]):
+    """dedup/members/** -> dedup/keepers/NNNNN.parquet, runs sorted by number
+
+    The argument `dumps` has the number of the first document of each dump.
+    """
 
     name: ClassVar[str] = "keepers"
     version: ClassVar[int] = 3
+    folder: ClassVar[str] = "dedup/keepers"
     phase: ClassVar[str] = "dedup"
+    reads = ("members",)
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of components."""
-        layout = planned_layout(self.root, done)
-        inputs = [*done["partition_plan"], *whole(done, "members", len(layout.groups))]
-        return tasks_over(self, "dedup/keepers", inputs, layout.partitions)
+    def inputs(self, upstream: Upstream) -> Sequence[Task]:
+        """The members of all groups."""
+        return upstream.whole("members", len(upstream["exact_keys"]))
 
-    def run(self, task: Task) -> Counts:
-        """Gather the members of the range, elect keepers, and write every member's fate."""
-        layout = read_layout(self.root)
-        paths = [self.path(f"dedup/members/{name}.parquet") for name in layout.groups]
-        part = task.arguments["partition"]
-        span = [(place << 64) // layout.partitions for place in (part, part + 1)]
-        exchange = Exchange(paths, "place", span[0], span[1] - 1)
-        counts: Counts = {"documents": 0, "bytes": 0, "removed": dict.fromkeys(LEVELS[1:4], 0)}
-        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA, dictionary=False) as writer:
+    def partitions(self, upstream: Upstream) -> int:
+        """As many as for candidates: components have no more documents than the corpus."""
+        return len(upstream["candidate_edges"])
+
+    def outputs(self, upstream: Upstream) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One per partition, which knows where dumps begin."""
+        dumps = list(Numbering.of(upstream, "signatures").dumps().values())
+        for output, arguments in super().outputs(upstream):
+            yield output, arguments | {"dumps": dumps}
+
+    def run(self, task: Task) -> KeeperCounts:
+        """Gather the members of the range, elect keepers, and write what became of every member."""
+        part, parts = task.arguments["partition"], task.arguments["partitions"]
+        span = [(number << 64) // parts for number in (part, part + 1)]
+        exchange = Exchange([self.path(path) for path in task.inputs], "key", span[0], span[1] - 1)
+        dumps = np.array(task.arguments["dumps"], np.uint64)
+        counts: KeeperCounts = {"documents": 0, "bytes": 0, "removed": dict.fromkeys(LEVELS[1:4], 0)}
+        with RunWriter(self.path(task.output), KEEPER_SCHEMA, "number") as writer:
             per_row = MEMBER_BYTES + BAND_BYTES * self.parameters.bands
             for window in exchange.windows(self.parameters.budget, per_row, SIGNATURE_COPIES):
-                found = (self._large if window.hot else self._small)(exchange, window, per_row)
+                found = (self._large if window.hot else self._small)(exchange, window, dumps, per_row)
                 if found is not None:
                     ids, members, election = found
                     _count(counts, members, election)
-                    write_rows(writer, _fates(ids, members, election), _ROWS_A_GROUP)
+                    writer.add(keeper_rows(ids, members, election))
             writer.metadata = task.stamp(counts)
         exchange.close()
         return counts
 
     def _small(
-        self, exchange: Exchange, window: Window, per_row: float
+        self, exchange: Exchange, window: Window, dumps: Numbers, per_row: float
     ) -> tuple[pa.ChunkedArray, Members, Election] | None:
         """The election of all components of a window."""
         tables = [rows for _, rows in exchange.read(window)]
         if not tables:
             return None
-        ids, members = _members(tables)
+        ids, members = _members(tables, dumps)
         order = policy_order(members, self.parameters.keep, self.parameters.date == "newest")
         return ids, members, elect(members, order, self.parameters.threshold, self.parameters.urls)
 
     def _large(
-        self, exchange: Exchange, window: Window, per_row: float
+        self, exchange: Exchange, window: Window, dumps: Numbers, per_row: float
     ) -> tuple[pa.ChunkedArray, Members, Election] | None:
         """The election of one component, of which a part at a time is in memory."""
         rows = pa.concat_tables([rows for _, rows in exchange.read(window, LIGHT)])
@@ -117,80 +135,76 @@ class KeeperStage(Stage[KeeperParameters]):
                 f"a component of {len(rows):,} documents takes {len(rows):,} x {LIGHT_BYTES} bytes beside the "
                 f"signatures, and a task of dedup may hold {self.parameters.budget:,}; raise dedup.memory_bytes"
             )
-        ids = rows["id"]
         signatures = Signatures(
             np.zeros((0, 0), np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int32)
         )
-        members = _light_members(rows, signatures, np.zeros((0, 2), np.uint64), np.zeros(0, np.uint64))
+        members = _light_members(rows, dumps, signatures, np.zeros((0, 2), np.uint64), np.zeros(0, np.uint64))
         order = policy_order(members, self.parameters.keep, self.parameters.date == "newest")
 
         def gather(wanted: npt.NDArray[np.int64]) -> Members:
-            return _members(list(_picked(exchange, window, wanted)))[1]
+            return _members([_picked(exchange, window, wanted)], dumps)[1]
 
-        return ids, members, elect_in_parts(order, gather, held, self.parameters.threshold, self.parameters.urls)
+        found = elect_in_parts(order, gather, held, self.parameters.threshold, self.parameters.urls)
+        return rows["id"], members, found
 
 
-def _picked(exchange: Exchange, window: Window, wanted: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Rows of a window by their place in it, in the order wanted."""
+def _picked(exchange: Exchange, window: Window, wanted: npt.NDArray[np.int64]) -> pa.Table:
+    """Rows of a window by their index in it, in the order wanted."""
     ascending = np.argsort(wanted)
-    places = wanted[ascending]
+    indices = wanted[ascending]
     parts, first = [], 0
     for _, rows in exchange.read(window):
-        start, end = np.searchsorted(places, [first, first + len(rows)])
-        parts.append(rows.take(pa.array(places[start:end] - first)))
+        start, end = np.searchsorted(indices, [first, first + len(rows)])
+        parts.append(rows.take(pa.array(indices[start:end] - first)))
         first += len(rows)
     back = np.empty(len(wanted), np.int64)
     back[ascending] = np.arange(len(wanted))
-    yield pa.concat_tables(parts).combine_chunks().take(pa.array(back))
+    return pa.concat_tables(parts).combine_chunks().take(pa.array(back))
 
 
-def _members(tables: list[pa.Table]) -> tuple[pa.ChunkedArray, Members]:
+def _members(tables: list[pa.Table], dumps: Numbers) -> tuple[pa.ChunkedArray, Members]:
     """The ids and the arrays of rows of `members`; the list is emptied, so that rows are not held twice for long."""
     rows = pa.concat_tables(tables)
     tables.clear()
     signatures = signatures_of(rows)
     rows = rows.drop_columns(["bands", "sketch"])
-    return rows["id"], _light_members(rows, signatures, hash_columns(rows["text_hash"]), rows["url_hash"].to_numpy())
+    hashes = hash_columns(rows["text_hash"]), rows["url_hash"].to_numpy()
+    return rows["id"], _light_members(rows, dumps, signatures, *hashes)
 
 
-def _light_members(rows: pa.Table, signatures: Signatures, text_hash: Any, url_hash: Any) -> Members:
-    ordinals = rows["ordinal"].to_numpy()
+def _light_members(rows: pa.Table, dumps: Numbers, signatures: Signatures, text_hash: Any, url_hash: Any) -> Members:
+    numbers = rows["number"].to_numpy()
     return Members(
-        ordinals,
+        numbers,
         signatures,
         text_hash,
         url_hash,
         rows["failed_rules"].to_numpy(),
         seconds(rows["date"]),
         rows["length"].to_numpy(),
-        dump_of(ordinals),
+        (np.searchsorted(dumps, numbers, "right") - 1).astype(np.int32),
         id_ranks(rows["id"]),
     )
 
 
-def _count(counts: Counts, members: Members, election: Election) -> None:
-    counts["documents"] += len(members.ordinals)
+def _count(counts: KeeperCounts, members: Members, election: Election) -> None:
+    counts["documents"] += len(members.numbers)
     counts["bytes"] += int(members.length.sum())
-    for place, level in enumerate(LEVELS[:4]):
+    for index, level in enumerate(LEVELS[:4]):
         if level:
-            counts["removed"][level] += int((election.level == place).sum())
+            counts["removed"][level] += int((election.level == index).sum())
 
 
-def _fates(ids: pa.ChunkedArray, members: Members, election: Election) -> pa.Table:
-    """The rows of the cluster table, by ordinal."""
+def keeper_rows(ids: pa.ChunkedArray, members: Members, election: Election) -> pa.Table:
+    """The rows of the table of keepers, in the order of the members."""
     size, dumps = cluster_sizes(election.keeper, members.dump)
     first = np.full(len(members.dump), np.iinfo(np.int32).max, np.int32)
     np.minimum.at(first, election.keeper, members.dump)
-    order = np.argsort(members.ordinals)
     ids = ids.combine_chunks()
     columns = [
-        pa.array(members.ordinals[order]),
-        ids.take(pa.array(order)),
-        ids.take(pa.array(election.keeper[order])),
-        pa.array(election.level[order]),
-        pa.array(election.similarity[order]),
-        pa.array(size[order]),
-        pa.array(dumps[order]),
-        pa.array(first[election.keeper][order]),
+        pa.array(members.numbers),
+        ids,
+        ids.take(pa.array(election.keeper)),
+        *map(pa.array, (election.level, election.similarity, size, dumps, first[election.keeper])),
     ]
-    return pa.table(columns, CLUSTER_SCHEMA)
+    return pa.table(columns, KEEPER_SCHEMA)

@@ -1,23 +1,22 @@
-"""`fates`: what became of the members of clusters, brought back in the order of documents.
+"""`keepers_by_shard`: the rows of `keepers`, brought back in the order of documents.
 
-A file a group of shards, so that the last stage opens one file for a shard and not one for each partition of clusters.
+A file per group of shards, so that the last stage opens one file for a shard and not one for each partition of keepers.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from corpus.dedup.ordinals import ROWS, first_ordinal, shard_of
-from corpus.io import table
-from corpus.io.range_shuffle import Exchange, write_rows
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup.keepers import CLUSTER_SCHEMA
-from pipelines.stages.dedup.partition_plan import dump_positions, gathered, grouped, planned_layout, read_layout, whole
+from corpus.io.range_shuffle import Exchange
+from corpus.io.sorted_runs import RunWriter
+from pipelines.engine.shapes import GroupStage, gathered
+from pipelines.engine.stage import Counts, Task, Upstream
+from pipelines.stages.dedup.keepers import KEEPER_SCHEMA
+from pipelines.stages.dedup.partitions import all_partitions
+from pipelines.stages.numbering import Numbering
 
-_ROWS_A_GROUP = 1 << 14  # less than most shards have
+ROWS_PER_GROUP = 1 << 14  # less than most shards have
 COPIES = 3  # rows read, joined, sorted
 
 
@@ -29,49 +28,34 @@ class KeeperByShardParameters(BaseModel):
     budget: int
 
 
-class KeeperByShardStage(Stage[KeeperByShardParameters]):
-    """dedup/keepers/** -> dedup/keepers_by_shard/dump=D/GGGGG.parquet: the same rows, by ordinal"""
+class KeeperByShardStage(GroupStage[KeeperByShardParameters]):
+    """dedup/keepers/** -> dedup/keepers_by_shard/dump=D/G.parquet: the same rows, by number"""
 
     name: ClassVar[str] = "keepers_by_shard"
+    folder: ClassVar[str] = "dedup/keepers_by_shard"
     phase: ClassVar[str] = "dedup"
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """About one a group of shards."""
-        return -(-document_shards // self.parameters.shards_per_group)
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        layout = planned_layout(self.root, done)
-        every = gathered(whole(done, "keepers", layout.partitions), "dedup/keepers")
-        groups = grouped(done["signatures"], self.parameters.shards_per_group)
-        positions = dump_positions([task.output for task in done["signatures"]])
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards, over all keepers, with the numbers of its documents."""
+        keepers = all_partitions(upstream, "keepers")
+        every = gathered(keepers, "dedup/keepers")
+        groups = Numbering.of(upstream, "signatures").groups(self.shards_per_group)
         return [
-            self.task(
-                f"dedup/keepers_by_shard/{name}.parquet",
-                [every],
-                position=positions[shard_of(tasks[0].output)[0]],
-                shards=[min(numbers), max(numbers)],
-            )
-            for name, tasks in groups.items()
-            for numbers in [[shard_of(task.output)[1] for task in tasks]]
+            self.task(group.below(self.folder), [every], span=span, partitions=len(keepers))
+            for group, span in groups.items()
         ]
 
     def run(self, task: Task) -> Counts:
-        """Gather the group's ordinals from all partitions."""
-        position, (first, last) = task.arguments["position"], task.arguments["shards"]
-        layout = read_layout(self.root)
-        paths = [self.path(f"dedup/keepers/{part:05d}.parquet") for part in range(layout.partitions)]
-        low, high = first_ordinal(position, first), first_ordinal(position, last) + ROWS - 1
-        exchange = Exchange(paths, "ordinal", low, high)
-        counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), CLUSTER_SCHEMA, dictionary=False) as writer:
+        """Gather the group's documents from all partitions."""
+        first, size = task.arguments["span"]
+        folder = self.path(task.one("keepers"))
+        paths = [f"{folder}/{part:05d}.parquet" for part in range(task.arguments["partitions"])] if size else []
+        exchange = Exchange(paths, "number", first, first + max(size, 1) - 1)
+        with RunWriter(self.path(task.output), KEEPER_SCHEMA, "number", rows_per_group=ROWS_PER_GROUP) as writer:
             for window in exchange.windows(self.parameters.budget, 0, COPIES):
-                tables = [rows for _, rows in exchange.read(window)]
-                if tables:
-                    rows = pa.concat_tables(tables).combine_chunks()
-                    del tables
-                    counts["documents"] += len(rows)
-                    write_rows(writer, rows.take(pa.array(np.argsort(rows["ordinal"].to_numpy()))), _ROWS_A_GROUP)
+                if tables := [rows for _, rows in exchange.read(window)]:
+                    writer.add(pa.concat_tables(tables))
+            counts: Counts = {"documents": writer.rows, "bytes": 0}
             writer.metadata = task.stamp(counts)
         exchange.close()
         return counts

@@ -1,12 +1,12 @@
-"""`texts` and `shuffle`: the keys by which documents meet, a file a group of shards, sorted for the exchange.
+"""`exact_keys` and `band_keys`: the keys by which documents meet, a file per group of shards, sorted for the exchange.
 
-First the texts: documents of equal text are copies, and only the first of them goes on to the shuffle of bands, which
-has twenty keys a document; the others follow it into its component. A document that is taken down has no key at all,
-so it meets no one. A file holds sorted runs, each as large as memory allows (`corpus.io.range_shuffle`).
+First the texts: of documents with equal text only the first goes on to the exchange of bands, which has twenty keys per
+document; the others follow it into its component. A document that is taken down has no key at all, so it meets no
+other. A file holds sorted runs, each as large as memory allows (`corpus.io.sorted_runs`).
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -14,23 +14,31 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from corpus.dedup.bands import keys_of_kind, sort_keys
+from corpus.dedup.bands import keys_of_kind
 from corpus.dedup.exact import hash_columns
-from corpus.dedup.ordinals import shard_of
 from corpus.dedup.takedown import Rules, taken_down
 from corpus.io import table
-from corpus.io.range_shuffle import Exchange, row_groups
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup.partition_plan import gathered, grouped, planned_layout, read_layout, whole
+from corpus.io.range_shuffle import Exchange
+from corpus.io.sorted_runs import RunWriter
+from pipelines.engine.shapes import GroupStage, gathered
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import Counts, Task, Upstream
+from pipelines.stages.dedup.partitions import all_partitions
+from pipelines.stages.numbering import Numbering
 
-_KEYS_A_GROUP = 1 << 16  # rows of a row group: what a range of keys reads too much is at most two of them a run
-HELD_BYTES = 13  # a key while a run is collected, and 20 more for those of one kind while they are sorted
 KEY_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("row", pa.uint32(), nullable=False)])
-Keys = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]  # keys of one kind, and their rows
+Rows = npt.NDArray[np.uint32]
+Keys = tuple[npt.NDArray[np.uint64], Rows]  # keys of one kind, and their rows
+
+
+class KeyCounts(Counts, total=False):
+    """Counts of the documents of a group, and of the keys that they have."""
+
+    keys: int
 
 
 class KeyParameters(BaseModel):
-    """How shards are grouped, what a task may hold (bytes), and who takes no part."""
+    """How shards are grouped, what a task may hold (bytes), and which documents take no part."""
 
     model_config = ConfigDict(frozen=True)
     shards_per_group: int
@@ -47,121 +55,94 @@ class BandKeyParameters(KeyParameters):
 K = TypeVar("K", bound=KeyParameters)
 
 
-class KeyStage(Stage[K]):
-    """What the two have in common: collect the keys of a group of shards, sort what fits, write."""
+class KeyStage(GroupStage[K]):
+    """What the two have in common: collect the keys of a group of shards and write them as sorted runs."""
 
     phase: ClassVar[str] = "dedup"
+    reads = ("signatures",)
     columns: ClassVar[tuple[str, ...]]  # of the signatures, that keys are made from
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """About one a group of shards."""
-        return -(-document_shards // self.parameters.shards_per_group)
-
     @abstractmethod
-    def keys(self, batch: pa.Table, rows: npt.NDArray[np.uint32], fresh: npt.NDArray[np.uint32]) -> list[Keys]:
-        """The keys of a batch, kind by kind: of the rows that take part, of which `fresh` are no copies."""
+    def keys(self, batch: pa.Table, rows: Rows, fresh: Rows) -> list[Keys]:
+        """The keys of a batch, kind by kind: of the `rows` that take part, of which `fresh` repeat no earlier text."""
 
-    def copies(self, task: Task) -> npt.NDArray[np.bool_] | None:
-        """Which documents of the group are known to be copies; None for none."""
+    def repeats(self, task: Task) -> npt.NDArray[np.bool_] | None:
+        """Which documents of the group are known to repeat the text of an earlier one; None for none."""
         return None
 
-    def run(self, task: Task) -> Counts:
-        """Collect keys until memory is full, write them kind by kind, go on."""
-        counts: Counts = {"documents": 0, "bytes": 0, "keys": 0}
-        with table.ShardWriter(self.path(task.output), KEY_SCHEMA, packed=KEY_SCHEMA.names) as writer:
-            waiting: list[list[Keys]] = []
-            held = 0
-            for keys in self._collected(task, counts):
-                waiting.append(keys)
-                held += sum(len(rows) for _, rows in keys)
-                counts["keys"] += sum(len(rows) for _, rows in keys)
-                if held * HELD_BYTES + held // len(keys) * 20 > self.parameters.budget:
-                    _write_run(writer, waiting)
-                    held = 0
-            _write_run(writer, waiting)
-            writer.metadata = task.stamp(counts)
-        return counts
-
-    def _collected(self, task: Task, counts: Counts) -> Iterator[list[Keys]]:
-        takedown = self.parameters.takedown
-        named = ["id", "site", "url"] if any(takedown) else []
-        copies = self.copies(task)
-        shards = [path for path in task.inputs if path.startswith("signatures/")]
-        for path in shards:
-            for batch in table.iter_batches(self.path(path), [*self.columns, *named]):
+    def run(self, task: Task) -> KeyCounts:
+        """Collect the keys, kind by kind, shard by shard; the writer sorts them."""
+        counts: KeyCounts = {"documents": 0, "bytes": 0}
+        takedown, repeats = self.parameters.takedown, self.repeats(task)
+        with RunWriter(
+            self.path(task.output), KEY_SCHEMA, "key", self.parameters.budget, packed=KEY_SCHEMA.names
+        ) as writer:
+            for source, batch in self._batches(task):
                 base = counts["documents"]
                 counts["documents"] += len(batch)
                 rows = np.arange(len(batch), dtype=np.uint32)
-                if named:
-                    rows = rows[~taken_down(batch, shard_of(path)[0], takedown)]
-                fresh = rows if copies is None else rows[~copies[base + rows]]
-                yield [(key, row + np.uint32(base)) for key, row in self.keys(batch, rows, fresh)]
+                if any(takedown):
+                    rows = rows[~taken_down(batch, source, takedown)]
+                fresh = rows if repeats is None else rows[~repeats[base + rows]]
+                for kind, (keys, of) in enumerate(self.keys(batch, rows, fresh)):
+                    writer.add([keys, of + np.uint32(base)], kind)
+            counts["keys"] = writer.rows
+            writer.metadata = task.stamp(counts)
+        return counts
 
-
-def _write_run(writer: table.ShardWriter, waiting: list[list[Keys]]) -> None:
-    """Sort and write what waits, a kind at a time, and empty it; kinds of few keys share a row group."""
-    kinds = len(waiting[0]) if waiting else 0
-    small: list[Keys] = []
-    for kind in range(kinds):
-        keys, rows = (np.concatenate([some[kind][i] for some in waiting]) for i in (0, 1))
-        for some in waiting:
-            some[kind] = (keys[:0], rows[:0])
-        small.append(sort_keys(keys, rows))
-        if kind + 1 < kinds and sum(len(rows) for _, rows in small) < _KEYS_A_GROUP:
-            continue
-        key, row = (np.concatenate([some[i] for some in small]) for i in (0, 1))
-        small.clear()
-        for first, end in row_groups(key, _KEYS_A_GROUP):
-            writer.write(pa.table([pa.array(key[first:end]), pa.array(row[first:end])], KEY_SCHEMA))
-    waiting.clear()
+    def _batches(self, task: Task) -> Iterator[tuple[str, pa.Table]]:
+        """The signatures of the group, a row group at a time, each with the name of its dump or source."""
+        named = ["id", "site", "url"] if any(self.parameters.takedown) else []
+        for path in task.of("signatures"):
+            for batch in table.iter_batches(self.path(path), [*self.columns, *named]):
+                yield ShardRef.of(path).dump, batch
 
 
 class ExactKeyStage(KeyStage[KeyParameters]):
-    """signatures/dump=D/* -> dedup/exact_keys/dump=D/GGGGG.parquet: (key of the text, row within the group), sorted"""
+    """signatures of a group of shards -> dedup/exact_keys/dump=D/G.parquet: (key of the text, row within the group)"""
 
     name: ClassVar[str] = "exact_keys"
     version: ClassVar[int] = 3
+    folder: ClassVar[str] = "dedup/exact_keys"
     columns: ClassVar[tuple[str, ...]] = ("text_hash",)
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        groups = grouped(done["signatures"], self.parameters.shards_per_group)
-        return [self.task(f"dedup/exact_keys/{name}.parquet", tasks) for name, tasks in groups.items()]
-
-    def keys(self, batch: pa.Table, rows: npt.NDArray[np.uint32], fresh: npt.NDArray[np.uint32]) -> list[Keys]:
+    def keys(self, batch: pa.Table, rows: Rows, fresh: Rows) -> list[Keys]:
         """Half of the hash's bits, the halves mixed; the empty text is a text."""
         text = hash_columns(batch["text_hash"])[rows]
         return [(text[:, 0] ^ text[:, 1], rows)]
 
 
 class BandKeyStage(KeyStage[BandKeyParameters]):
-    """signatures/dump=D/* and dedup/exact_edges/** -> dedup/band_keys/dump=D/GGGGG.parquet: (key, row within the
-    group)"""
+    """signatures of a group of shards + dedup/exact_edges -> dedup/band_keys/dump=D/G.parquet: (key, row within the
+    group) of bands and URLs"""
 
     name: ClassVar[str] = "band_keys"
     version: ClassVar[int] = 4
+    folder: ClassVar[str] = "dedup/band_keys"
     columns: ClassVar[tuple[str, ...]] = ("bands", "shingles", "url_hash")
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        layout = planned_layout(self.root, done)
-        copies = whole(done, "exact_edges", layout.partitions)
-        every = gathered(copies, "dedup/exact_edges")
-        groups = grouped(done["signatures"], self.parameters.shards_per_group)
-        return [self.task(f"dedup/band_keys/{name}.parquet", [*tasks, every]) for name, tasks in groups.items()]
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards, with the numbers of its documents."""
+        edges = all_partitions(upstream, "exact_edges")
+        every = gathered(edges, "dedup/exact_edges")
+        spans = Numbering.of(upstream, "signatures").groups(self.shards_per_group)
+        return [
+            self.task(group.below(self.folder), [*tasks, every], span=spans[group], partitions=len(edges))
+            for group, tasks in self.groups(upstream).items()
+        ]
 
-    def copies(self, task: Task) -> npt.NDArray[np.bool_]:
-        """The documents that have the text of an earlier one."""
-        layout = read_layout(self.root)
-        first, count = layout.groups[task.output.removeprefix("dedup/band_keys/").removesuffix(".parquet")]
-        copies = np.zeros(count, bool)
-        paths = [self.path(f"dedup/exact_edges/{part:05d}.parquet") for part in range(layout.partitions)]
+    def repeats(self, task: Task) -> npt.NDArray[np.bool_]:
+        """The documents that have the text of an earlier one: the second ends of exact edges."""
+        first, count = task.arguments["span"]
+        repeats = np.zeros(count, bool)
+        folder, partitions = self.path(task.one("exact_edges")), task.arguments["partitions"]
+        paths = [f"{folder}/{part:05d}.parquet" for part in range(partitions)]
         for rows in Exchange(paths, "second", first, first + count - 1).every(["second"]) if count else ():
-            copies[rows["second"].to_numpy() - np.uint64(first)] = True
-        return copies
+            repeats[rows["second"].to_numpy() - np.uint64(first)] = True
+        return repeats
 
-    def keys(self, batch: pa.Table, rows: npt.NDArray[np.uint32], fresh: npt.NDArray[np.uint32]) -> list[Keys]:
-        """One kind a band, of documents that have words and are no copies; and all URLs."""
+    def keys(self, batch: pa.Table, rows: Rows, fresh: Rows) -> list[Keys]:
+        """One kind per band, of documents that have words and repeat no text; and all URLs."""
         bands = hash_columns(batch["bands"])
         worded = fresh[batch["shingles"].to_numpy()[fresh] > 0]
         found = [(keys_of_kind(bands[worded, band], band), worded) for band in range(bands.shape[1])]

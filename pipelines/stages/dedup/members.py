@@ -1,32 +1,40 @@
-"""`members`: what clusters need to know of each document that met another, brought in the order of components.
+"""`members`: what an election needs to know of each document that met another, brought in the order of components.
 
 A task takes a group of shards and writes the signature rows of its documents that are in a component, sorted by a hash
-of the component, in runs (`corpus.io.range_shuffle`). A task of `clusters` then reads whole components and nothing
-else. Documents that met no one, most of a corpus without copies, are not moved at all.
+of the component. A task of `keepers` then reads whole components and nothing else. Documents that met no other, most of
+a corpus without duplicates, are not moved at all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from pydantic import BaseModel, ConfigDict
 
-from corpus.dedup.ordinals import first_ordinal, shard_of
+from corpus.dedup.bands import Numbers
 from corpus.io import table
-from corpus.io.range_shuffle import Exchange, row_groups
-from corpus.kernels.simd import mix64
-from pipelines.engine.stage import Counts, Stage, Task
+from corpus.io.range_shuffle import Exchange
+from corpus.io.sorted_runs import RunWriter
+from corpus.kernels.hashing import fmix64
+from corpus.kernels.types import I32, U64
+from pipelines.engine.shapes import GroupStage
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import Counts, Task, Upstream
 from pipelines.stages.dedup.components import label_path
-from pipelines.stages.dedup.partition_plan import dump_positions, grouped, read_layout, whole
-from pipelines.stages.dedup.signatures import with_prefix
+from pipelines.stages.numbering import Numbering
 
-_BYTES_A_GROUP = 1 << 22  # of a row group
 NOT_JUDGED = np.int32(1 << 30)  # failed rules of a document that no filter has seen: after those that were judged
 COLUMNS = ("id", "bands", "sketch", "shingles", "length", "date", "text_hash", "url_hash")  # of the signatures
+ADDED = pa.schema(
+    [
+        pa.field("key", pa.uint64(), nullable=False),  # of the component
+        pa.field("number", pa.uint64(), nullable=False),  # of the document
+        pa.field("failed_rules", pa.int32(), nullable=False),
+    ]
+)
 
 
 class MemberParameters(BaseModel):
@@ -39,126 +47,104 @@ class MemberParameters(BaseModel):
 
 
 @njit(nogil=True, cache=True)
-def places(components):  # type: ignore[no-untyped-def]
-    """Where a component stands in the exchange: spread evenly over 64 bits, and no two components alike."""
+def component_keys(components: U64) -> U64:
+    """uint64 keys of components for the exchange: spread evenly over 64 bits, and no two components alike."""
     out = np.empty(len(components), np.uint64)
     for i in range(len(components)):
-        out[i] = mix64(components[i])
+        out[i] = fmix64(components[i])
     return out
 
 
-class MemberStage(Stage[MemberParameters]):
-    """signatures/dump=D/* (+ verdicts) + dedup/components.json -> dedup/members/dump=D/GGGGG.parquet, by component"""
+class MemberStage(GroupStage[MemberParameters]):
+    """signatures (+ verdicts) of a group of shards + dedup/components.json -> dedup/members/dump=D/G.parquet"""
 
     name: ClassVar[str] = "members"
     version: ClassVar[int] = 2
+    folder: ClassVar[str] = "dedup/members"
     phase: ClassVar[str] = "dedup"
+    reads = ("signatures",)
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """About one a group of shards."""
-        return -(-document_shards // self.parameters.shards_per_group)
+    def __init__(self, root: str, parameters: MemberParameters) -> None:
+        super().__init__(root, parameters)
+        self.optional = ("verdicts",) if parameters.judged else ()
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        components = whole(done, "components", 1)
-        verdicts = grouped(with_prefix(done, "verdicts/"), self.parameters.shards_per_group)
-        groups = grouped(done["signatures"], self.parameters.shards_per_group)
-        positions = dump_positions([task.output for task in done["signatures"]])
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards, with the numbers of its documents and the range that they are in."""
+        [components] = upstream.whole("components", 1)
+        ranges = components.arguments["ranges"]
+        spans = Numbering.of(upstream, "signatures").groups(self.shards_per_group)
         return [
             self.task(
-                f"dedup/members/{name}.parquet",
-                [*tasks, *components, *(verdicts.get(name, []) if self.parameters.judged else [])],
-                position=positions[shard_of(tasks[0].output)[0]],
+                group.below(self.folder),
+                [*tasks, components],
+                span=spans[group],
+                range=int(np.searchsorted(ranges, spans[group][0], "right")) - 1,
             )
-            for name, tasks in groups.items()
+            for group, tasks in self.groups(upstream).items()
         ]
 
     def run(self, task: Task) -> Counts:
-        """Pick the members of each shard, and write them in runs as large as memory allows."""
+        """Pick the members of each shard; the writer sorts them."""
         counts: Counts = {"documents": 0, "bytes": 0}
-        schema = self._schema(task)
-        with table.ShardWriter(self.path(task.output), schema, level=0, dictionary=False) as writer:
-            waiting: list[pa.Table] = []
+        with table.open_shard(self.path(task.of("signatures")[0])) as file:
+            signed = file.schema_arrow
+        schema = pa.schema([*ADDED, *(signed.field(name) for name in COLUMNS)])
+        with RunWriter(self.path(task.output), schema, "key", self.parameters.budget, level=0) as writer:
             for rows in self._members(task, schema):
-                waiting.append(rows)
+                writer.add(rows)
                 counts["documents"] += len(rows)
                 counts["bytes"] += pc.sum(rows["length"]).as_py() or 0
-                if sum(some.nbytes for some in waiting) * 3 > self.parameters.budget:  # joined, and a part sorted
-                    _write_run(writer, waiting)
-            _write_run(writer, waiting)
             writer.metadata = task.stamp(counts)
         return counts
 
-    def _schema(self, task: Task) -> pa.Schema:
-        with table.open_shard(self.path(task.inputs[0])) as file:
-            signed = file.schema_arrow
-        added = [
-            pa.field("place", pa.uint64(), nullable=False),
-            pa.field("component", pa.uint64(), nullable=False),
-            pa.field("ordinal", pa.uint64(), nullable=False),
-            pa.field("failed_rules", pa.int32(), nullable=False),
-        ]
-        return pa.schema([*added, *(signed.field(name) for name in COLUMNS)])
-
     def _members(self, task: Task, schema: pa.Schema) -> Iterator[pa.Table]:
-        """The rows that are in a component, shard by shard."""
+        """The rows that are in a component, shard by shard, a row group at a time."""
         numbers, components = self._components(task)
-        verdicts = {path for path in task.inputs if path.startswith("verdicts/")}
-        base = 0  # of the shard within the group
-        for path in [path for path in task.inputs if path.startswith("signatures/")]:
+        verdicts = {ShardRef.of(path): path for path in task.of("verdicts")}
+        first = task.arguments["span"][0]  # number of the shard's first document
+        for path in task.of("signatures"):
             count = table.num_rows(self.path(path))
-            start, end = np.searchsorted(numbers, [base, base + count])
+            start, end = np.searchsorted(numbers, np.array([first, first + count], np.uint64))
             if start < end:
-                rows = (numbers[start:end] - base).astype(np.int64)
-                verdict = path.replace("signatures/", "verdicts/", 1)
-                failed = self._failed_rules(verdict, path)[rows] if verdict in verdicts else None
-                ordinal = first_ordinal(task.arguments["position"], shard_of(path)[1])
-                at = start
-                first = 0
-                for batch in table.iter_batches(self.path(path), list(COLUMNS)):
-                    some = int(np.searchsorted(rows, first + len(batch))) + start - at
-                    if some:
-                        here = slice(at - start, at - start + some)
-                        own = components[at : at + some]
-                        added = [
-                            pa.array(places(own)),
-                            pa.array(own),
-                            pa.array(rows[here].astype(np.uint64) + np.uint64(ordinal)),
-                            pa.array(np.full(some, NOT_JUDGED) if failed is None else failed[here]),
-                        ]
-                        picked = batch if some == len(batch) else batch.take(pa.array(rows[here] - first))
-                        yield pa.table([*added, *picked.columns], schema)
-                    at += some
-                    first += len(batch)
-            base += count
+                verdict = verdicts.get(ShardRef.of(path))
+                failed = self._failed_rules(verdict, path) if verdict else np.full(count, NOT_JUDGED)
+                yield from self._of_shard(path, first, numbers[start:end], components[start:end], failed, schema)
+            first += count
 
-    def _components(self, task: Task) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-        """`(rows within the group, components)` of its documents that are in one, ascending."""
-        layout = read_layout(self.root)
-        first, count = layout.groups[task.output.removeprefix("dedup/members/").removesuffix(".parquet")]
+    def _of_shard(
+        self,
+        path: str,
+        first: int,
+        numbers: Numbers,
+        components: Numbers,
+        failed: I32,
+        schema: pa.Schema,
+    ) -> Iterator[pa.Table]:
+        """The rows of the documents with these numbers in a shard whose first document is number `first`."""
+        for batch in table.iter_batches(self.path(path), list(COLUMNS)):
+            start, end = np.searchsorted(numbers, np.array([first, first + len(batch)], np.uint64))
+            if start < end:
+                rows = (numbers[start:end] - np.uint64(first)).astype(np.int64)
+                added = component_keys(components[start:end]), numbers[start:end], failed[rows]
+                picked = batch if len(rows) == len(batch) else batch.take(pa.array(rows))
+                yield pa.table([*map(pa.array, added), *picked.columns], schema)
+            first += len(batch)
+            failed = failed[len(batch) :]
+
+    def _components(self, task: Task) -> tuple[Numbers, Numbers]:
+        """`(numbers, components)` of the group's documents that are in a component, ascending."""
+        first, count = task.arguments["span"]
         numbers, components = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
         if count:
-            path = self.path(label_path(layout.range_of(first)))
+            path = self.path(label_path(task.arguments["range"]))
             for rows in Exchange([path], "number", first, first + count - 1).every():
                 numbers.append(rows["number"].to_numpy())
                 components.append(rows["component"].to_numpy())
-        return (np.concatenate(numbers) - np.uint64(first)).astype(np.int64), np.concatenate(components)
+        return np.concatenate(numbers), np.concatenate(components)
 
-    def _failed_rules(self, verdict: str, path: str) -> npt.NDArray[np.int32]:
+    def _failed_rules(self, verdict: str, path: str) -> I32:
         """How many filter rules each document of a shard fails; 0 where it passes."""
         judged = table.read_table(self.path(verdict), ["id", "keep", "reasons"])
         table.check_ids(judged, table.read_table(self.path(path), ["id"]), self.path(verdict))
         failed = pc.fill_null(pc.list_value_length(judged["reasons"]), 0).to_numpy()
         return np.where(judged["keep"].to_numpy(), 0, np.maximum(failed, 1)).astype(np.int32)
-
-
-def _write_run(writer: table.ShardWriter, waiting: list[pa.Table]) -> None:
-    """Sort and write what waits, and empty it."""
-    rows = pa.concat_tables(waiting).combine_chunks() if waiting else None
-    waiting.clear()
-    if rows is not None and len(rows):
-        place = rows["place"].to_numpy()
-        order = np.lexsort((rows["ordinal"].to_numpy(), place))
-        size = max(1, _BYTES_A_GROUP * len(rows) // max(1, rows.nbytes))
-        for first, end in row_groups(place[order], size):
-            writer.write(rows.take(pa.array(order[first:end])))

@@ -4,7 +4,6 @@ Signatures are an artifact of each dump. They depend on the documents and the si
 else, so adding a dump, or changing the threshold or the policy, never reads a text again.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +16,8 @@ from corpus.dedup.minhash import Scheme, Signatures, sign_with_minima
 from corpus.document import SCHEMA as DOCUMENT_SCHEMA
 from corpus.io import table
 from corpus.io.buffers import utf8_buffers
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.shapes import ShardStage
+from pipelines.engine.stage import Counts, Task
 
 
 class SignatureParameters(BaseModel):
@@ -63,12 +63,7 @@ def signature_schema(scheme: Scheme, minima: bool) -> pa.Schema:
     )
 
 
-def with_prefix(done: Mapping[str, Sequence[Task]], prefix: str) -> list[Task]:
-    """The tasks planned so far whose outputs lie below `prefix`, in their order."""
-    return [task for tasks in done.values() for task in tasks if task.output.startswith(prefix)]
-
-
-class SignatureStage(Stage[SignatureParameters]):
+class SignatureStage(ShardStage[SignatureParameters]):
     """documents/dump=D/N.parquet -> signatures/dump=D/N.parquet"""
 
     name: ClassVar[str] = "signatures"
@@ -76,20 +71,13 @@ class SignatureStage(Stage[SignatureParameters]):
     folder: ClassVar[str] = "signatures"
     phase: ClassVar[str] = "dedup"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of documents."""
-        return [
-            self.task(task.output.replace("documents/", "signatures/", 1), [task])
-            for task in with_prefix(done, "documents/")
-        ]
-
     def run(self, task: Task) -> Counts:
         """Sign a shard, a row group at a time."""
         counts: Counts = {"documents": 0, "bytes": 0}
         scheme, minima = self.parameters.scheme, self.parameters.minima
         columns = ["id", "text", "url", "site", "date", "length"]
         with table.ShardWriter(self.path(task.output), signature_schema(scheme, minima), dictionary=False) as writer:
-            for documents in table.iter_batches(self.path(task.inputs[0]), columns):
+            for documents in table.iter_batches(self.path(task.one("documents")), columns):
                 writer.write(signature_table(documents, scheme, minima))
                 counts["documents"] += len(documents)
                 counts["bytes"] += pc.sum(documents["length"]).as_py() or 0

@@ -1,21 +1,21 @@
 """Cross-dump deduplication as stages.
 
-    signatures  of each shard, the only stage that reads text
-    texts       keys of whole texts, a file a group of shards
-    layout      how many parts everything is cut into
-    copies      documents of equal text
-    shuffle     keys of bands and URLs, of all documents but copies
-    candidates  documents that share a bucket
-    forests     the edges of each range of documents, contracted
-    components  which documents hang together
-    members     their signatures, in the order of components
-    clusters    keepers, and who is removed for whom
-    fates       the same, by group of shards
-    duplicates  the fate of every document, and the curve of all dumps
+    signatures        of each shard, the only stage that reads text
+    exact_keys        keys of whole texts, a file per group of shards
+    exact_edges       documents of equal text
+    band_keys         keys of bands and URLs, of documents that repeat no earlier text
+    candidate_edges   documents that share a band or a URL
+    local_components  the edges of each range of documents, contracted
+    components        which documents hang together
+    members           their signatures, in the order of components
+    keepers           who stays, and who is removed for whom
+    keepers_by_shard  the same, by group of shards
+    duplicates        what became of every document
+    dedup_rate        the share removed over the dumps, and the sites that lost most
 
 Each stage takes of the recipe's section only what decides its output, so that a changed parameter recomputes what
-depends on it and no more: a threshold or a policy begins at the clusters, a filter's verdict too, a new dump adds its
-own signatures and redoes the (text-free) stages after them.
+depends on it and no more: a threshold or a policy begins at the keepers, a filter's verdict at the members. A new dump
+adds its own signatures and keys and redoes the (text-free) stages after them.
 """
 
 from typing import TypeVar
@@ -24,14 +24,14 @@ from pydantic import BaseModel
 
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine.stage import NoParameters, Stage
-from pipelines.stages.dedup.components import ComponentStage, LocalComponentStage
-from pipelines.stages.dedup.duplicates import DedupRateParameters, DedupRateStage, DuplicateParameters, DuplicateStage
+from pipelines.stages.dedup.components import ComponentStage, LocalComponentStage, RangeParameters
+from pipelines.stages.dedup.dedup_rate import DedupRateParameters, DedupRateStage
+from pipelines.stages.dedup.duplicates import DuplicateParameters, DuplicateStage
 from pipelines.stages.dedup.edges import CandidateEdgeStage, EdgeParameters, ExactEdgeStage
 from pipelines.stages.dedup.keepers import KeeperParameters, KeeperStage
 from pipelines.stages.dedup.keepers_by_shard import KeeperByShardParameters, KeeperByShardStage
 from pipelines.stages.dedup.keys import BandKeyParameters, BandKeyStage, ExactKeyStage, KeyParameters
 from pipelines.stages.dedup.members import MemberParameters, MemberStage
-from pipelines.stages.dedup.partition_plan import PartitionParameters, PartitionPlanStage
 from pipelines.stages.dedup.signatures import SignatureParameters, SignatureStage
 
 M = TypeVar("M", bound=BaseModel)
@@ -54,11 +54,10 @@ def dedup_stages(root: str, section: DedupParameters) -> list[Stage]:
     return [
         SignatureStage(root, having(SignatureParameters)),
         ExactKeyStage(root, having(KeyParameters)),
-        PartitionPlanStage(root, having(PartitionParameters)),
         ExactEdgeStage(root, having(EdgeParameters)),
         BandKeyStage(root, having(BandKeyParameters)),
         CandidateEdgeStage(root, having(EdgeParameters)),
-        LocalComponentStage(root, NoParameters()),
+        LocalComponentStage(root, having(RangeParameters)),
         ComponentStage(root, NoParameters()),
         MemberStage(root, having(MemberParameters)),
         KeeperStage(root, having(KeeperParameters)),

@@ -1,27 +1,36 @@
-"""Writing a table beside the documents: what every stage does that reads texts and says something of each."""
+"""A table beside the documents: the base of every stage that reads texts and says something of each."""
 
-from collections.abc import Callable
-from typing import Any
+from abc import abstractmethod
+from typing import ClassVar, TypeVar
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from corpus.io import table
-from pipelines.engine.stage import Counts, Stage, Task
+from pipelines.engine.shapes import ShardStage
+from pipelines.engine.stage import Counts, Task
+from pipelines.engine.stamps import add_counts
+
+P = TypeVar("P", bound=BaseModel)
 
 
-def annotate(
-    stage: Stage[Any], task: Task, schema: pa.Schema, of: Callable[[pa.Table, Counts], pa.Table], **more: Any
-) -> Counts:
-    """Write `of(documents, counts)` for each row group of the task's first input; return the counts.
+class AnnotateStage(ShardStage[P]):
+    """documents/dump=D/N.parquet -> <folder>/dump=D/N.parquet: a row of `schema` per document, in the same order"""
 
-    `documents` has id, language, length and text, and `of` gives a table of `schema` with the same rows; it may count
-    what it finds in `more`, which the counts hold beside documents and bytes.
-    """
-    counts: Counts = {"documents": 0, "bytes": 0, **more}
-    with table.ShardWriter(stage.path(task.output), schema) as writer:
-        for documents in table.iter_batches(stage.path(task.inputs[0]), ["id", "language", "length", "text"]):
-            writer.write(of(documents, counts))
-            counts["documents"] += len(documents)
-            counts["bytes"] += int(documents["length"].to_numpy().sum())
-        writer.metadata = task.stamp(counts)
-    return counts
+    schema: ClassVar[pa.Schema]
+
+    @abstractmethod
+    def annotate(self, documents: pa.Table, task: Task) -> tuple[pa.Table, Counts]:
+        """The rows for some documents (id, language, length, text), and what is counted of them beside their number."""
+
+    def run(self, task: Task) -> Counts:
+        """Annotate a shard, a row group at a time."""
+        counts: Counts = {"documents": 0, "bytes": 0}
+        with table.ShardWriter(self.path(task.output), self.schema) as writer:
+            for documents in table.iter_batches(self.path(task.inputs[0]), ["id", "language", "length", "text"]):
+                rows, found = self.annotate(documents, task)
+                writer.write(rows)
+                size: Counts = {"documents": len(documents), "bytes": int(documents["length"].to_numpy().sum())}
+                add_counts(add_counts(counts, size), found)
+            writer.metadata = task.stamp(counts)
+        return counts

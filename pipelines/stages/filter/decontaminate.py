@@ -5,7 +5,7 @@ The stages are there only if the recipe names benchmarks. Dropping a document fo
 of items that a document holds is a signal with a threshold, so a recipe may keep the documents and only be told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -18,14 +18,35 @@ from corpus.contamination.index import Index, build_index
 from corpus.io import storage, table
 from corpus.io.checksum import file_entry
 from pipelines.config.decontaminate import BenchmarkSet, DecontaminateParameters
-from pipelines.engine.stage import Counts, Source, Stage, Task
-from pipelines.stages.filter.annotate import annotate
+from pipelines.engine.shapes import SingleStage
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import Counts, Source, Stage, Task, Upstream
+from pipelines.stages.filter.annotate import AnnotateStage
 
 FOLDER = "contamination"
 INDEX = "contamination/index.json"
-ENTRIES, PIECES = "entries.parquet", "pieces.parquet"
+ENTRIES, TEXTS = "entries.parquet", "texts.parquet"
 REPORT = "contamination/report.json"
 EXAMPLES = 20  # kept of each benchmark, those with the largest share
+
+
+class BenchmarkCounts(Counts, total=False):
+    """What the index holds."""
+
+    texts: int
+    ngrams: int
+
+
+class ContaminationCounts(Counts, total=False):
+    """By benchmark, the documents that hold an item of it."""
+
+    benchmarks: dict[str, int]
+
+
+class ContaminationReportCounts(Counts, total=False):
+    """Distinct items that some document holds."""
+
+    items_found: int
 
 
 class BenchmarkParameters(BaseModel):
@@ -53,99 +74,75 @@ def decontaminate_stages(root: str, section: DecontaminateParameters) -> list[St
     ]
 
 
-class BenchmarkStage(Stage[BenchmarkParameters]):
-    """The files of all sets -> contamination/index.json, entries.parquet and pieces.parquet"""
+class BenchmarkStage(SingleStage[BenchmarkParameters]):
+    """The files of all sets -> contamination/index.json, entries.parquet and texts.parquet"""
 
     name: ClassVar[str] = "benchmarks"
-    phase: ClassVar[str] = "decontaminate"
+    phase: ClassVar[str] = "filter"
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One."""
-        return 1
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+    def plan(self, upstream: Upstream) -> list[Task]:
         """One task over all files."""
         patterns = (pattern for benchmark in self.parameters.benchmarks for pattern in benchmark.files)
         paths = dict.fromkeys(path for pattern in patterns for path in storage.expand(pattern))
         return [self.task(INDEX, [Source(path, storage.identify(path)) for path in paths])]
 
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> BenchmarkCounts:
         """Read and index every set."""
         sets = self.parameters.benchmarks
-        pieces = [piece for one in sets for piece in read_benchmark(one.name, one.files, one.fields)]
-        index = build_index(pieces)
+        index = build_index(text for one in sets for text in read_benchmark(one.name, one.files, one.fields))
         files = {}
-        for name, rows in ((ENTRIES, index.entries), (PIECES, index.pieces)):
+        for name, rows in ((ENTRIES, index.entries), (TEXTS, index.texts)):
             path = self.path(f"{FOLDER}/{name}")
             with table.ShardWriter(path, rows.schema) as writer:
                 writer.write(rows)
             files[name] = file_entry(path)
-        counts = {"texts": len(index.pieces), "ngrams": len(index.entries)}
+        counts: BenchmarkCounts = {"texts": len(index.texts), "ngrams": len(index.entries)}
         storage.write_json(self.path(task.output), task.stamp(counts) | {"files": files})
         return counts
 
 
-class ContaminationStage(Stage[MatchParameters]):
-    """documents/dump=D/N.parquet + the index -> contamination/dump=D/N.parquet: id, benchmark_items, matches"""
+class ContaminationStage(AnnotateStage[MatchParameters]):
+    """documents, the index -> contamination: id, benchmark_items, matches"""
 
     name: ClassVar[str] = "contamination"
     folder: ClassVar[str] = FOLDER
-    phase: ClassVar[str] = "decontaminate"
+    phase: ClassVar[str] = "filter"
+    uses = ("benchmarks",)
+    schema: ClassVar[pa.Schema] = match.SCHEMA
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of documents."""
-        (index,) = done["benchmarks"]
-        return [
-            self.task(task.output.replace("documents/", f"{FOLDER}/", 1), [task, index]) for task in done["documents"]
-        ]
-
-    def run(self, task: Task) -> Counts:
-        """Scan a shard, a row group at a time."""
-        _, index = task.inputs
-        version = storage.read_json(self.path(index))["fingerprint"]
+    def annotate(self, documents: pa.Table, task: Task) -> tuple[pa.Table, ContaminationCounts]:
+        """The items that each document holds."""
+        version = storage.read_json(self.path(task.one("benchmarks")))["fingerprint"]
         matcher = _matcher(self.path(FOLDER), version, self.parameters.least_share)
-
-        def found_in(documents: pa.Table, counts: Counts) -> pa.Table:
-            found = matcher.match(documents["id"], documents["text"])
-            for matches in found["matches"].to_pylist():
-                for name in {one["benchmark"] for one in matches}:
-                    counts["benchmarks"][name] = counts["benchmarks"].get(name, 0) + 1
-            return found
-
-        return annotate(self, task, match.SCHEMA, found_in, benchmarks={})
+        found = matcher.match(documents["id"], documents["text"])
+        names = ({one["benchmark"] for one in matches} for matches in found["matches"].to_pylist())
+        return found, {"benchmarks": dict(Counter(name for held in names for name in held))}
 
 
-class ContaminationReportStage(Stage[MatchParameters]):
+class ContaminationReportStage(SingleStage[MatchParameters]):
     """contamination/** -> contamination/report.json: by benchmark, the items that were found and where"""
 
     name: ClassVar[str] = "contamination_report"
-    phase: ClassVar[str] = "decontaminate"
+    phase: ClassVar[str] = "filter"
+    reads = ("benchmarks", "contamination")
+    output: ClassVar[str] = REPORT
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One."""
-        return 1
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """One task over all shards."""
-        return [self.task(REPORT, [*done["benchmarks"], *done["contamination"]])]
-
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> ContaminationReportCounts:
         """Gather the matches, which are few, shard by shard."""
-        _, *shards = task.inputs
         benchmarks: dict[str, dict[str, Any]] = {}
-        for row in table.read_table(self.path(f"{FOLDER}/{PIECES}")).to_pylist():
+        for row in table.read_table(self.path(f"{FOLDER}/{TEXTS}")).to_pylist():
             of = benchmarks.setdefault(
                 row["benchmark"], {"items": set(), "looked_for": set(), "found": {}, "matches": []}
             )
             of["items"].add(row["item"])
             if row["grams"]:
                 of["looked_for"].add(row["item"])
-        for shard in shards:
-            for document in table.read_table(self.path(shard), ["id", "matches"]).to_pylist():
+        for path in task.of("contamination"):
+            for document in table.read_table(self.path(path), ["id", "matches"]).to_pylist():
                 for one in document["matches"]:
                     of = benchmarks[one["benchmark"]]
                     of["found"].setdefault(one["item"], set()).add(document["id"])
-                    where = {"shard": shard.split("/", 1)[1], "id": document["id"]}
+                    where = {"shard": str(ShardRef.of(path)), "id": document["id"]}
                     of["matches"].append(where | {key: one[key] for key in ("item", "field", "share", "start", "end")})
         report: dict[str, dict[str, Any]] = {
             name: {
@@ -159,7 +156,7 @@ class ContaminationReportStage(Stage[MatchParameters]):
             }
             for name, of in sorted(benchmarks.items())
         }
-        counts = {"items_found": sum(of["found"] for of in report.values())}
+        counts: ContaminationReportCounts = {"items_found": sum(of["found"] for of in report.values())}
         storage.write_json(self.path(task.output), task.stamp(counts) | {"benchmarks": report})
         return counts
 
@@ -173,6 +170,6 @@ class ContaminationReportStage(Stage[MatchParameters]):
 
 @lru_cache(maxsize=1)
 def _matcher(folder: str, version: str, least_share: float) -> match.Matcher:
-    """The index in memory, once for a worker and each version of it."""
-    entries, pieces = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, PIECES))
-    return match.Matcher(Index(entries, pieces), least_share)
+    """The index in memory, once per worker and version of it."""
+    entries, texts = (table.read_table(storage.join(folder, name)) for name in (ENTRIES, TEXTS))
+    return match.Matcher(Index(entries, texts), least_share)

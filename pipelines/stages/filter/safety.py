@@ -1,9 +1,9 @@
 """Safety as three stages: `personal` finds personal data and writes spans, `safety` measures what trade a page is of,
 `lists` looks addresses up. Signals become verdicts by thresholds; spans are applied where text is tokenized."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,27 @@ from corpus.safety import signals
 from corpus.safety.lists import UrlList, read_list
 from corpus.safety.personal import personal_spans
 from pipelines.config.safety import SafetyParameters
-from pipelines.engine.stage import Counts, NoParameters, Source, Stage, Task
-from pipelines.stages.filter.annotate import annotate
+from pipelines.engine.shapes import ShardStage
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import RAW, Counts, NoParameters, Source, Stage, Task, Upstream
+from pipelines.stages.filter.annotate import AnnotateStage
 
-SAFETY_SCHEMA = pa.schema([pa.field("id", pa.string()), *signals.SCHEMA])
 LISTS_SCHEMA = pa.schema(
     [("id", pa.string()), ("blocked", pa.int8()), ("opted_out", pa.int8()), ("allowed", pa.bool_())]
 )
+
+
+class PersonalCounts(Counts, total=False):
+    """How many spans there are of each kind."""
+
+    kinds: dict[str, int]
+
+
+class ListCounts(Counts, total=False):
+    """How many documents are on a list."""
+
+    blocked: int
+    opted_out: int
 
 
 class PersonalParameters(BaseModel):
@@ -54,88 +68,66 @@ def safety_stages(root: str, section: SafetyParameters) -> list[Stage]:
     return stages
 
 
-class PersonalStage(Stage[PersonalParameters]):
-    """documents/dump=D/N.parquet -> personal/dump=D/N.parquet: id and spans"""
+class PersonalStage(AnnotateStage[PersonalParameters]):
+    """documents -> personal: id and spans"""
 
     name: ClassVar[str] = "personal"
     version: ClassVar[int] = 2
     folder: ClassVar[str] = "personal"
-    phase: ClassVar[str] = "safety"
+    phase: ClassVar[str] = "filter"
+    schema: ClassVar[pa.Schema] = spans.SCHEMA
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of documents."""
-        return [self.task(task.output.replace("documents/", "personal/", 1), [task]) for task in done["documents"]]
-
-    def run(self, task: Task) -> Counts:
-        """Scan a shard, a row group at a time; the counts say how many spans there are of each kind."""
-
-        def found_in(documents: pa.Table, counts: Counts) -> pa.Table:
-            found = _of_kinds(personal_spans(documents["text"]), self.parameters.kinds)
-            for kind in pc.value_counts(found.kinds).to_pylist():
-                counts["kinds"][kind["values"]] += kind["counts"]
-            return spans.span_table(documents["id"], found)
-
+    def annotate(self, documents: pa.Table, task: Task) -> tuple[pa.Table, PersonalCounts]:
+        """The spans of the kinds that the recipe names."""
+        found = _of_kinds(personal_spans(documents["text"]), self.parameters.kinds)
         kinds = dict.fromkeys(sorted(self.parameters.kinds), 0)
-        return annotate(self, task, spans.SCHEMA, found_in, kinds=kinds)
+        kinds |= {row["values"]: row["counts"] for row in pc.value_counts(found.kinds).to_pylist()}
+        return spans.span_table(documents["id"], found), {"kinds": kinds}
 
 
-class SafetyStage(Stage[NoParameters]):
-    """documents/dump=D/N.parquet -> safety/dump=D/N.parquet: id, adult_share, gambling_share, spam_share"""
+class SafetyStage(AnnotateStage[NoParameters]):
+    """documents -> safety: id, adult_share, gambling_share, spam_share"""
 
     name: ClassVar[str] = "safety"
     folder: ClassVar[str] = "safety"
-    phase: ClassVar[str] = "safety"
+    phase: ClassVar[str] = "filter"
+    schema: ClassVar[pa.Schema] = pa.schema([pa.field("id", pa.string()), *signals.SCHEMA])
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of documents; the lexicon is part of its fingerprint."""
-        version = signals.lexicon_hash()
-        return [
-            self.task(task.output.replace("documents/", "safety/", 1), [task], lexicon=version)
-            for task in done["documents"]
-        ]
+    def arguments(self, shard: ShardRef, upstream: Upstream) -> dict[str, Any]:
+        """The hash of the lexicon."""
+        return {"lexicon": signals.lexicon_hash()}
 
-    def run(self, task: Task) -> Counts:
-        """Measure a shard, a row group at a time."""
-
-        def shares_of(documents: pa.Table, counts: Counts) -> pa.Table:
-            shares = signals.trade_shares(documents["text"])
-            return pa.Table.from_arrays([documents["id"], *shares.columns], schema=SAFETY_SCHEMA)
-
-        return annotate(self, task, SAFETY_SCHEMA, shares_of)
+    def annotate(self, documents: pa.Table, task: Task) -> tuple[pa.Table, Counts]:
+        """The share of each trade's phrases."""
+        shares = signals.trade_shares(documents["text"])
+        return pa.Table.from_arrays([documents["id"], *shares.columns], schema=self.schema), {}
 
 
-class ListStage(Stage[ListParameters]):
-    """The addresses of documents/dump=D/N.parquet, the lists -> lists/dump=D/N.parquet: blocked, opted_out, allowed"""
+class ListStage(ShardStage[ListParameters]):
+    """The addresses of documents, files of lists -> lists: id, blocked, opted_out, allowed"""
 
     name: ClassVar[str] = "lists"
     folder: ClassVar[str] = "lists"
     version: ClassVar[int] = 2
-    phase: ClassVar[str] = "safety"
+    phase: ClassVar[str] = "filter"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per shard of documents; the files of the lists are inputs of each."""
+    def raw_inputs(self) -> Sequence[Source]:
+        """The files of the lists."""
         patterns = [pattern for listed in self.parameters.model_dump().values() for pattern in listed]
         paths = dict.fromkeys(path for pattern in patterns for path in storage.expand(pattern))
-        files = [Source(path, storage.identify(path)) for path in paths]
-        return [self.task(task.output.replace("documents/", "lists/", 1), [task, *files]) for task in done["documents"]]
+        return [Source(path, storage.identify(path)) for path in paths]
 
-    def run(self, task: Task) -> Counts:
+    def run(self, task: Task) -> ListCounts:
         """Look up a shard's addresses: an allowed one is not blocked, but it may have opted out."""
-        versions = tuple(storage.identify(path) for path in task.inputs[1:])
-        block, allow, opt_out = (
-            _list(patterns, versions)
-            for patterns in (self.parameters.block, self.parameters.allow, self.parameters.opt_out)
-        )
-        documents = table.read_table(self.path(task.inputs[0]), ["id", "url"])
-        allowed = allow.contains(documents["url"])
-        blocked = block.contains(documents["url"]) & ~allowed
-        opted_out = opt_out.contains(documents["url"])
+        versions = tuple(storage.identify(path) for path in task.of(RAW))
+        lists = (self.parameters.block, self.parameters.allow, self.parameters.opt_out)
+        documents = table.read_table(self.path(task.one("documents")), ["id", "url"])
+        blocked, allowed, opted_out = (_list(patterns, versions).contains(documents["url"]) for patterns in lists)
+        blocked &= ~allowed
         columns = [documents["id"], blocked.astype(np.int8), opted_out.astype(np.int8), allowed]
-        counts = {"documents": len(documents), "blocked": int(blocked.sum()), "opted_out": int(opted_out.sum())}
-        with table.ShardWriter(self.path(task.output), LISTS_SCHEMA) as writer:
-            writer.write(pa.table(columns, schema=LISTS_SCHEMA))
-            writer.metadata = task.stamp(counts)
-        return counts
+        counts: ListCounts = {"documents": len(documents)}
+        counts |= {"blocked": int(blocked.sum()), "opted_out": int(opted_out.sum())}
+        return self.write(task, pa.table(columns, schema=LISTS_SCHEMA), counts)
 
 
 def _of_kinds(found: spans.Spans, kinds: Sequence[str]) -> spans.Spans:
@@ -147,5 +139,5 @@ def _of_kinds(found: spans.Spans, kinds: Sequence[str]) -> spans.Spans:
 
 @lru_cache(maxsize=4)
 def _list(patterns: tuple[str, ...], versions: tuple[str, ...]) -> UrlList:
-    """A list in memory, once for a worker and each version of its files."""
+    """A list in memory, once per worker and version of its files."""
     return read_list(patterns)

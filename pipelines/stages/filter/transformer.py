@@ -1,9 +1,9 @@
 """A transformer as a judge: any sequence classification model of the `transformers` library, in batches.
 
-The heavy end of the judges, for scorers such as FineWeb-Edu's (arXiv 2406.17557): a page goes through a network of
-millions of weights, so this runs on actors that load the model once, on a share of a GPU each if the recipe gives one.
-Texts are cut to their first tokens and sorted by length within a row group, so that a batch wastes little padding; the
-order, the batches and the arithmetic (float32, one thread on a CPU) are fixed, so the scores are too, on one kind of
+The heavy end of the judges, for scorers such as FineWeb-Edu's (arXiv 2406.17557). A page goes through a network of
+millions of weights. So this runs on actors that load the model once, on a share of a GPU each if the recipe gives one.
+Texts are cut to their first tokens and sorted by length within a row group, so that a batch wastes little padding. The
+order, the batches and the arithmetic (float32, one thread on a CPU) are fixed. So the scores are too, on one kind of
 hardware. The fingerprint covers every file of the model's folder.
 """
 
@@ -18,7 +18,7 @@ import xxhash
 from corpus.errors import UsageError
 from corpus.io.checksum import file_checksum
 from pipelines.config.judges import TransformerJudge
-from pipelines.stages.filter.judges import ModelParameters, ScoreStage
+from pipelines.stages.filter.scores import ModelParameters, ScoreStage
 
 CHARACTERS_PER_TOKEN = 16  # of a text that is shown to the tokenizer; no usual text has longer tokens on average
 
@@ -29,7 +29,7 @@ class TransformerStage(ScoreStage):
     name: ClassVar[str] = "transformer"
     folder: ClassVar[str] = "transformer"
     keeps_model: ClassVar[bool] = True
-    columns: ClassVar[pa.Schema] = pa.schema([("transformer_score", pa.float32())])
+    schema: ClassVar[pa.Schema] = pa.schema([("id", pa.string()), ("transformer_score", pa.float32())])
 
     def __init__(self, root: str, folders: Mapping[str, str], parameters: ModelParameters, gpus: float) -> None:
         """`gpus`: the share of a GPU that each actor has."""
@@ -39,9 +39,9 @@ class TransformerStage(ScoreStage):
     @classmethod
     def of(cls, root: str, section: TransformerJudge) -> "TransformerStage":
         """The stage of a recipe's section; raises UsageError where no model is there."""
-        mark = folder_fingerprint(section.model)
+        model = folder_fingerprint(section.model)
         options = section.model_dump(include={"label", "max_tokens", "batch_size"})
-        parameters = ModelParameters(models=dict.fromkeys(section.languages, mark), options=options)
+        parameters = ModelParameters(models=dict.fromkeys(section.languages, model), options=options)
         return cls(root, dict.fromkeys(section.languages, section.model), parameters, section.gpus)
 
     def load(self, folder: str) -> Any:

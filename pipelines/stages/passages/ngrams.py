@@ -1,229 +1,189 @@
-"""Repeated passages through storage, in four stages: `anchors`, `shared_anchors`, `windows`, `repeats`.
+"""Repeated passages through storage: `minimizers`, `repeated_minimizers`, `ngram_keys`, `repeated_ngrams`.
 
-Each pair is a pass over the text, group by group, and a count, range by range. The first pair finds the anchors that
-occur more than once, a tenth of the text's bytes; the second, among the windows that have such an anchor, those that an
-earlier document has, or the same one before. corpus/passages/ngrams.py says why that finds all. Where the anchors that
-a group shares do not fit in memory, its texts are read in several passes, each with some of the anchors: equal windows
-have equal anchors, so they are found in the same pass.
+Each pair is a pass over the text, per group of shards, and a count, per range of keys. The first pair finds the
+minimizers that occur more than once, a tenth of the text's bytes. The second finds, among the n-grams that have such a
+minimizer, those that an earlier document has, or the same one before. corpus/passages/ngrams.py says why that finds
+all. Where the repeated minimizers of a group do not fit in memory, its texts are read in several passes, each with some
+of the minimizers: equal n-grams have equal minimizers, so they are found in the same pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
 
-from corpus.io import table
-from corpus.io.range_shuffle import Exchange, Window
-from corpus.passages.ngrams import anchor_keys, anchor_set, window_keys
-from corpus.passages.tally import KEY_BYTES, FirstPlaces, Tally
-from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup.partition_plan import tasks_over
-from pipelines.stages.passages.shuffle import (
-    GroupMarks,
-    KeyWriter,
-    Part,
-    SortedWriter,
-    by_group,
-    documents_of,
-    groups_of,
-    kept_documents,
-    key_exchange,
-    whole,
-    write_marks,
+from corpus.io.range_shuffle import Exchange
+from corpus.io.sorted_runs import RunWriter
+from corpus.kernels.types import U64
+from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
+from corpus.passages.tally import KEY_BYTES, FirstOccurrences, Tally
+from pipelines.engine.shapes import gathered
+from pipelines.engine.stage import Task, Upstream
+from pipelines.stages.passages.exchange import (
+    ALL_KEYS,
+    ExchangeParameters,
+    KeyCounts,
+    KeyRangeStage,
+    KeyStage,
+    KeySubset,
+    Positions,
+    RepeatStage,
+    Rows,
+    partition_paths,
 )
 
-ANCHOR_BYTES = 60  # an anchor that a group shares, while they are put into a table
+MINIMIZER_BYTES = 60  # of a repeated minimizer of a group, while they are put into a table
 
-ANCHOR_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
-SHARED_SCHEMA = pa.schema(
-    [pa.field("group", pa.uint32(), nullable=False), pa.field("key", pa.uint64(), nullable=False)]
+MINIMIZER_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
+REPEATED_SCHEMA = pa.schema(
+    [
+        pa.field("group", pa.uint32(), nullable=False),  # its index among the files of minimizers
+        pa.field("key", pa.uint64(), nullable=False),
+    ]
 )
-WINDOW_SCHEMA = pa.schema(
+NGRAM_SCHEMA = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
-        pa.field("document", pa.uint32(), nullable=False),  # its code in its group
-        pa.field("word", pa.uint32(), nullable=False),  # at which the window begins
+        pa.field("row", pa.uint32(), nullable=False),  # of the document within its group
+        pa.field("word", pa.uint32(), nullable=False),  # at which the n-gram begins
     ]
 )
 
 
-class NgramParameters(BaseModel):
-    """What decides what repeats, and what a task may hold (bytes)."""
+class NgramParameters(ExchangeParameters):
+    """And how many words an n-gram has."""
 
-    model_config = ConfigDict(frozen=True)
     words: int
-    exclude: tuple[str, ...]
-    shards_per_group: int
-    partitions: int
-    budget: int
 
 
-class MinimizerStage(Stage[NgramParameters]):
+class MinimizerStage(KeyStage[NgramParameters]):
     """documents, duplicates, verdicts of a group of shards -> dedup/minimizers/dump=D/G.parquet: key"""
 
     name: ClassVar[str] = "minimizers"
-    phase: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/minimizers"
+    schema: ClassVar[pa.Schema] = MINIMIZER_SCHEMA
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a group of shards."""
-        return -(-document_shards // self.parameters.shards_per_group)
+    def add_all(self, task: Task, writer: RunWriter) -> KeyCounts:
+        """The minimizers of the kept documents."""
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
-        return [self.task(f"dedup/minimizers/{group}.parquet", tasks) for group, tasks in groups.items()]
+        def keys(_: Rows, documents: pa.Table) -> list[U64]:
+            return [minimizer_keys(documents["text"], self.parameters.words)]
 
-    def run(self, task: Task) -> Counts:
-        """Write the anchors of the kept documents."""
-        counts: Counts = {"documents": 0, "bytes": 0}
-        with table.ShardWriter(self.path(task.output), ANCHOR_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget)
-            for _, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-                keys.add(anchor_keys(documents["text"], self.parameters.words))
-                counts["documents"] += len(documents)
-                counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
-            keys.flush()
-            writer.metadata = task.stamp(counts | {"keys": keys.rows})
-        return counts | {"keys": keys.rows}
+        return self.add_keys(task, writer, keys)
 
 
-class RepeatedMinimizerStage(Stage[NgramParameters]):
+class RepeatedMinimizerStage(KeyRangeStage[NgramParameters]):
     """dedup/minimizers/** -> dedup/repeated_minimizers/NNNNN.parquet: (group, key) of a range, for keys that occur
     twice"""
 
     name: ClassVar[str] = "repeated_minimizers"
-    phase: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/repeated_minimizers"
+    reads = ("minimizers",)
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a partition."""
-        return self.parameters.partitions
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of keys, over the groups of all dumps."""
-        return tasks_over(self, "dedup/repeated_minimizers", done["minimizers"], self.parameters.partitions)
-
-    def run(self, task: Task) -> Counts:
-        """Count the keys of the range, then tell each group which of its own are shared."""
-        exchange = key_exchange(self, task, "key", self.parameters.partitions)
-        counts: Counts = {"documents": 0, "bytes": 0, "keys": 0}
-        with table.ShardWriter(self.path(task.output), SHARED_SCHEMA, dictionary=False) as writer:
-            shared = SortedWriter(writer)
-            for window in exchange.windows(self.parameters.budget, KEY_BYTES):
+    def run(self, task: Task) -> KeyCounts:
+        """Count the keys of the range, then tell each group which of its own are repeated."""
+        exchange = self.exchange(task)
+        counts: KeyCounts = {"documents": 0, "bytes": 0, "keys": 0}
+        with RunWriter(self.path(task.output), REPEATED_SCHEMA, "group", self.parameters.run_budget) as writer:
+            for window in exchange.windows(self.parameters.count_budget, KEY_BYTES):
                 tally = Tally()
                 for _, rows in exchange.read(window):
                     tally.add(rows["key"].to_numpy())
-                for place, tables in by_group(exchange, window):
-                    every = (rows["key"].to_numpy() for rows in tables)
+                for group, tables in groupby(exchange.read(window), itemgetter(0)):
+                    every = (rows["key"].to_numpy() for _, rows in tables)
                     found = [np.unique(keys[tally.of(keys)[0] > 1]) for keys in every]
                     keys = np.unique(np.concatenate(found))
-                    shared.add(np.full(len(keys), place, np.uint32), keys)
-                shared.flush()
+                    writer.add([np.full(len(keys), group, np.uint32), keys])
                 counts["keys"] += len(tally.numbering)
-            counts["shared"] = shared.rows
+            counts["repeated"] = writer.rows
             writer.metadata = task.stamp(counts)
         exchange.close()
         return counts
 
 
-class NgramKeyStage(Stage[NgramParameters]):
-    """documents of a group + dedup/repeated_minimizers -> dedup/ngram_keys/dump=D/G.parquet: (key, document, word)"""
+class NgramKeyStage(KeyStage[NgramParameters]):
+    """documents, duplicates, verdicts of a group of shards + dedup/repeated_minimizers ->
+    dedup/ngram_keys/dump=D/G.parquet: (key, row, word)"""
 
     name: ClassVar[str] = "ngram_keys"
-    phase: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/ngram_keys"
+    schema: ClassVar[pa.Schema] = NGRAM_SCHEMA
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a group of shards."""
-        return -(-document_shards // self.parameters.shards_per_group)
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per group of shards."""
-        shared = whole(done, "repeated_minimizers", self.parameters.partitions)
-        groups = groups_of(done, self.parameters.exclude, self.parameters.shards_per_group)
-        names = [task.output.removeprefix("dedup/minimizers/") for task in done["minimizers"]]
+    def plan(self, upstream: Upstream) -> list[Task]:
+        """A task per group of shards; without one of the partitions, passages that repeat would look new."""
+        repeated = gathered(
+            upstream.whole("repeated_minimizers", self.parameters.partitions), RepeatedMinimizerStage.folder
+        )
+        groups = self.groups(upstream)
         return [
-            self.task(f"dedup/ngram_keys/{name}", [*groups[name.removesuffix(".parquet")], shared], place=place)
-            for place, name in enumerate(names)
+            self.task(task.shard.below(self.folder), [*groups[task.shard], repeated], group=index)
+            for index, task in enumerate(upstream["minimizers"])
         ]
 
-    def run(self, task: Task) -> Counts:
-        """Write the windows whose anchors are shared; a quarter of the memory is for what is written."""
-        place = task.arguments["place"]
-        paths = [self.path(f"{task.inputs[-1]}/{part:05d}.parquet") for part in range(self.parameters.partitions)]
-        exchange = Exchange(paths, "group", place, place)
-        counts: Counts = {}
-        with table.ShardWriter(self.path(task.output), WINDOW_SCHEMA, dictionary=False) as writer:
-            keys = KeyWriter(writer, self.parameters.partitions, self.parameters.budget // 4)
-            waiting = [Part(0, 1)]
-            while waiting:
-                part = waiting.pop()
-                found = self._add_windows(task, exchange, part, keys)
-                if found is None:
-                    waiting += part.halves()
-                else:
-                    counts = found
-            keys.flush()
-            writer.metadata = task.stamp(counts | {"keys": keys.rows})
-        exchange.close()
-        return counts | {"keys": keys.rows}
+    def run_bytes(self) -> int:
+        """The rest is for the repeated minimizers."""
+        return self.parameters.run_budget
 
-    def _add_windows(self, task: Task, exchange: Exchange, part: Part, keys: KeyWriter) -> Counts | None:
-        """Add the windows whose anchors are of one part of those that the group shares, and return the counts of all
-        documents; do nothing and return None where the anchors do not fit in memory. What is held ends with the call.
-        """
-        shared = self._shared(exchange, part)
-        if shared is None:
-            return None
-        counts: Counts = {"documents": 0, "bytes": 0}
-        for codes, documents in kept_documents(self, task, self.parameters.shards_per_group, ["text"]):
-            found = window_keys(documents["text"], self.parameters.words, shared)
-            keys.add(found.keys, codes[found.rows], found.words)
-            counts["documents"] += len(documents)
-            counts["bytes"] += pc.sum(pc.binary_length(documents["text"])).as_py() or 0
+    def add_all(self, task: Task, writer: RunWriter) -> KeyCounts:
+        """The n-grams whose minimizers are repeated, in as many passes as memory asks for."""
+        group, folder = task.arguments["group"], self.path(task.one("repeated_minimizers"))
+        exchange = Exchange(partition_paths(folder, self.parameters.partitions), "group", group, group)
+        counts: KeyCounts = {}
+        waiting = [ALL_KEYS]
+        while waiting:
+            subset = waiting.pop()
+            found = self._add_pass(task, writer, exchange, subset)
+            if found is None:
+                waiting += subset.halves()
+            else:
+                counts = found
+        exchange.close()
         return counts
 
-    def _shared(self, exchange: Exchange, part: Part) -> np.ndarray | None:
-        """The table of one part of the anchors that the group shares; None where it does not fit."""
-        budget = self.parameters.budget - self.parameters.budget // 4
+    def _add_pass(self, task: Task, writer: RunWriter, exchange: Exchange, subset: KeySubset) -> KeyCounts | None:
+        """Add the n-grams whose minimizers are of a subset of the repeated ones; return the counts of all documents.
+
+        Where the minimizers do not fit in memory, nothing is done and None returned. What is held ends with the call.
+        """
+        repeated = self._repeated(exchange, subset)
+        if repeated is None:
+            return None
+
+        def keys(rows: Rows, documents: pa.Table) -> list[U64 | Rows]:
+            found = ngram_keys(documents["text"], self.parameters.words, repeated)
+            return [found.keys, rows[found.rows], found.words]
+
+        return self.add_keys(task, writer, keys)
+
+    def _repeated(self, exchange: Exchange, subset: KeySubset) -> U64 | None:
+        """The table of a subset of the group's repeated minimizers; None where it does not fit."""
         mine = [np.zeros(0, np.uint64)]
         count = 0
-        for _, rows in exchange.read(Window(exchange.first, exchange.last, hot=False), ["key"]):
+        for rows in exchange.every(["key"]):
             keys = rows["key"].to_numpy()
-            mine.append(keys[part.has(keys)])
+            mine.append(keys[subset.has(keys)])
             count += len(mine[-1])
-            if count * ANCHOR_BYTES > budget and count > 1:
+            if count * MINIMIZER_BYTES > self.parameters.count_budget and count > 1:
                 return None
-        return anchor_set(np.concatenate(mine))
+        return minimizer_set(np.concatenate(mine))
 
 
-class RepeatedNgramStage(Stage[NgramParameters]):
-    """dedup/ngram_keys/** -> dedup/repeated_ngrams/NNNNN.parquet: (document, word) of the windows of a range that
-    repeat one"""
+class RepeatedNgramStage(RepeatStage[NgramParameters]):
+    """dedup/ngram_keys/** -> dedup/repeated_ngrams/NNNNN.parquet: (number, position) of the n-grams of a range that
+    repeat one; the position is that of the first word"""
 
     name: ClassVar[str] = "repeated_ngrams"
-    phase: ClassVar[str] = "passages"
+    folder: ClassVar[str] = "dedup/repeated_ngrams"
+    reads = ("ngram_keys",)
 
-    def expected_tasks(self, document_shards: int) -> int:
-        """One a partition."""
-        return self.parameters.partitions
-
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        """A task per range of keys, over the groups of all dumps."""
-        return tasks_over(self, "dedup/repeated_ngrams", done["ngram_keys"], self.parameters.partitions)
-
-    def run(self, task: Task) -> Counts:
-        """Take the windows as the corpus is stored; all but the first of each repeat it."""
-        return write_marks(self, task, self._repeats(task))
-
-    def _repeats(self, task: Task) -> GroupMarks:
-        exchange = key_exchange(self, task, "key", self.parameters.partitions)
-        for window in exchange.windows(self.parameters.budget, KEY_BYTES):
-            first = FirstPlaces(self.parameters.words)
-            for place, tables in by_group(exchange, window):
-                for rows in tables:
-                    documents, words = documents_of(place, rows["document"].to_numpy()), rows["word"].to_numpy()
-                    again = first.repeated(rows["key"].to_numpy(), documents, words)
-                    yield place, documents[again], words[again]
-        exchange.close()
+    def repeats(self, exchange: Exchange, firsts: U64) -> Iterator[tuple[U64, Positions]]:
+        """Take the n-grams as the corpus is stored; all but the first of each repeat it."""
+        for window in exchange.windows(self.parameters.count_budget, KEY_BYTES):
+            first = FirstOccurrences(self.parameters.words)
+            for group, rows in exchange.read(window):
+                numbers, words = rows["row"].to_numpy() + firsts[group], rows["word"].to_numpy()
+                again = first.repeated(rows["key"].to_numpy(), numbers, words)
+                yield numbers[again], words[again]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from backports import zstd
 
-from corpus.dedup.in_memory import deduplicate, sign_table
+from corpus.dedup.in_memory import deduplicate_signed, sign_table
 from corpus.dedup.minhash import Scheme, Signatures, sign
 from corpus.dedup.verify import similarity
 
@@ -38,7 +38,7 @@ def truth(request: pytest.FixtureRequest, headwater_data: Path) -> tuple[pa.Tabl
 @pytest.mark.parametrize("policy", [("length", "id"), ("id",)])
 def test_what_stays_and_what_goes(truth: tuple, policy: tuple) -> None:
     table, pairs, jaccard = truth
-    _, election, _ = deduplicate([sign_table(table, Scheme())], Scheme(), THRESHOLD, policy)
+    _, election, _ = deduplicate_signed([sign_table(table, Scheme())], Scheme(), THRESHOLD, policy)
     kept = election.level == 0
     a, b = pairs.T
     duplicates = jaccard >= THRESHOLD

@@ -42,7 +42,7 @@ def members_of(texts: list[str], scheme: Scheme, seed: int = 0) -> Members:
 
 def shingle_sets(members: Members) -> list[set[int]]:
     s = members.signatures
-    return [set(s.values[s.offsets[i] : s.offsets[i + 1]].tolist()) for i in range(len(members.ordinals))]
+    return [set(s.values[s.offsets[i] : s.offsets[i + 1]].tolist()) for i in range(len(members.numbers))]
 
 
 def jaccard(a: set[int], b: set[int]) -> float:
@@ -166,11 +166,11 @@ def test_a_cut_sketch_estimates_within_its_stated_error() -> None:
 def test_components_equal_networkx(pairs: list[tuple[int, int]]) -> None:
     spread = np.uint64(1 << 57)
     edges = Edges(*(np.array([p[i] for p in pairs], np.uint64) * spread for i in (0, 1)))
-    ordinals, labels = components(edges)
+    numbers, labels = components(edges)
     graph = nx.Graph(pairs)
     expected = {node: min(part) for part in nx.connected_components(graph) for node in part}
-    assert {int(o // spread): int(v // spread) for o, v in zip(ordinals, labels)} == expected
-    assert ordinals.tolist() == sorted(ordinals.tolist())
+    assert {int(o // spread): int(v // spread) for o, v in zip(numbers, labels)} == expected
+    assert numbers.tolist() == sorted(numbers.tolist())
 
 
 def test_cluster_sizes_count_documents_and_dumps() -> None:

@@ -93,13 +93,6 @@ def test_a_key_that_has_some_rows_in_every_file_is_known_to_be_large(tmp_path: P
     assert all(sum(len(rows) for _, rows in exchange.read(window)) < 10_000 for window in windows if not window.hot)
 
 
-@given(st.lists(st.integers(0, 9), max_size=300), st.integers(1, 40))
-def test_row_groups_cover_all_rows(keys: list[int], size: int) -> None:
-    groups = list(row_groups(np.array(sorted(keys), np.uint64), size))
-    assert [row for first, end in groups for row in range(first, end)] == list(range(len(keys)))
-    assert all(end - first <= size for first, end in groups)
-
-
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "0.parquet"
     write(path, [list(range(1000))], 100)

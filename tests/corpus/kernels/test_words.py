@@ -1,6 +1,5 @@
 """The segmentation against a plain-Python reading of its definition."""
 
-import re
 import unicodedata
 
 import numpy as np
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.io.buffers import utf8_buffers
-from corpus.kernels.words import new_scratch, split_blocks, split_words, words_of
+from corpus.kernels.words import new_scratch, split_words, words_of
 
 MASK = (1 << 64) - 1
 A, B = 0x9E3779B97F4A7C15, 0xFF51AFD7ED558CCD
@@ -143,16 +142,3 @@ def test_any_bytes_are_survived(raw: bytes) -> None:
     assert (starts < ends).all()
     assert (ends[:-1] <= starts[1:]).all()
     assert count == 0 or (starts[0] >= 0 and ends[-1] <= len(raw))
-
-
-@settings(max_examples=300, deadline=None)
-@given(long_text("a b\n\n中") | long_text("abcdefgh\n"), st.sampled_from([1, 2, 3]))
-def test_blocks_equal_the_regular_expression(text: str, newlines: int) -> None:
-    data, offsets = utf8_buffers(pa.array([text], pa.string()))
-    size = int(offsets[-1])
-    room = size // 2 + 1
-    starts, ends, hashes = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint64)
-    count = split_blocks(data, 0, size, newlines, starts, ends, hashes)
-    expected = [b for b in re.split(f"\n{{{newlines},}}", text.strip("\n")) if b]
-    assert [bytes(data[a:b]).decode() for a, b in zip(starts[:count], ends[:count])] == expected
-    assert [int(h) for h in hashes[:count]] == [reference_hash(b.encode()) for b in expected]

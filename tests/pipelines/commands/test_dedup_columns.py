@@ -135,7 +135,7 @@ def test_a_missing_column_is_told_before_anything_is_signed(
     def sign(*_: object) -> None:
         raise AssertionError("signed")
 
-    monkeypatch.setattr("pipelines.commands.dedup.sign_table", sign)
+    monkeypatch.setattr("corpus.dedup.in_memory.sign_table", sign)
     good = jsonl(tmp_path / "1.jsonl", [{"text": TEXTS[0]}, {"text": TEXTS[1], "score": 1}])
     line = jsonl(tmp_path / "2.jsonl", [{"text": TEXTS[0], "scores": 1}])
     table = parquet(tmp_path / "3.parquet", {"text": TEXTS, "rating": [1, 2, 3]})

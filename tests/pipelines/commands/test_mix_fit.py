@@ -8,12 +8,12 @@ import yaml
 from rich.console import Console
 
 from corpus.io import storage
-from pipelines import proxies
 from pipelines.cli import main
 from pipelines.config.recipe import load_recipe
 from pipelines.engine import pipeline
 from pipelines.stages import stages_of
 from tests.pipelines.small_run import DUMPS, write_crawl
+from train import proxies
 
 TRAIN = {"threads": 1, "steps": 500, "batch_size": 8, "sequence_length": 16, "device": "cpu"}
 

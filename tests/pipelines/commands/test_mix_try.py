@@ -13,7 +13,7 @@ from pipelines.cli import main
 from pipelines.config.recipe import load_recipe
 from pipelines.engine import pipeline
 from pipelines.stages import stages_of
-from pipelines.stages.remix import with_classes
+from pipelines.stages.domains import with_classes
 from tests.pipelines.small_run import DUMPS, write_crawl
 
 WEIGHTS = {1: 1, 2: 2, 3: 4}

@@ -68,7 +68,7 @@ def test_documents_in_the_way_are_not_replaced(
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for source in (str(tmp_path / "00000.parquet"), files["documents"]):
         assert main(["tokens", source, "--tokenizer", files["tokenizer"], "--out", str(tmp_path)]) == 2
-        assert "00000.parquet lies there and belongs to no token shard" in capsys.readouterr().err
+        assert "00000.parquet is there and belongs to no token shard" in capsys.readouterr().err
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

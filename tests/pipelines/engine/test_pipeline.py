@@ -1,6 +1,5 @@
 """The stage protocol: what is done is known from outputs alone, and nothing else is recomputed."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ from rich.console import Console
 from corpus.errors import HeadwaterError
 from corpus.io.table import ShardWriter, iter_batches
 from pipelines.engine import cluster, pipeline
-from pipelines.engine.stage import Counts, Source, Stage, Task, fingerprint
+from pipelines.engine.stage import Counts, Source, Stage, Task, Upstream, fingerprint
 from pipelines.engine.stamps import add_counts
 
 SCHEMA = pa.schema([("value", pa.int64())])
@@ -25,7 +24,7 @@ class Times(BaseModel):
 
 
 def _write(stage: Stage[Times], task: Task, values: list[int]) -> Counts:
-    counts = {"documents": len(values), "bytes": 8 * len(values)}
+    counts: Counts = {"documents": len(values), "bytes": 8 * len(values)}
     with ShardWriter(stage.path(task.output), SCHEMA) as writer:
         writer.write(pa.table({"value": values}, SCHEMA))
         writer.metadata = task.stamp(counts)
@@ -38,9 +37,9 @@ class Make(Stage[Times]):
     """Three shards out of nothing."""
 
     name = "make"
-    group = "make"
+    phase = "make"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
+    def plan(self, upstream: Upstream) -> list[Task]:
         return [self.task(f"make/{i}.parquet", [Source(f"raw{i}", "1")], start=i) for i in range(3)]
 
     def run(self, task: Task) -> Counts:
@@ -53,10 +52,10 @@ class Multiply(Stage[Times]):
     """A shard for each shard."""
 
     name = "multiply"
-    group = "multiply"
+    phase = "multiply"
 
-    def plan(self, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        return [self.task(task.output.replace("make", "multiply"), [task]) for task in done["make"]]
+    def plan(self, upstream: Upstream) -> list[Task]:
+        return [self.task(task.output.replace("make", "multiply"), [task]) for task in upstream["make"]]
 
     def run(self, task: Task) -> Counts:
         values = [v for batch in iter_batches(self.path(task.inputs[0])) for v in batch["value"].to_pylist()]

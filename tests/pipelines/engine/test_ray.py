@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import free_port
 from rich.console import Console
 
 from pipelines.engine import pipeline
 from pipelines.stages import stages_of
+from tests.conftest import free_port
 from tests.pipelines.small_run import outputs, small_recipe, write_crawl
 
 pytestmark = pytest.mark.ray
@@ -107,7 +107,7 @@ def test_a_job_that_fails_hands_on_its_exit_status(crawl: Path, head: str, tmp_p
 
 @pytest.mark.soak
 def test_a_job_trains_on_a_mesh(crawl: Path, head: str, tmp_path: Path) -> None:
-    """Every stage of a recipe, the last as a gang of two actors."""
+    """Every stage of a recipe, the last as a process group of two actors."""
     recipe, root = tmp_path / "recipe.yaml", tmp_path / "root"
     settings = {"steps": 20, "batch_size": 4, "sequence_length": 64, "warmup_steps": 2, "mesh": {"dp": 2}}
     recipe.write_text(yaml.safe_dump(small_recipe(crawl, root, train=settings).model_dump(mode="json")))

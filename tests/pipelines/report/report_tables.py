@@ -195,5 +195,9 @@ def _write_outcome(root: Path, rows: list[dict[str, Any]]) -> None:
         "cpu_seconds": 4.0,
     }
     result |= {"documents": len(rows), "bytes": total, "peak_rss_bytes": 3 * 10**8, "failed": [], "counts": {}}
-    failed = result | {"stage": "tokens", "failed": [{"output": "tokens/x", "message": f"bad {HOSTILE}"}]}
+    failed = result | {
+        "stage": "token_shards",
+        "phase": "tokens",
+        "failed": [{"output": "tokens/x", "message": f"bad {HOSTILE}"}],
+    }
     storage.write_json(str(root / "runs/00000.json"), [result, failed])

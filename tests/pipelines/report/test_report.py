@@ -16,11 +16,14 @@ from corpus.errors import CorruptShard
 from corpus.io import table
 from corpus.site_stats import Bound, judge, sums
 from pipelines.config.recipe import validate
+from pipelines.engine.shard_ref import ShardRef
 from pipelines.report.charts import Line, line_chart, nice_ticks
-from pipelines.report.data import shards_in_order, waterfall
-from pipelines.report.page import collect, draw_report, render
-from pipelines.report.scan import SUMS, Tally
-from pipelines.report.texts import differences
+from pipelines.report.collect import collect
+from pipelines.report.page import draw_report, render
+from pipelines.results.differences import differences
+from pipelines.results.sections import waterfall
+from pipelines.results.shards import shards_in_order
+from pipelines.results.tally import SUMS, Tally
 from tests.pipelines.report.report_tables import DUMPS, HOSTILE, recipe_at, write_run
 
 
@@ -92,8 +95,8 @@ def test_shards_that_the_recipe_no_longer_plans_are_not_counted(tmp_path: Path) 
     source = tmp_path / "code.jsonl"
     source.write_text('{"text": "print()"}\n')
     code = recipe.inputs[1].model_copy(update={"files": [str(source)]})
-    assert set(shards_in_order(recipe)["code"]) == {"00000.parquet", "00001.parquet"}
-    assert set(shards_in_order(recipe.model_copy(update={"inputs": [code]}))["code"]) == {"00000.parquet"}
+    assert [shard.number for shard in shards_in_order(recipe) if shard.dump == "code"] == [0, 1]
+    assert shards_in_order(recipe.model_copy(update={"inputs": [code]})) == [ShardRef("code", 0)]
 
 
 def test_filtering_and_deduplication_figures(finished: Any) -> None:

@@ -12,6 +12,7 @@ from pipelines.cli import main
 from pipelines.config.recipe import load_recipe
 from pipelines.engine.stage import Task
 from pipelines.stages.filter.stages import filter_stages
+from tests.pipelines.stages.run_stages import run_stages
 
 SCHEMA = pa.schema(
     [
@@ -48,10 +49,8 @@ def recipe(tmp_path: Path) -> Path:
     inputs = [{"crawl": "/nowhere", "dumps": ["CC-MAIN-2019-43"]}]
     path.write_text(json.dumps({"name": "t", "root": str(tmp_path / "root"), "inputs": inputs}))
     loaded = load_recipe(str(path))
-    done = {"documents": [Task("documents", shard, (), {}, "f")]}
-    for stage in filter_stages(loaded.root, loaded)[:1]:
-        for task in stage.plan(done):
-            stage.run(task)
+    given = {"documents": [Task("documents", shard, (), {}, "f")]}
+    run_stages(filter_stages(loaded.root, loaded)[:1], given)
     return path
 
 

@@ -19,9 +19,9 @@ from corpus.io.table import is_whole, read_metadata, read_table
 from pipelines.cli import main
 from pipelines.config.extract import ExtractParameters
 from pipelines.config.inputs import CrawlInput, FilesInput
-from pipelines.engine.stage import NotPlanned
+from pipelines.engine.stage import NotPlanned, Upstream
 from pipelines.engine.stamps import counts_if_done
-from pipelines.stages.extract import ExtractStage, rejects_of
+from pipelines.stages.extract import ExtractStage
 from tests.corpus.crawl import archives
 
 DUMP = "CC-MAIN-2023-23"
@@ -47,7 +47,7 @@ def crawl(root: Path, *files: bytes, dump: str = DUMP, format: str = "warc") -> 
 
 def run(root: Path, *inputs: CrawlInput | FilesInput, **parameters) -> tuple[ExtractStage, list, list]:
     stage = ExtractStage(str(root), ExtractParameters(**parameters), inputs)
-    tasks = stage.plan({})
+    tasks = stage.plan(Upstream())
     return stage, tasks, [stage.run(task) for task in tasks]
 
 
@@ -85,7 +85,7 @@ def test_a_dump(tmp_path):
     assert [row["reason"] for row in rejects.to_pylist()] == ["http-status", "not-html", "empty-text"]
     assert [row["url"] for row in rejects.to_pylist()] == [f"https://www.example.org/{n}" for n in (2, 3, 4)]
     stamp = read_metadata(stage.path(tasks[0].output))
-    assert list(stamp.pop("files")) == [rejects_of(tasks[0].output)]
+    assert list(stamp.pop("files")) == [tasks[0].shard.below("rejects")]
     assert stamp == tasks[0].stamp(counts[0])
 
 
@@ -150,7 +150,8 @@ def test_what_changes_a_fingerprint(tmp_path, monkeypatch):
     item = crawl(tmp_path, archives.warc(*CONTENTS))
 
     def mark(**parameters) -> str:
-        return ExtractStage(str(tmp_path / "out"), ExtractParameters(**parameters), [item]).plan({})[0].fingerprint
+        stage = ExtractStage(str(tmp_path / "out"), ExtractParameters(**parameters), [item])
+        return stage.plan(Upstream())[0].fingerprint
 
     before = mark()
     assert mark(max_html_bytes=4096) != before
@@ -191,9 +192,9 @@ def test_several_files_in_a_shard(tmp_path):
 def test_a_listed_file_that_is_not_there(tmp_path):
     item = crawl(tmp_path, archives.warc(*CONTENTS), archives.warc(*CONTENTS))
     stage = ExtractStage(str(tmp_path / "out"), ExtractParameters(), [item])
-    first, second = stage.plan({})
+    first, second = stage.plan(Upstream())
     Path(second.inputs[0]).unlink()
-    first, second = stage.plan({})
+    first, second = stage.plan(Upstream())
     stage.run(first)
     with pytest.raises(HeadwaterError, match=r"00001.warc.gz: no such file"):
         stage.run(second)
@@ -203,11 +204,11 @@ def test_a_listed_file_that_is_not_there(tmp_path):
 def test_dumps_that_cannot_be_planned(tmp_path):
     gone = CrawlInput(crawl=str(tmp_path), dumps=[DUMP], expected_files=80_000)
     with pytest.raises(NotPlanned, match=r"cannot read the list"):
-        ExtractStage(str(tmp_path), ExtractParameters(), [gone]).plan({})
+        ExtractStage(str(tmp_path), ExtractParameters(), [gone]).plan(Upstream())
     with pytest.raises(UsageError, match="names no dumps"):
-        ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x")]).plan({})
+        ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x")]).plan(Upstream())
     with pytest.raises(UsageError, match="not the name of a dump"):
-        ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x", dumps=["2023"])]).plan({})
+        ExtractStage(str(tmp_path), ExtractParameters(), [CrawlInput(crawl="x", dumps=["2023"])]).plan(Upstream())
 
 
 def test_a_dump_on_a_web_server(tmp_path):
@@ -234,11 +235,11 @@ def test_a_dump_and_a_root_in_an_object_store(tmp_path, s3_bucket):
         storage.write_bytes(f"{s3_bucket}/crawl/{path.relative_to(tmp_path / 'local')}", path.read_bytes())
     there = CrawlInput(crawl=f"{s3_bucket}/crawl", dumps=[DUMP])
     stage = ExtractStage(f"{s3_bucket}/extracted", ExtractParameters(), [there])
-    remote = stage.plan({})
+    remote = stage.plan(Upstream())
     assert [task.output for task in remote] == [task.output for task in tasks]
     assert [stage.run(task) for task in remote] == counts
     for task, planned in zip(tasks, remote, strict=True):
-        for output in (task.output, rejects_of(task.output)):
+        for output in (task.output, task.shard.below("rejects")):
             assert read_table(stage.path(output)).to_pylist() == read_table(here.path(output)).to_pylist()
         assert counts_if_done(stage.root, planned, verify=True) is not None
     assert counts[1]["rejects"] == {"truncated": 1}
@@ -253,13 +254,13 @@ def test_a_dump_and_a_root_in_an_object_store(tmp_path, s3_bucket):
 def test_one_name_for_two_inputs_is_a_mistake(tmp_path):
     item = crawl(tmp_path, archives.warc(*CONTENTS))
     with pytest.raises(UsageError, match="named by two inputs"):
-        ExtractStage(str(tmp_path), ExtractParameters(), [item, item]).plan({})
+        ExtractStage(str(tmp_path), ExtractParameters(), [item, item]).plan(Upstream())
 
 
 def test_a_missing_model_keeps_the_plan_from_being_made(tmp_path):
     item = crawl(tmp_path, archives.warc(*CONTENTS))
     with pytest.raises(NotPlanned, match="no such language identification model"):
-        ExtractStage(str(tmp_path), ExtractParameters(language_model=str(tmp_path / "no")), [item]).plan({})
+        ExtractStage(str(tmp_path), ExtractParameters(language_model=str(tmp_path / "no")), [item]).plan(Upstream())
 
 
 def test_the_command(tmp_path, capsys):

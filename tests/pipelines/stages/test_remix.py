@@ -11,13 +11,14 @@ from corpus.io import storage, table
 from pipelines.config.recipe import Recipe, validate
 from pipelines.config.remix import DomainRule
 from pipelines.engine.stage import Task
-from pipelines.engine.stamps import counts_if_done
-from pipelines.stages.remix import PLAN, TOKEN_PLAN, domains_of, held_out, remix_stages, write_token_plan
+from pipelines.stages.domains import domains_of, held_out
+from pipelines.stages.remix import PLAN, TOKEN_PLAN, remix_stages, write_token_plan
 from pipelines.stages.sites import DROPPED, DROPPED_SCHEMA
+from tests.pipelines.stages.run_stages import run_stages
 
 SCHEMAS = {
     "documents": [("id", pa.string()), ("site", pa.string()), ("language", pa.string()), ("length", pa.int64())],
-    "duplicates": [("id", pa.string()), ("keep", pa.bool_()), ("cluster", pa.string())],
+    "duplicates": [("id", pa.string()), ("keep", pa.bool_()), ("cluster", pa.string()), ("cluster_size", pa.int32())],
     "verdicts": [("id", pa.string()), ("keep", pa.bool_())],
 }
 SHARDS = ["dump=CC-MAIN-2019-43/00000.parquet", "dump=CC-MAIN-2020-40/00000.parquet", "dump=books/00000.parquet"]
@@ -49,6 +50,7 @@ def shards(tmp_path: Path) -> list[Task]:
                 ids,
                 [row % 3 != 1 for row in range(ROWS)],
                 [ids[row - (row % 3 == 1)] for row in range(ROWS)],
+                [1] * ROWS,
             ],
             "verdicts": [ids, [row % 5 != 0 for row in range(ROWS)]],
         }
@@ -59,21 +61,15 @@ def shards(tmp_path: Path) -> list[Task]:
             tasks.append(Task(kind, f"{kind}/{shard}", (), {}, "f"))
     with table.ShardWriter(str(tmp_path / DROPPED), DROPPED_SCHEMA) as writer:
         writer.write(pa.table([["spam.com"], [["failed_share 1 > 0.9"]], [7]], schema=DROPPED_SCHEMA))
-    return [*tasks, Task("sites", DROPPED, (), {}, "f")]
+    return [*tasks, Task("dropped_sites", DROPPED, (), {}, "f")]
 
 
 def run(root: Path, recipe: Recipe, tasks: list[Task]) -> dict[str, list[str]]:
     """Plan both stages and run what is not done; the outputs that were made, by stage."""
-    stages = {"documents": "documents", "duplicates": "duplicates", "verdicts": "verdicts", "sites": "dropped_sites"}
-    done = {name: [task for task in tasks if task.stage == kind] for kind, name in stages.items()}
-    ran = {}
-    for stage in remix_stages(str(root), recipe):
-        done[stage.name] = stage.plan(done)
-        todo = [task for task in done[stage.name] if counts_if_done(str(root), task, False) is None]
-        for task in todo:
-            assert stage.run(task) == counts_if_done(str(root), task, True)
-        ran[stage.name] = [task.output for task in todo]
-    return ran
+    names = ("documents", "duplicates", "verdicts", "dropped_sites")
+    given = {name: [task for task in tasks if task.stage == name] for name in names}
+    ran = run_stages(remix_stages(str(root), recipe), given)
+    return {stage: [task.output for task in made] for stage, made in ran.items()}
 
 
 def rows_of(root: Path, shard: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from corpus.io import storage
 from pipelines.commands.submit import absolute
 from pipelines.config.train import TrainParameters
 from pipelines.engine import pipeline
-from pipelines.engine.stage import NotPlanned, Task
+from pipelines.engine.stage import NotPlanned, Task, Upstream
 from pipelines.engine.stamps import is_intact, read_stamp
 from pipelines.results.summary import summary
 from pipelines.stages import train as stage_module
@@ -24,12 +24,9 @@ from tests.token_folders import write_shards
 from train.metrics import read_metrics
 
 PARAMETERS = TrainParameters(threads=1, steps=6, batch_size=4, sequence_length=16, warmup_steps=2, validate_every=3)
-INPUTS = {
-    "tokenizer": [Task("tokenizer", "tokenizer/manifest.json", (), {}, "fingerprint of the tokenizer")],
-    "token_mixture": [
-        Task("token_mixture", f"tokens/domain={name}/manifest.json", (), {}, f"of {name}") for name in ("web", "code")
-    ],
-}
+INPUTS = Upstream()
+INPUTS.add("tokenizer", [Task("tokenizer", "tokenizer/manifest.json", (), {}, "of the tokenizer")])
+INPUTS.add("token_mixture", [Task("token_mixture", "mixture/tokens.json", (), {}, "of the mixture")])
 
 
 def made_root(root: Path) -> str:
@@ -102,15 +99,17 @@ def test_two_runs_have_the_same_bytes_and_a_damaged_model_is_found(tmp_path: Pat
 
 
 def test_only_what_decides_the_weights_is_fingerprinted(tmp_path: Path) -> None:
-    def mark(**changes: object) -> str:
+    def fingerprint(**changes: object) -> str:
         stage = TrainStage(str(tmp_path), PARAMETERS.model_copy(update=changes))
         return stage.plan(INPUTS)[0].fingerprint
 
-    assert mark(checkpoint_seconds=1.0, keep_checkpoints=9, reuse_stage_one="other") == mark()
+    assert fingerprint(checkpoint_seconds=1.0, keep_checkpoints=9, reuse_stage_one="other") == fingerprint()
     for change in ({"steps": 7}, {"seed": 1}, {"model": "micro"}, {"learning_rate": 1e-4}, {"threads": 2}):
-        assert mark(**change) != mark()
-    other = {**INPUTS, "tokens": INPUTS["tokens"][:1]}
-    assert TrainStage(str(tmp_path), PARAMETERS).plan(other)[0].fingerprint != mark()
+        assert fingerprint(**change) != fingerprint()
+    other = Upstream()
+    other.add("tokenizer", INPUTS["tokenizer"])
+    other.add("token_mixture", [Task("token_mixture", "mixture/tokens.json", (), {}, "of another mixture")])
+    assert TrainStage(str(tmp_path), PARAMETERS).plan(other)[0].fingerprint != fingerprint()
 
 
 def test_a_changed_parameter_starts_anew(tmp_path: Path) -> None:
@@ -126,7 +125,7 @@ def test_the_engine_runs_it(tmp_path: Path) -> None:
     root = made_root(tmp_path)
 
     class Planned(TrainStage):
-        def plan(self, done: object) -> list[Task]:
+        def plan(self, upstream: Upstream) -> list[Task]:
             return super().plan(INPUTS)
 
     for times in (1, 2):
@@ -137,8 +136,8 @@ def test_the_engine_runs_it(tmp_path: Path) -> None:
 
 
 def test_without_tokens_nothing_is_planned(tmp_path: Path) -> None:
-    with pytest.raises(NotPlanned, match="tokens"):
-        TrainStage(str(tmp_path), PARAMETERS).plan({})
+    with pytest.raises(NotPlanned, match="tokenizer"):
+        TrainStage(str(tmp_path), PARAMETERS).plan(Upstream())
 
 
 def test_planning_needs_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""The train stage on a mesh of two processes: forks of the engine's process, torchrun's, or a gang of actors on Ray."""
+"""The train stage on a mesh of two processes: forks of the engine's process, torchrun's, or actors on Ray."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pipelines.config.train import TrainParameters
 from pipelines.engine import cluster, pipeline
 from pipelines.stages.train import TrainStage
 from tests.pipelines.stages.test_train import INPUTS, PARAMETERS, made_root
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.metrics import read_metrics
 
 MESH = PARAMETERS.model_copy(update={"mesh": ParallelDims(dp=2), "checkpoint_seconds": 0})
@@ -28,7 +28,7 @@ def _alone() -> Iterator[None]:
     """The stage without those before it."""
     plan = TrainStage.plan
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainStage, "plan", lambda self, done: plan(self, INPUTS))
+        patch.setattr(TrainStage, "plan", lambda self, upstream: plan(self, INPUTS))
         yield
 
 
@@ -49,7 +49,7 @@ def test_any_mesh_is_the_same_task(forked: dict, tmp_path: Path) -> None:
     alone = trained(root, PARAMETERS, on_ray=False)
     assert alone["fingerprint"] == forked["fingerprint"]
     assert forked["summary"]["loss"] == pytest.approx(alone["summary"]["loss"], abs=1e-3)
-    (task,) = TrainStage(root, MESH).plan({})
+    (task,) = TrainStage(root, MESH).plan(INPUTS)
     assert pipeline.check(TrainStage(root, MESH), [task], verify=True)[0] is not None
 
 
@@ -75,11 +75,11 @@ def _command_line(process: Path) -> str:
 
 
 @pytest.mark.ray
-def test_a_gang_on_ray_that_loses_a_process_ends_the_same(
+def test_a_process_group_on_ray_that_loses_a_process_ends_the_same(
     forked: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = made_root(tmp_path)
-    watcher = threading.Thread(target=killing(tmp_path / "train/metrics.jsonl", "ray::Member.run", 3), daemon=True)
+    watcher = threading.Thread(target=killing(tmp_path / "train/metrics.jsonl", "ray::RankActor.run", 3), daemon=True)
     watcher.start()
     with cluster.connected(2):
         found = trained(root, MESH, on_ray=True)

@@ -180,7 +180,7 @@ def test_weights_are_read_one_by_one(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
     """A limit on the size of files stands for it: torch's own exception would pass every `except Exception`."""
     program = (
-        "import resource, signal, sys, torch; from train.checkpoint import Checkpoints; "
+        "import resource, signal, sys, torch; from train.checkpoint.checkpoints import Checkpoints; "
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         "c = Checkpoints(sys.argv[1], run='r', keep=1)\n"
         "try: c.save(1, {'w': torch.zeros(9000)}, {}); c.wait()\n"

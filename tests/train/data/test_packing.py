@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_an_epoch_has_every_token(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "GROUP_TOKENS", 1 << 14)
+    monkeypatch.setattr(packing, "CHUNK_TOKENS", 1 << 14)
     stream = TokenStream({"x": folder}, sequence_length=255, packing="best_fit", seed=4)
     size, tokens = stream.samples_per_epoch(0), stream.sources[0].num_tokens
     assert size == -(-tokens // 256)
@@ -114,9 +114,9 @@ def test_boundaries_are_those_of_the_pieces(folder: str) -> None:
 
 
 def test_packed_order_does_not_depend_on_what_was_read(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "GROUP_TOKENS", 1 << 13)
+    monkeypatch.setattr(packing, "CHUNK_TOKENS", 1 << 13)
     reference = TokenStream({"x": folder}, sequence_length=255, packing="best_fit", seed=4).batch(0, 500)
-    monkeypatch.setattr(packing, "KEPT_GROUPS", 2)
+    monkeypatch.setattr(packing, "KEPT_CHUNKS", 2)
     stream = TokenStream({"x": folder}, sequence_length=255, packing="best_fit", seed=4)
     for k in np.random.default_rng(0).permutation(500).tolist():
         assert np.array_equal(stream[k], reference[k])

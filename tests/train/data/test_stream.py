@@ -48,7 +48,7 @@ def test_a_window_goes_on_where_its_domain_does(folders: dict[str, str]) -> None
 def test_a_sample_says_what_it_is_made_of(folders: dict[str, str], packing: str) -> None:
     stream = TokenStream(folders, sequence_length=32, seed=3, packing=packing)
     for sample in range(100):
-        parts = [np.fromfile(path, "<i4")[at : at + count] for path, at, count in stream.places(sample)]
+        parts = [np.fromfile(path, "<i4")[at : at + count] for path, at, count in stream.provenance(sample)]
         assert np.array_equal(np.concatenate(parts), stream[sample])
 
 

@@ -1,6 +1,6 @@
 """Every layout of a small model beside one process: a program that `test_parallel.py` starts once.
 
-    python tests/train/parallel_launch.py OUT.json PP,DP,TP ...
+    python tests/train/distributed/parallel_launch.py OUT.json PP,DP,TP ...
 
 torch is imported once; each layout is a world of gloo processes forked from here. A world takes the same two
 steps as the single process did, from the same weights and tokens, and writes down how far it is from it.
@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-import train.distributed.parallel
-import train.distributed.pipeline
+import train.distributed.parallel_model
+import train.distributed.pipeline_parallel
 import train.model.loss
-from train.distributed.mesh import ParallelDims
-from train.distributed.parallel import ParallelModel, parallelise
+from train.distributed.parallel_dims import ParallelDims
+from train.distributed.parallel_model import ParallelModel, parallelise
 from train.model.config import ModelConfig
 from train.model.init import initial_value, initialise
 from train.model.loss import IGNORED, cross_entropy_sum, token_losses
@@ -102,8 +102,8 @@ class Watch:
         torch.autograd.backward = self._noted("backward", torch.autograd.backward)
         first = next(iter(self.model.layers.values()))
         first.register_full_backward_pre_hook(lambda *_: self.events.append("first layer"))
-        original = train.distributed.pipeline.reduce_in_next_backward
-        for module in (train.distributed.pipeline, train.distributed.parallel):
+        original = train.distributed.pipeline_parallel.reduce_in_next_backward
+        for module in (train.distributed.pipeline_parallel, train.distributed.parallel_model):
             module.reduce_in_next_backward = self._weighed(original)
 
     def _noted(self, name: str, function: Callable) -> Callable:

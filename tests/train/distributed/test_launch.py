@@ -19,7 +19,7 @@ from corpus.errors import HeadwaterError
 from train.checkpoint.checkpoints import Checkpoints
 from train.data.stream import TokenStream
 from train.distributed.launch import launch
-from train.distributed.mesh import ParallelDims
+from train.distributed.parallel_dims import ParallelDims
 from train.loop import Display
 from train.metrics import read_metrics
 from train.pretrain import RunData, pretrain

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from backports import zstd
 
-from tests.pipelines.stages.dedup.test_dedup import fates, run
+from tests.pipelines.stages.dedup.test_dedup import duplicates_of, run
 
 THRESHOLD = 0.8
 
@@ -24,7 +24,7 @@ def test_what_stays_and_what_goes(headwater_data: Path, tmp_path: Path, language
     dumps = {f"D{part}": [rows[part::6], rows[part + 3 :: 6]] for part in range(3)}
     results = run(tmp_path, dumps, keep=("length", "id"), partitions=2)
     assert not any(result.failed for result in results.values())
-    found = fates(tmp_path, dumps)
+    found = duplicates_of(tmp_path, dumps)
     kept = np.zeros(len(texts), bool)
     kept[[int(name, 16) for name in found.filter(found["keep"])["id"].to_pylist()]] = True
     alike = jaccard >= THRESHOLD

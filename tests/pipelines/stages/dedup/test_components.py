@@ -14,47 +14,46 @@ from hypothesis import strategies as st
 from corpus.dedup.bands import Edges, sort_edges
 from corpus.dedup.components import components
 from corpus.errors import HeadwaterError
-from corpus.io import storage, table
-from pipelines.engine.stage import NoParameters
-from pipelines.stages.dedup import components as component_stages
-from pipelines.stages.dedup import edges as edge_stages
-from pipelines.stages.dedup.components import PATH, ComponentStage, LocalComponentStage, label_path
-from pipelines.stages.dedup.edges import EDGE_SCHEMA, write_edges
-from pipelines.stages.dedup.partition_plan import node_ranges
+from corpus.io import sorted_runs, table
+from pipelines.engine.stage import NoParameters, Source
+from pipelines.stages.dedup.components import ComponentStage, LocalComponentStage, RangeParameters, label_path
+from pipelines.stages.dedup.edges import edge_writer
+from pipelines.stages.dedup.partitions import number_ranges
 
 
 @pytest.fixture(autouse=True)
 def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in (edge_stages, component_stages):
-        monkeypatch.setattr(stage, "_ROWS_A_GROUP", 7)
+    monkeypatch.setattr(sorted_runs, "ROWS_PER_GROUP", 7)
 
 
-def prepare(root: Path, count: int, pairs: Sequence[tuple[int, int]], cuts: Sequence[int], files: int) -> None:
-    """A run up to its candidates: the layout, and the edges dealt over files."""
-    ranges = sorted({0, count, *cuts})
-    layout = {"documents": count, "partitions": files, "groups": [], "ranges": ranges}
-    storage.write_json(str(root / "dedup/partition_plan.json"), layout)
+def prepare(root: Path, pairs: Sequence[tuple[int, int]], files: int) -> list[Source]:
+    """A run up to its candidates: the edges dealt over files."""
+    made: list[Source] = []
     for stage, share in (("exact_edges", pairs[::3]), ("candidate_edges", [p for i, p in enumerate(pairs) if i % 3])):
         for part in range(files):
             some = np.array([sorted(pair) for pair in share[part::files]], np.uint64).reshape(-1, 2)
-            path = str(root / f"dedup/{stage}/{part:05d}.parquet")
-            with table.ShardWriter(path, EDGE_SCHEMA, packed=EDGE_SCHEMA.names) as writer:
-                write_edges(writer, sort_edges(Edges(some[:, 0], some[:, 1])))
+            made.append(Source(f"dedup/{stage}/{part:05d}.parquet", "", stage))
+            with edge_writer(str(root / made[-1].path)) as writer:
+                writer.append_sorted(sort_edges(Edges(some[:, 0], some[:, 1])))
+    return made
 
 
-def find(root: Path, count: int, ranges: int) -> dict[int, int]:
-    """The component of every document that has a neighbour, by the stages."""
-    forests = LocalComponentStage(str(root), NoParameters())
-    tasks = [forests.task(f"dedup/local_components/{place:05d}.parquet", [], range=place) for place in range(ranges)]
+def find(root: Path, count: int, edges: Sequence[Source], cuts: Sequence[int]) -> dict[int, int]:
+    """The component of every document that has a neighbour, by the stages, with ranges that end at the cuts."""
+    ranges = sorted({0, count, *cuts})
+    local = LocalComponentStage(str(root), RangeParameters(shards_per_group=1, budget=1))
+    tasks = [
+        local.task(f"dedup/local_components/{part:05d}.parquet", edges, partition=part, ranges=ranges)
+        for part in range(len(ranges) - 1)
+    ]
     for task in tasks:
-        forests.run(task)
+        local.run(task)
     stage = ComponentStage(str(root), NoParameters())
-    counts = stage.run(stage.task(PATH, tasks))
-    ends = storage.read_json(str(root / "dedup/partition_plan.json"))["ranges"]
+    counts = stage.run(stage.task(stage.output, tasks, ranges=ranges))
     found: dict[int, int] = {}
-    for place in range(ranges):
-        rows = table.read_table(str(root / label_path(place)))
-        own = [(n, c) for n, c in zip(*(column.to_pylist() for column in rows.columns)) if n < ends[place + 1]]
+    for part, end in enumerate(ranges[1:]):
+        rows = table.read_table(str(root / label_path(part)))
+        own = [(n, c) for n, c in zip(*(column.to_pylist() for column in rows.columns)) if n < end]
         assert [n for n, _ in own] == sorted(n for n, _ in own)
         found.update(own)
     assert counts["documents"] == len(found)
@@ -96,9 +95,8 @@ def test_equal_to_union_find(
     count, pairs = graph
     cuts = [cut for cut in cuts if cut < count]
     root = tmp_path_factory.mktemp("run")
-    prepare(root, count, pairs, cuts, files)
     expected = by_union_find(pairs)
-    assert find(root, count, len({0, *cuts})) == expected
+    assert find(root, count, prepare(root, pairs, files), cuts) == expected
     ends = np.array(pairs, np.uint64).reshape(-1, 2)
     documents, labels = components(Edges(ends.min(axis=1, initial=2**63), ends.max(axis=1, initial=0)))
     assert dict(zip(documents.tolist(), labels.tolist())) == expected
@@ -107,8 +105,8 @@ def test_equal_to_union_find(
 def test_a_long_path_through_many_ranges(tmp_path: Path) -> None:
     """A path that visits the ranges in random order, hundreds of times each: the worst for what passes labels on."""
     names = np.random.default_rng(1).permutation(2000).tolist()
-    prepare(tmp_path, 2000, list(pairwise(names)), range(0, 2000, 250), 2)
-    assert find(tmp_path, 2000, 8) == dict.fromkeys(range(2000), 0)
+    edges = prepare(tmp_path, list(pairwise(names)), 2)
+    assert find(tmp_path, 2000, edges, range(0, 2000, 250)) == dict.fromkeys(range(2000), 0)
 
 
 class Killed(BaseException):
@@ -117,10 +115,10 @@ class Killed(BaseException):
 
 def test_a_killed_sweep_goes_on_with_its_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at each of its writes in turn, the task makes every round once and ends with the same bytes."""
-    pairs = list(zip(range(90), range(7, 97)))
+    pairs, cuts = list(zip(range(90), range(7, 97))), [20, 40, 60, 80]
     for root in (tmp_path / "whole", tmp_path / "killed"):
-        prepare(root, 100, pairs, [20, 40, 60, 80], 1)
-    expected = find(tmp_path / "whole", 100, 5)
+        edges = prepare(root, pairs, 1)
+    expected = find(tmp_path / "whole", 100, edges, cuts)
     write, made, allowed = table.ShardWriter.__exit__, [], 1
 
     def one_more(self: table.ShardWriter, *error: Any) -> None:
@@ -137,18 +135,18 @@ def test_a_killed_sweep_goes_on_with_its_round(tmp_path: Path, monkeypatch: pyte
     for _ in range(10):
         allowed = 1
         try:
-            find(tmp_path / "killed", 100, 5)
+            find(tmp_path / "killed", 100, edges, cuts)
         except Killed:
             continue
     allowed = 100
-    assert find(tmp_path / "killed", 100, 5) == expected
+    assert find(tmp_path / "killed", 100, edges, cuts) == expected
     assert len(made) == len(set(made)) == 10
     for path in sorted((tmp_path / "whole/dedup/components").iterdir()):
         assert path.read_bytes() == (tmp_path / "killed/dedup/components" / path.name).read_bytes()
 
 
 def test_ranges_are_whole_groups_within_the_budget() -> None:
-    assert node_ranges([5, 5, 5, 1, 9], 12 * 11) == [0, 10, 25 - 9, 25]
-    assert node_ranges([], 12) == [0, 0]
+    assert number_ranges([5, 5, 5, 1, 9], 12 * 11) == [0, 10, 25 - 9, 25]
+    assert number_ranges([], 12) == [0, 0]
     with pytest.raises(HeadwaterError, match=r"9 x 12 bytes .* may hold 96; raise dedup.memory_bytes"):
-        node_ranges([5, 9], 96)
+        number_ranges([5, 9], 96)

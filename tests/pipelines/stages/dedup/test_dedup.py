@@ -14,17 +14,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
-from corpus.dedup.in_memory import deduplicate, sign_table
+from corpus.dedup.in_memory import deduplicate_signed, sign_table
 from corpus.dedup.keepers import LEVELS
 from corpus.dedup.minhash import Scheme
 from corpus.document import SCHEMA
 from corpus.errors import CorruptShard, HeadwaterError
-from corpus.io import storage, table
+from corpus.io import sorted_runs, storage, table
 from pipelines.config.dedup import DedupParameters
 from pipelines.engine import pipeline
 from pipelines.engine.stage import Counts, Stage, Task
-from pipelines.stages.dedup import components, edges, keepers, keepers_by_shard, keys
-from pipelines.stages.dedup import members as members_module
+from pipelines.stages.dedup import edges
 from pipelines.stages.dedup import stages as dedup_room
 from pipelines.stages.dedup.duplicates import DuplicateStage
 from pipelines.stages.dedup.stages import dedup_stages
@@ -34,11 +33,8 @@ VERDICTS = pa.schema([("id", pa.string()), ("keep", pa.bool_()), ("reasons", pa.
 
 @pytest.fixture(autouse=True)
 def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So small that every range of keys and of ordinals begins and ends inside row groups."""
-    monkeypatch.setattr(keys, "_KEYS_A_GROUP", 16)
-    monkeypatch.setattr(members_module, "_BYTES_A_GROUP", 4000)
-    for stage in (edges, components, keepers, keepers_by_shard):
-        monkeypatch.setattr(stage, "_ROWS_A_GROUP", 4)
+    """So small that every range of keys and of numbers begins and ends inside row groups."""
+    monkeypatch.setattr(sorted_runs, "ROWS_PER_GROUP", 4)
 
 
 class Corpus(BaseModel):
@@ -111,7 +107,7 @@ def run(root: Path, dumps: dict, verdicts: bool = False, **parameters: Any) -> d
     return {result.stage: result for result in results}
 
 
-def fates(root: Path, dumps: dict) -> pa.Table:
+def duplicates_of(root: Path, dumps: dict) -> pa.Table:
     paths = [f"{root}/duplicates/dump={d}/{n:05d}.parquet" for d, shards in dumps.items() for n in range(len(shards))]
     return pa.concat_tables([table.read_table(path) for path in paths]).combine_chunks()
 
@@ -148,7 +144,7 @@ def in_memory(dumps: dict, threshold: float, policy: tuple) -> pa.Table:
     tables = [
         pa.Table.from_pylist([complete(row) for shard in shards for row in shard], SCHEMA) for shards in dumps.values()
     ]
-    ids, election, _ = deduplicate([sign_table(t, scheme) for t in tables], scheme, threshold, policy)
+    ids, election, _ = deduplicate_signed([sign_table(t, scheme) for t in tables], scheme, threshold, policy)
     keeper = ids.take(pa.array(election.keeper)).to_pylist()
     return pa.table(
         {
@@ -169,7 +165,7 @@ def test_the_answer_does_not_depend_on_how_it_is_cut(
     dumps = cut(near_copies(seed, 30), shape)
     results = run(root, dumps, partitions=partitions, keep=("length", "id"))
     assert not any(result.failed for result in results.values())
-    got, expected = fates(root, dumps), in_memory(dumps, 0.8, ("length", "id"))
+    got, expected = duplicates_of(root, dumps), in_memory(dumps, 0.8, ("length", "id"))
     assert got["id"].to_pylist() == [row["id"] for shards in dumps.values() for shard in shards for row in shard]
     for name in ("keep", "level", "cluster"):
         assert got[name].to_pylist() == expected[name].to_pylist()
@@ -197,7 +193,7 @@ def test_a_few_kilobytes_are_enough(
         results = run(root, dumps, keep=("length", "id"), shards_per_group=1)
     assert [result.failed for result in results.values() if result.failed] == []
     assert results["candidate_edges"].tasks > 1
-    rows = fates(root, dumps).to_pylist()
+    rows = duplicates_of(root, dumps).to_pylist()
     assert [row["keep"] for row in rows] == in_memory(dumps, 0.8, ("length", "id"))["keep"].to_pylist()
     kept = {row["id"] for row in rows if row["keep"]}
     assert all(row["duplicate_of"] in kept and row["similarity"] >= 0.8 for row in rows if not row["keep"])
@@ -205,11 +201,11 @@ def test_a_few_kilobytes_are_enough(
 
 @pytest.mark.parametrize("waiting", [0, 12, 1 << 20])
 def test_curve_counts_by_brute_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int) -> None:
-    monkeypatch.setattr("pipelines.stages.dedup.duplicates._ROWS_WAITING", waiting)
+    monkeypatch.setattr("pipelines.stages.dedup.dedup_rate._ROWS_WAITING", waiting)
     dumps = cut(near_copies(5, 60), [10, 12, 9, 11])
     run(tmp_path, dumps, keep=("length", "id"))
     value = storage.read_json(str(tmp_path / "dedup/dedup_rate.json"))
-    by_id = {row["id"]: row for row in fates(tmp_path, dumps).to_pylist()}
+    by_id = {row["id"]: row for row in duplicates_of(tmp_path, dumps).to_pylist()}
     seen: list[dict] = []
     for place, (dump, shards) in enumerate(dumps.items()):
         seen += [by_id[row["id"]] for shard in shards for row in shard]
@@ -286,7 +282,7 @@ def test_in_dump_order_what_was_kept_stays(tmp_path: Path) -> None:
     for k in range(1, len(dumps) + 1):
         part = dict(list(dumps.items())[:k])
         run(tmp_path, part, keep=("dump", "length", "id"))
-        now = {row["id"]: row["cluster"] for row in fates(tmp_path, part).to_pylist()}
+        now = {row["id"]: row["cluster"] for row in duplicates_of(tmp_path, part).to_pylist()}
         assert {i: now[i] for i in earlier} == earlier
         earlier = now
 
@@ -295,9 +291,9 @@ def test_quality_comes_from_the_verdicts(tmp_path: Path) -> None:
     text = " ".join(f"w{i}" for i in range(50))
     dumps = {"A": [[{"id": "1" * 32, "text": text + " tail", "failed": 2}], [{"id": "2" * 32, "text": text}]]}
     run(tmp_path, dumps, verdicts=True)
-    assert fates(tmp_path, dumps)["duplicate_of"].to_pylist() == ["2" * 32, None]
+    assert duplicates_of(tmp_path, dumps)["duplicate_of"].to_pylist() == ["2" * 32, None]
     run(tmp_path, dumps, verdicts=True, keep=("length", "id"))
-    assert fates(tmp_path, dumps)["duplicate_of"].to_pylist() == [None, "1" * 32]
+    assert duplicates_of(tmp_path, dumps)["duplicate_of"].to_pylist() == [None, "1" * 32]
 
 
 def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
@@ -309,15 +305,17 @@ def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
     with table.ShardWriter(verdicts, VERDICTS) as writer:
         writer.write(swapped)
     [members] = [s for s in dedup_stages(str(tmp_path), DedupParameters()) if s.name == "members"]
-    inputs = ("signatures/dump=A/00000.parquet", "dedup/components.json", "verdicts/dump=A/00000.parquet")
+    inputs = ("signatures/dump=A/00000.parquet", "verdicts/dump=A/00000.parquet", "dedup/components.json")
+    sources = ("signatures", "verdicts", "components")
+    arguments = {"span": (0, 2), "range": 0}
     with pytest.raises(CorruptShard, match=r"verdicts/dump=A/00000\.parquet.*ids are not those"):
-        members.run(Task("members", "dedup/members/dump=A/00000.parquet", inputs, {"position": 0}, "f"))
+        members.run(Task("members", "dedup/members/dump=A/00000.parquet", inputs, arguments, "f", sources))
 
 
 @pytest.mark.parametrize(
     ("failing", "waiting"),
     [
-        ("exact_keys", "partition_plan"),
+        ("exact_keys", "exact_edges"),
         ("exact_edges", "band_keys"),
         ("candidate_edges", "local_components"),
         ("keepers", "keepers_by_shard"),
@@ -344,7 +342,7 @@ def test_a_missing_partition_stops_the_run(
 def test_a_truncated_signature_shard_is_made_again(tmp_path: Path) -> None:
     dumps = cut(near_copies(3, 30), [8, 7])
     run(tmp_path, dumps, keep=("length", "id"))
-    expected = fates(tmp_path, dumps)
+    expected = duplicates_of(tmp_path, dumps)
     shard = tmp_path / "signatures/dump=D0/00000.parquet"
     raw = shard.read_bytes()
     shard.write_bytes(raw[: len(raw) // 2])
@@ -352,7 +350,7 @@ def test_a_truncated_signature_shard_is_made_again(tmp_path: Path) -> None:
     assert results["signatures"].done_before == results["signatures"].tasks - 1
     assert shard.read_bytes() == raw
     run(tmp_path, dumps, keep=("length", "id"))
-    assert fates(tmp_path, dumps).equals(expected)
+    assert duplicates_of(tmp_path, dumps).equals(expected)
 
 
 def test_urls_of_a_kept_page(tmp_path: Path) -> None:
@@ -364,11 +362,11 @@ def test_urls_of_a_kept_page(tmp_path: Path) -> None:
     for row in rows:
         row["date"] = int(np.datetime64(row["date"], "ms").astype(int))
     run(tmp_path, {"A": [rows]}, urls=True)
-    got = fates(tmp_path, {"A": [rows]})
+    got = duplicates_of(tmp_path, {"A": [rows]})
     assert got["duplicate_of"].to_pylist() == [f"{2:032x}", None, f"{2:032x}"]
     assert got["level"].to_pylist() == ["url", None, "url"]
     run(tmp_path, {"A": [rows]})
-    assert fates(tmp_path, {"A": [rows]})["keep"].to_pylist() == [True] * 3
+    assert duplicates_of(tmp_path, {"A": [rows]})["keep"].to_pylist() == [True] * 3
 
 
 def test_a_stored_signature_loads_into_datasketch(tmp_path: Path) -> None:

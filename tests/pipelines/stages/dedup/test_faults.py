@@ -160,9 +160,7 @@ def test_a_truncated_file_is_refused_by_name(
 
 def read_all(root: Path, reader: str) -> None:
     """Do all tasks of a stage once more."""
-    done: dict[str, list[Task]] = {}
-    for stage in stages_at(root):
-        done[stage.name] = stage.plan(done)
-        if stage.name == reader:
-            for task in done[reader]:
-                stage.run(task)
+    for planned in pipeline.plan(stages_at(root)):
+        if planned.stage.name == reader:
+            for task in planned.tasks:
+                planned.stage.run(task)

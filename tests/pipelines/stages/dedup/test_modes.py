@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from corpus.io import storage, table
 from pipelines.config.recipe import validate
 from pipelines.results.summary import summary
-from tests.pipelines.stages.dedup.test_dedup import cut, fates, near_copies, run
+from tests.pipelines.stages.dedup.test_dedup import cut, duplicates_of, near_copies, run
 
 Dumps = dict[str, list[list[dict[str, Any]]]]
 
 
 def removed(root: Path, dumps: Dumps) -> int:
-    return fates(root, dumps)["keep"].to_pylist().count(False)
+    return duplicates_of(root, dumps)["keep"].to_pylist().count(False)
 
 
 def first(dumps: Dumps, count: int) -> Dumps:
@@ -36,11 +36,13 @@ def test_appending_one_by_one_is_all_at_once(tmp_path: Path, quality: bool) -> N
     for k in range(1, len(dumps) + 1):
         run(tmp_path / "grown", first(dumps, k), verdicts=True, mode="append")
         good = {row["id"] for shards in dumps.values() for shard in shards for row in shard if not row["failed"]}
-        now = {row["id"] for row in fates(tmp_path / "grown", first(dumps, k)).to_pylist() if row["keep"]} & good
+        now = {
+            row["id"] for row in duplicates_of(tmp_path / "grown", first(dumps, k)).to_pylist() if row["keep"]
+        } & good
         assert published <= now
         published = now
     run(tmp_path / "once", dumps, verdicts=True, mode="append")
-    assert fates(tmp_path / "once", dumps).equals(fates(tmp_path / "grown", dumps))
+    assert duplicates_of(tmp_path / "once", dumps).equals(duplicates_of(tmp_path / "grown", dumps))
     for path in sorted((tmp_path / "once/duplicates").rglob("*.parquet")):
         assert path.read_bytes() == (tmp_path / "grown" / path.relative_to(tmp_path / "once")).read_bytes()
 
@@ -49,7 +51,7 @@ def test_a_document_that_the_filters_drop_stands_for_none_that_they_keep(tmp_pat
     text = " ".join(f"w{i}" for i in range(50))
     dumps: Dumps = {"A": [[{"id": "1" * 32, "text": text, "failed": 1}]], "B": [[{"id": "2" * 32, "text": text}]]}
     run(tmp_path, dumps, verdicts=True, mode="append")
-    assert fates(tmp_path, dumps)["duplicate_of"].to_pylist() == ["2" * 32, None]
+    assert duplicates_of(tmp_path, dumps)["duplicate_of"].to_pylist() == ["2" * 32, None]
 
 
 @settings(max_examples=8, deadline=None)
@@ -86,7 +88,7 @@ def test_adding_a_dump_reads_no_text_of_earlier_ones(tmp_path: Path, monkeypatch
     assert not any(result.failed for result in results.values())
     assert results["signatures"].done_before == len(signed) == 4
     assert all(path.stat().st_mtime_ns == when for path, when in signed.items())
-    assert fates(tmp_path / "grown", dumps).equals(fates(tmp_path / "once", dumps))
+    assert duplicates_of(tmp_path / "grown", dumps).equals(duplicates_of(tmp_path / "once", dumps))
     read_of = {path: read.get(str(path), 0) for path in (tmp_path / "grown").rglob("*.parquet")}
     assert [read_of[path] for path in old] == [0] * 4
     fresh = [path for path in read_of if "documents" in path.parts and path not in old]
@@ -160,13 +162,13 @@ def test_a_takedown_elects_keepers_among_the_rest(tmp_path: Path, takedown: dict
     for place, row in enumerate(row for shards in dumps.values() for shard in shards for row in shard):
         row["url"] = f"https://example.org/{'private' if place % 4 == 0 else 'open'}/{place}"
     run(tmp_path / "taken", dumps)
-    before = {row["id"]: row for row in fates(tmp_path / "taken", dumps).to_pylist()}
+    before = {row["id"]: row for row in duplicates_of(tmp_path / "taken", dumps).to_pylist()}
     for path in (tmp_path / "taken/documents").rglob("*.parquet"):
         poison(path)
     results = run(tmp_path / "taken", dumps, takedown=takedown)
     assert results["signatures"].done_before == results["signatures"].tasks
     assert not any(result.failed for result in results.values())
-    after = {row["id"]: row for row in fates(tmp_path / "taken", dumps).to_pylist()}
+    after = {row["id"]: row for row in duplicates_of(tmp_path / "taken", dumps).to_pylist()}
 
     def named(dump: str, row: dict[str, Any]) -> bool:
         private = "/private/" in row["url"] and "urls" in takedown
@@ -182,7 +184,7 @@ def test_a_takedown_elects_keepers_among_the_rest(tmp_path: Path, takedown: dict
         assert (after[name]["keep"], after[name]["level"], after[name]["duplicate_of"]) == (False, "takedown", None)
     left = {d: [[r for r in shard if r["id"] not in gone] for shard in shards] for d, shards in dumps.items()}
     run(tmp_path / "without", left)
-    rest = {row["id"]: row for row in fates(tmp_path / "without", left).to_pylist()}
+    rest = {row["id"]: row for row in duplicates_of(tmp_path / "without", left).to_pylist()}
     assert {name: row for name, row in after.items() if name not in gone} == rest
     if "ids" not in takedown:
         bereaved = [row for name, row in before.items() if name not in gone and row["duplicate_of"] in gone]
@@ -219,4 +221,4 @@ def test_without_a_dump_keepers_are_elected_among_the_rest(tmp_path: Path) -> No
     rest = {name: shards for name, shards in dumps.items() if name != "D0"}
     run(tmp_path / "all", rest)
     run(tmp_path / "named", dumps, takedown={"sources": ["D0"]})
-    assert fates(tmp_path / "all", rest).equals(fates(tmp_path / "named", rest))
+    assert duplicates_of(tmp_path / "all", rest).equals(duplicates_of(tmp_path / "named", rest))

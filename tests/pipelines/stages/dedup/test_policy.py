@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipelines.stages.dedup.test_dedup import fates, near_copies, run
+from tests.pipelines.stages.dedup.test_dedup import duplicates_of, near_copies, run
 
 Row = dict[str, Any]
 DAY = 86_400_000
@@ -36,7 +36,7 @@ def chosen(root: Path, dumps: dict[str, list[list[Row]]], **parameters: Any) -> 
     """The duplicates table by id; sizes and dumps of clusters included."""
     results = run(root, dumps, verdicts=True, **parameters)
     assert not any(result.failed for result in results.values())
-    return {row["id"]: row for row in fates(root, dumps).to_pylist()}
+    return {row["id"]: row for row in duplicates_of(root, dumps).to_pylist()}
 
 
 @settings(max_examples=5, deadline=None)

@@ -1,7 +1,7 @@
 """The filter's stages: columns beside the documents, verdicts that follow their thresholds, work done only once."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -13,6 +13,8 @@ from pipelines.config.recipe import Recipe, validate
 from pipelines.engine.stage import Task
 from pipelines.engine.stamps import counts_if_done
 from pipelines.stages.filter.stages import filter_stages
+from pipelines.stages.filter.verdicts import VerdictCounts
+from tests.pipelines.stages.run_stages import run_stages
 
 SCHEMA = pa.schema(
     [
@@ -58,14 +60,8 @@ def documents(tmp_path: Path) -> list[Task]:
 
 
 def run(root: Path, recipe: Recipe, documents: list[Task]) -> dict[str, list[Task]]:
-    """Plan both stages and run what is not done; the tasks that were run, by stage."""
-    done, ran = {"documents": documents}, {}
-    for stage in filter_stages(str(root), recipe):
-        done[stage.name] = stage.plan(done)
-        ran[stage.name] = [task for task in done[stage.name] if counts_if_done(str(root), task, False) is None]
-        for task in ran[stage.name]:
-            assert stage.run(task) == counts_if_done(str(root), task, True)
-    return ran
+    """Plan the stages and run what is not done; the tasks that were run, by stage."""
+    return run_stages(filter_stages(str(root), recipe), {"documents": documents})
 
 
 def test_documents_are_measured_and_judged(tmp_path: Path, documents: list[Task]) -> None:
@@ -83,8 +79,7 @@ def test_documents_are_measured_and_judged(tmp_path: Path, documents: list[Task]
 
 def test_counts_tell_what_was_kept_and_why_not(tmp_path: Path, documents: list[Task]) -> None:
     tasks = run(tmp_path, recipe(tmp_path), documents)["verdicts"]
-    counts = counts_if_done(str(tmp_path), tasks[0], False)
-    assert counts is not None
+    counts = cast(VerdictCounts, counts_if_done(str(tmp_path), tasks[0], False))
     lengths = [len(row[3].encode()) for row in ROWS]
     assert (counts["documents"], counts["kept"], counts["bytes"], counts["kept_bytes"]) == (
         4,

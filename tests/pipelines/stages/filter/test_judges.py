@@ -12,11 +12,13 @@ from corpus.errors import UsageError
 from corpus.io import table
 from pipelines.cli import main
 from pipelines.config.recipe import Recipe, validate
+from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Task
-from pipelines.engine.stamps import counts_if_done
-from pipelines.report.distributions import distributions
-from pipelines.report.page import collect, draw_report
+from pipelines.report.collect import collect
+from pipelines.report.page import draw_report
+from pipelines.results.distributions import distributions
 from pipelines.stages.filter.stages import filter_stages
+from tests.pipelines.stages.run_stages import run_stages
 
 SCHEMA = pa.schema(
     [
@@ -78,15 +80,8 @@ def documents(tmp_path: Path) -> list[Task]:
 
 def run(root: Path, recipe: Recipe, documents: list[Task]) -> list[str]:
     """Plan and run what is not done; the outputs that were made."""
-    done: dict[str, list[Task]] = {"documents": documents}
-    ran = []
-    for stage in filter_stages(str(root), recipe):
-        done[stage.name] = stage.plan(done)
-        for task in done[stage.name]:
-            if counts_if_done(str(root), task, False) is None:
-                assert stage.run(task) == counts_if_done(str(root), task, True)
-                ran.append(task.output.split("/")[0])
-    return ran
+    ran = run_stages(filter_stages(str(root), recipe), {"documents": documents})
+    return [task.stage for tasks in ran.values() for task in tasks]
 
 
 def column(root: Path, kind: str, name: str) -> list[Any]:
@@ -116,7 +111,7 @@ def test_scores_are_columns_and_verdicts_bound_them(tmp_path: Path, models: Path
     assert reasons[0] == []
     assert [reason.split(" ")[0] for reason in reasons[3]] == ["quality_score", "perplexity_rank"]
     assert reasons[7] == ["language de not in en,zh"]
-    shown = distributions(first, {"CC-MAIN-2019-43": ["00000.parquet"]})
+    shown = distributions(first, [ShardRef("CC-MAIN-2019-43", 0)])
     assert shown is not None
     ranks = [value for value in column(tmp_path, "perplexity", "perplexity_rank") if value is not None]
     shares = {"head": sum(v < 0.3 for v in ranks) / 6, "tail": sum(v >= 0.6 for v in ranks) / 6}

@@ -21,6 +21,7 @@ from pipelines.engine.stage import Task
 from pipelines.stages.filter.judges import score_stages
 from pipelines.stages.filter.stages import filter_stages
 from pipelines.stages.filter.transformer import Scorer, TransformerStage
+from tests.pipelines.stages.run_stages import upstream_of
 
 CLEAN = "the river bridge council engineer repair cost travellers history evening report spring".split()  # noqa: SIM905
 SPAM = "casino bonus click win free slots jackpot deposit offer cheap pills viagra".split()  # noqa: SIM905
@@ -90,7 +91,7 @@ def write_documents(root: Path, shards: int) -> list[Task]:
 
 def test_scores_tell_texts_apart_whatever_the_batches(model: Path, tmp_path: Path) -> None:
     stage = stages_for(tmp_path, model)
-    (task,) = stage.plan({"documents": write_documents(tmp_path, 1)})
+    (task,) = stage.plan(upstream_of({"documents": write_documents(tmp_path, 1)}))
     assert stage.run(task)["scored"] == 11
     rows = table.read_table(str(tmp_path / task.output))["transformer_score"].to_pylist()
     assert min(rows[:5]) > 0.8 > 0.2 > max(rows[5:10])
@@ -110,7 +111,7 @@ def test_the_model_is_part_of_the_fingerprint_and_its_place_is_not(model: Path, 
         (moved / file.name).write_bytes(file.read_bytes())
 
     def mark(folder: Path, **options: Any) -> str:
-        return stages_for(tmp_path, folder, **options).plan({"documents": documents})[0].fingerprint
+        return stages_for(tmp_path, folder, **options).plan(upstream_of({"documents": documents}))[0].fingerprint
 
     assert mark(moved) == mark(model) == mark(model, gpus=0.5)
     assert mark(model, label=0) != mark(model)
@@ -145,7 +146,7 @@ def test_actors_load_the_model_once_and_give_the_same_bytes(
     outputs = []
     for root, run in zip(roots, (cluster.run_here, cluster.run_on_ray)):
         stage = stages_for(root, model)
-        tasks = stage.plan({"documents": write_documents(root, 6)})
+        tasks = stage.plan(upstream_of({"documents": write_documents(root, 6)}))
         outcomes: list[Any] = []
         if run is cluster.run_here:
             run(stage, tasks, outcomes.append)

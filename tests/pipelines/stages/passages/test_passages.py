@@ -5,7 +5,6 @@ import random
 import tracemalloc
 import weakref
 from collections import Counter
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 from corpus import spans
 from corpus.document import SCHEMA
@@ -22,14 +20,15 @@ from corpus.io import table
 from corpus.kernels.words import words_of
 from corpus.passages.cuts import Limits
 from corpus.passages.in_memory import repeated_passages
-from corpus.passages.ngrams import anchor_set
+from corpus.passages.ngrams import minimizer_set
 from pipelines.config.passages import PassageParameters
-from pipelines.engine import cluster, pipeline, run_task
+from pipelines.engine import cluster, run_task
 from pipelines.engine.pipeline import StageResult
-from pipelines.engine.stage import NotPlanned, Stage, Task
-from pipelines.stages.passages import ngrams, shuffle, stages
-from pipelines.stages.passages.shuffle import documents_of, write_marks
+from pipelines.engine.shard_ref import ShardRef
+from pipelines.engine.stage import Counts, NotPlanned, Stage, Task, Upstream
+from pipelines.stages.passages import ngrams, stages
 from pipelines.stages.passages.stages import passage_stages
+from tests.pipelines.run_stages import run_each
 
 KEEP = pa.schema([("id", pa.string()), ("keep", pa.bool_())])
 Row = dict[str, Any]
@@ -40,9 +39,13 @@ Dumps = dict[str, list[list[Row]]]
 def _small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small that ranges begin and end inside files, and with so little memory that keys of a shard are written in
     several goes, and counted in several windows."""
-    monkeypatch.setattr(shuffle, "_ROWS_A_GROUP", 32)
-    monkeypatch.setattr(stages, "_ROWS_A_GROUP", 8)
+    rows_per_group(monkeypatch, 32)
     budget_of(monkeypatch, 12_000)
+
+
+def rows_per_group(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Row groups of keys and positions have at most so many rows."""
+    monkeypatch.setattr("corpus.io.sorted_runs.ROWS_PER_GROUP", rows)
 
 
 def budget_of(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -83,36 +86,31 @@ def cut_up(rows: list[Row], sizes: list[int]) -> Dumps:
     return dumps
 
 
-def write(root: Path, dumps: Dumps) -> dict[str, list[Task]]:
+def write(root: Path, dumps: Dumps) -> Upstream:
     """The tables of the earlier stages, and the tasks that stand for them."""
-    done: dict[str, list[Task]] = {"documents": [], "duplicates": [], "verdicts": []}
-    for dump, shards in dumps.items():
-        for number, rows in enumerate(shards):
-            shard = f"dump={dump}/{number:05d}.parquet"
-            kept = {"duplicates": "unique", "verdicts": "good"}
-            for stage, kind in (("documents", "documents"), ("duplicates", "duplicates"), ("verdicts", "verdicts")):
-                picked = rows if kind == "documents" else [row | {"keep": row[kept[kind]]} for row in rows]
-                schema = SCHEMA if kind == "documents" else KEEP
-                columns = [{name: row.get(name) for name in schema.names} for row in picked]
+    upstream = Upstream()
+    for stage, kept in (("documents", ""), ("duplicates", "unique"), ("verdicts", "good")):
+        schema = KEEP if kept else SCHEMA
+        tasks, counts = [], []
+        for dump, shards in dumps.items():
+            for number, rows in enumerate(shards):
+                shard = ShardRef(dump, number)
+                columns = [{name: (row | {"keep": row.get(kept)}).get(name) for name in schema.names} for row in rows]
                 content = pa.Table.from_pylist(columns, schema)
-                with table.ShardWriter(str(root / kind / shard), schema) as writer:
+                with table.ShardWriter(str(root / shard.below(stage)), schema) as writer:
                     for at in range(0, len(content), 4):
                         writer.write(content.slice(at, 4))
                 fingerprint = f"{shard} {sorted((row['id'], row['text']) for row in rows)}"
-                done[stage].append(Task(stage, f"{kind}/{shard}", (), {}, fingerprint))
-    return done
+                tasks.append(Task(stage, shard.below(stage), (), {}, fingerprint))
+                counts.append(Counts(documents=len(rows)))
+        upstream.add(stage, tasks, counts)
+    return upstream
 
 
 def run(root: Path, dumps: Dumps, **section: Any) -> dict[str, StageResult]:
     """Run the stages in this process; fail where a task fails."""
-    done = write(root, dumps)
-    results: dict[str, StageResult] = {}
-    for stage in passage_stages(str(root), PassageParameters(**{"words": 16, "least": 0} | section)):
-        results[stage.name], done[stage.name] = pipeline._run_stage(
-            stage, stage.plan(done), Console(quiet=True), False, False, False
-        )
-        assert not results[stage.name].failed, results[stage.name].failed
-    return results
+    parameters = PassageParameters(**{"words": 16, "least": 0} | section)
+    return run_each(passage_stages(str(root), parameters), write(root, dumps))
 
 
 def found(root: Path, dumps: Dumps) -> dict[str, list[tuple[int, int, str]]]:
@@ -174,6 +172,7 @@ def test_the_same_spans_for_any_partitions_groups_and_memory(tmp_path: Path, mon
 
 
 COUNTING = ("repeated_minimizers", "repeated_ngrams", "boilerplate")  # the stages that know something of every key
+SORTING = "repeat_positions"  # the stage that has to order whatever repeats in a group
 
 
 def words_of_chance(chance: random.Random, count: int) -> str:
@@ -202,7 +201,7 @@ def answers_and_peaks(
 
 def test_memory_follows_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the counting of keys takes at most is the budget, and what a row group of them takes."""
-    monkeypatch.setattr(shuffle, "_ROWS_A_GROUP", 2048)
+    rows_per_group(monkeypatch, 2048)
     chance = random.Random(3)
     shared = [words_of_chance(chance, 40) for _ in range(200)]
     own = [[words_of_chance(chance, 30) for _ in range(3)] for _ in range(700)]
@@ -218,7 +217,7 @@ def test_memory_follows_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_memory_of_a_site_that_is_in_many_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In each group it has few lines, in a row group with those of sites whose keys are anywhere."""
-    monkeypatch.setattr(shuffle, "_ROWS_A_GROUP", 1 << 16)
+    rows_per_group(monkeypatch, 1 << 16)
     chance = random.Random(4)
     notices = [words_of_chance(chance, 8) for _ in range(6)]
     rows = []
@@ -235,41 +234,36 @@ def test_memory_of_a_site_that_is_in_many_groups(tmp_path: Path, monkeypatch: py
     assert most["boilerplate"] > 1_000_000
 
 
-def test_one_table_of_anchors_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_table_of_minimizers_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables: list[weakref.ref[np.ndarray]] = []
     alone: list[bool] = []
 
     def watched(keys: np.ndarray) -> np.ndarray:
         alone.append(not any(table() is not None for table in tables))
-        made = anchor_set(keys)
+        made = minimizer_set(keys)
         tables.append(weakref.ref(made))
         return made
 
-    monkeypatch.setattr(ngrams, "anchor_set", watched)
+    monkeypatch.setattr(ngrams, "minimizer_set", watched)
     budget_of(monkeypatch, 2500)
     run(tmp_path, cut_up(corpus(5), [30, 30]))
     assert len(alone) > 1
     assert all(alone)
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_marks_of_a_group_are_sorted_as_memory_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    """Row groups of marks are of many groups, and codes of documents are a small part of the numbers there are."""
-    monkeypatch.setattr(shuffle, "_ROWS_A_GROUP", 1 << 16)
-    sizes: list[int] = []
-
-    def watched(rows: pa.Table, line: bool) -> pa.Table:
-        sizes.append(len(rows))
-        return passages_sorted(rows, line)
-
-    passages_sorted = stages._sorted
-    monkeypatch.setattr(stages, "_sorted", watched)
-    budget_of(monkeypatch, 6000)
-    run(tmp_path, cut_up(corpus(5), [13, 17, 8, 12, 0, 10]), shards_per_group=size, line_documents=4)
-    assert sum(sizes) > 700
-    assert max(sizes) <= 6000 / stages.MARK_BYTES
+def test_positions_of_a_group_are_sorted_as_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group with far more positions than fit in memory, in row groups that other groups have rows in too."""
+    rows_per_group(monkeypatch, 2048)
+    chance = random.Random(6)
+    passage = words_of_chance(chance, 400)
+    rows = [_row(number, passage, None) for number in range(200)]
+    dumps = cut_up(rows, [20, 180])
+    ample, most = answers_and_peaks(tmp_path, monkeypatch, 1 << 30, dumps, shards_per_group=1)
+    scant, least = answers_and_peaks(tmp_path, monkeypatch, 100_000, dumps, shards_per_group=1)
+    assert ample == scant
+    assert sum(map(len, ample.values())) == 199
+    assert least[SORTING] < 100_000 + 300_000
+    assert most[SORTING] > 1_000_000
 
 
 def test_a_frequent_site_has_row_groups_of_its_own(tmp_path: Path) -> None:
@@ -281,21 +275,19 @@ def test_a_frequent_site_has_row_groups_of_its_own(tmp_path: Path) -> None:
         assert len(set(sites)) == 1 or max(Counter(sites).values()) <= 4  # an eighth of a row group
 
 
-def test_a_row_group_of_marks_is_of_neighbouring_groups(tmp_path: Path) -> None:
-    [stage] = [stage for stage in passage_stages(str(tmp_path), PassageParameters()) if stage.name == "repeated_ngrams"]
-    task = stage.task("dedup/repeated_ngrams/00000.parquet", [])
-    codes, places = np.array([3, 1], np.uint32), np.array([30, 10], np.uint32)
-    windows = [[(group, documents_of(group, codes), places) for group in range(24)] for _ in range(3)]
-    assert write_marks(stage, task, chain.from_iterable(windows))["marks"] == 144
-    file = pq.ParquetFile(tmp_path / task.output)
-    rows = [file.read_row_group(number).to_pydict() for number in range(file.num_row_groups)]
-    assert [sorted({document >> 32 for document in part["document"]}) for part in rows] == [
-        list(range(16)),
-        list(range(16, 24)),
-    ] * 3
-    for part in rows:
-        assert part["document"] == sorted(part["document"])
-        assert part["place"] == [10, 30] * (len(part["place"]) // 2)
+def test_positions_are_by_number_in_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of a source that takes no part, or that were set aside, have no numbers."""
+    rows_per_group(monkeypatch, 1 << 16)
+    passage = " ".join(f"w{i}" for i in range(16))
+    shards = [[_row(10 * shard + number, passage, None) for number in range(3)] for shard in range(4)]
+    upstream = write(tmp_path, {"code": shards[:1], "A": shards[1:3], "B": shards[3:]})
+    upstream.add("verdicts", [task for task in upstream["verdicts"] if task.shard != ShardRef("A", 0)])
+    run_each(passage_stages(str(tmp_path), PassageParameters(words=16, exclude=("code",))), upstream)
+    repeats = table.read_table(str(tmp_path / "dedup/repeated_ngrams/00000.parquet"))
+    assert repeats.to_pydict() == {"number": [1, 2, 3, 4, 5], "position": [0] * 5}
+    for dump, numbers in (("A", [1, 2]), ("B", [3, 4, 5])):
+        of_group = table.read_table(str(tmp_path / f"dedup/repeat_positions/dump={dump}/00000.parquet"))
+        assert of_group["number"].to_pylist() == numbers
 
 
 def test_boilerplate_is_counted_by_site(tmp_path: Path) -> None:
@@ -367,20 +359,38 @@ def test_only_what_depends_on_a_change_is_redone(tmp_path: Path) -> None:
 def test_a_missing_partition_stops_the_run(tmp_path: Path) -> None:
     """Without a partition, passages that repeat would look new."""
     stages = {stage.name: stage for stage in passage_stages(str(tmp_path), PassageParameters(partitions=3))}
-    done = write(tmp_path, cut_up(corpus(2), [60]))
-    done["minimizers"] = stages["minimizers"].plan(done)
-    done["repeated_minimizers"] = stages["repeated_minimizers"].plan(done)[:2]
-    with pytest.raises(NotPlanned, match="needs all 3 parts of shared_anchors, and has 2"):
-        stages["ngram_keys"].plan(done)
+    upstream = write(tmp_path, cut_up(corpus(2), [60]))
+    upstream.add("minimizers", stages["minimizers"].plan(upstream))
+    upstream.add("repeated_minimizers", stages["repeated_minimizers"].plan(upstream)[:2])
+    with pytest.raises(NotPlanned, match="needs all 3 parts of repeated_minimizers, and has 2"):
+        stages["ngram_keys"].plan(upstream)
 
 
 def test_verdicts_of_other_documents_are_refused(tmp_path: Path) -> None:
     dumps = cut_up(corpus(2), [60])
-    done = write(tmp_path, dumps)
-    [anchors] = [stage for stage in passage_stages(str(tmp_path), PassageParameters()) if stage.name == "minimizers"]
+    upstream = write(tmp_path, dumps)
+    [minimizers] = [stage for stage in passage_stages(str(tmp_path), PassageParameters()) if stage.name == "minimizers"]
     path = str(tmp_path / "verdicts/dump=D0/00000.parquet")
     rows = table.read_table(path)
     with table.ShardWriter(path, KEEP) as writer:
         writer.write(rows.take([1, 0, *range(2, 60)]))
     with pytest.raises(CorruptShard, match=r"verdicts/dump=D0/00000\.parquet.*ids are not those"):
-        anchors.run(anchors.plan(done)[0])
+        minimizers.run(minimizers.plan(upstream)[0])
+
+
+def test_a_shard_with_other_documents_than_were_counted_is_refused(tmp_path: Path) -> None:
+    dumps = cut_up(corpus(2), [30, 30])
+    run(tmp_path, dumps)
+    upstream = write(tmp_path, dumps)
+    [*_, passages] = passage_stages(str(tmp_path), PassageParameters())
+    upstream.add(
+        "repeat_positions", [Task("repeat_positions", "dedup/repeat_positions/dump=D0/00000.parquet", (), {}, "")]
+    )
+    task = passages.plan(upstream)[1]
+    for folder in ("documents", "duplicates", "verdicts"):
+        path = str(tmp_path / folder / "dump=D0/00001.parquet")
+        rows = table.read_table(path)
+        with table.ShardWriter(path, rows.schema) as writer:
+            writer.write(rows.slice(1))
+    with pytest.raises(CorruptShard, match=r"documents/dump=D0/00001\.parquet.*not the 30 documents"):
+        passages.run(task)

@@ -1,6 +1,7 @@
 """Spans on the way to tokens: what is encoded, counted and weighed is the text without them, and nothing else."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from corpus import spans
 from corpus.errors import HeadwaterError
 from corpus.io import table
 from pipelines.engine.stage import Task
-from pipelines.stages.tokens.tokenizer import shards_to_tokenize, texts_to_tokenize
+from pipelines.stages.tokens.stages import tokenizer_stages
+from pipelines.stages.tokens.texts import TextStage
 from tests.pipelines.stages.tokens.token_corpus import (
     DUMPS,
     SHARDS,
@@ -19,9 +21,11 @@ from tests.pipelines.stages.tokens.token_corpus import (
     rows_of,
     run_stages,
     token_recipe,
+    upstream_of,
     write_corpus,
 )
 from tokenizer.encode import Encoder
+from tokenizer.pretoken_counts import SCHEMA
 from tokenizer.shards import open_shards
 from tokenizer.vocabulary import load_vocabulary
 
@@ -47,8 +51,8 @@ def write_spans(root: Path, done: dict[str, list[Task]], kind: str) -> None:
         for shard in range(SHARDS):
             rows: list[dict[str, Any]] = []
             for row in rows_of(dump, shard):
-                places = (match.span() for match in CUT[kind].finditer(row["text"].encode()))
-                found = [{"start": a, "end": b, "kind": KINDS[kind]} for a, b in places]
+                matches = (match.span() for match in CUT[kind].finditer(row["text"].encode()))
+                found = [{"start": a, "end": b, "kind": KINDS[kind]} for a, b in matches]
                 rows.append({"id": row["id"], "spans": found})
             name = f"{kind}/dump={dump}/{shard:05d}.parquet"
             with table.ShardWriter(str(root / name), spans.SCHEMA) as writer:
@@ -72,8 +76,8 @@ def test_tokens_are_those_of_the_text_that_is_left(corpus: tuple[Path, dict[str,
     vocabulary = load_vocabulary(str(root / "tokenizer/tokenizer.json"))
     encoder = Encoder(vocabulary)
     rows = {row["id"]: row for row in kept() if (row["split"], row["domain"]) == ("train", domain)}
-    texts = {mark: left(row["text"]) for mark, row in rows.items()}
-    assert sum(text != rows[mark]["text"] for mark, text in texts.items()) > 20
+    texts = {key: left(row["text"]) for key, row in rows.items()}
+    assert sum(text != rows[key]["text"] for key, text in texts.items()) > 20
     shards = open_shards(str(root / f"tokens/domain={domain}"))
     seen = []
     for number, shard in enumerate(shards.shards):
@@ -87,11 +91,11 @@ def test_tokens_are_those_of_the_text_that_is_left(corpus: tuple[Path, dict[str,
 
 def test_the_tokenizer_never_sees_them(corpus: tuple[Path, dict[str, list[Task]]]) -> None:
     root, _ = corpus
-    pieces = table.read_table(str(root / "tokenizer/pretokens/00000.parquet"))["piece"].to_pylist()
-    pieces += table.read_table(str(root / "tokenizer/pretokens/00001.parquet"))["piece"].to_pylist()
-    assert any(b"phone" in piece for piece in pieces)
-    assert not any(b"2024" in piece or b"024" in piece for piece in pieces)
-    assert not any("数".encode() in piece for piece in pieces)
+    tables = [table.read_table(str(root / f"tokenizer/pretokens/0000{part}.parquet")) for part in range(2)]
+    pretokens = [pretoken for rows in tables for pretoken in rows[SCHEMA.names[0]].to_pylist()]
+    assert any(b"phone" in pretoken for pretoken in pretokens)
+    assert not any(b"2024" in pretoken or b"024" in pretoken for pretoken in pretokens)
+    assert not any("数".encode() in pretoken for pretoken in pretokens)
 
 
 def test_a_shard_whose_spans_are_missing_is_not_tokenized(
@@ -99,9 +103,13 @@ def test_a_shard_whose_spans_are_missing_is_not_tokenized(
 ) -> None:
     """Rather no tokens than tokens of what should have been cut."""
     root, done = corpus
+    stage = tokenizer_stages(str(root), token_recipe(root))[0]
+    assert isinstance(stage, TextStage)
+    tasks = stage.plan(upstream_of(done))
+    assert len(tasks) == len(DUMPS) * SHARDS
     missing = {**done, "personal": done["personal"][1:]}
-    assert len(list(shards_to_tokenize(done))) == len(DUMPS) * SHARDS
-    assert len(list(shards_to_tokenize(missing))) == len(DUMPS) * SHARDS - 1
-    paths = [str(root / task.output) for task in next(shards_to_tokenize(done))[1]]
+    assert [task.output for task in stage.plan(upstream_of(missing))] == [task.output for task in tasks[1:]]
+    other = done["personal"][1].output
+    swapped = tuple(other if source == "personal" else path for path, source in zip(tasks[0].inputs, tasks[0].sources))
     with pytest.raises(HeadwaterError, match="ids are not those"):
-        list(texts_to_tokenize([*paths[:-1], str(root / done["personal"][1].output)], {}, []))
+        list(stage.texts(replace(tasks[0], inputs=swapped), []))

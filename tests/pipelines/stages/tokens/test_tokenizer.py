@@ -10,30 +10,31 @@ from tokenizers import Tokenizer
 
 from corpus.errors import HeadwaterError
 from corpus.io import storage, table
-from pipelines.stages.tokens.tokenizer import sample_shares
+from pipelines.stages.tokens.pretoken_counts import sample_shares
 from tests.pipelines.stages.tokens.token_corpus import kept, run_stages, token_recipe, write_corpus
-from tokenizer.pretoken_counts import PretokenCounter
+from tokenizer.pretoken_counts import SCHEMA, PretokenCounter
 from tokenizer.pretokenizer import split
 from tokenizer.train import train
 from tokenizer.vocabulary import Vocabulary, load_vocabulary
 
 
-def _pieces(root: Path) -> Counter[str]:
+def _pretokens(root: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in sorted((root / "tokenizer/pretokens").glob("*.parquet")):
-        rows = table.read_table(str(path))
-        assert not found.keys() & {piece.decode() for piece in rows["piece"].to_pylist()}  # a piece is in one part
-        found.update({row["piece"].decode(): row["count"] for row in rows.to_pylist()})
+        rows = table.read_table(str(path), SCHEMA.names)
+        counts = {pretoken.decode(): count for pretoken, count in zip(*(column.to_pylist() for column in rows.columns))}
+        assert not found.keys() & counts.keys()  # a pretoken is in one partition
+        found.update(counts)
     return found
 
 
-def test_pieces_are_those_of_the_training_split(tmp_path: Path) -> None:
+def test_pretokens_are_those_of_the_training_split(tmp_path: Path) -> None:
     results = run_stages(token_recipe(tmp_path), write_corpus(tmp_path), "tokenizer")
     expected: Counter[str] = Counter()
     texts = [row["text"] for row in kept() if row["split"] == "train"]
     for text in texts:
         expected.update(split(text))
-    assert _pieces(tmp_path) == expected
+    assert _pretokens(tmp_path) == expected
     assert results["pretoken_counts"].counts["documents"] == len(texts)
     assert results["pretoken_counts"].counts["bytes"] == sum(len(text.encode()) for text in texts)
 
@@ -82,9 +83,9 @@ def test_shares_of_a_sample() -> None:
     assert sample_shares({"domains": domains}, 400) == {"a": 0.2, "b": 1.0}
 
 
-def test_rare_pieces_can_be_dropped(tmp_path: Path) -> None:
+def test_rare_pretokens_can_be_dropped(tmp_path: Path) -> None:
     run_stages(token_recipe(tmp_path, tokenizer={"min_count": 3}), write_corpus(tmp_path), "tokenizer")
-    assert min(_pieces(tmp_path).values()) == 3
+    assert min(_pretokens(tmp_path).values()) == 3
 
 
 def test_a_changed_vocabulary_counts_nothing_again(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,19 @@ import pytest
 
 from corpus.document import SCHEMA
 from corpus.io import storage, table
-from pipelines.engine.stage import NotPlanned, Task
-from pipelines.stages.tokens import shards as shard_stages
-from pipelines.stages.tokens.shards import ShardStage
+from pipelines.engine.stage import NotPlanned, Task, Upstream
+from pipelines.stages.tokens import shard_boundaries
 from pipelines.stages.tokens.stages import tokens_stages
+from pipelines.stages.tokens.token_shards import TokenShardStage
 from tests.pipelines.stages.tokens import token_corpus
-from tests.pipelines.stages.tokens.token_corpus import DUMPS, kept, run_stages, token_recipe, write_corpus
+from tests.pipelines.stages.tokens.token_corpus import (
+    DUMPS,
+    kept,
+    run_stages,
+    token_recipe,
+    upstream_of,
+    write_corpus,
+)
 from tokenizer.encode import Encoder
 from tokenizer.order import document_hashes
 from tokenizer.shards import TokenShards, open_shards
@@ -139,15 +145,15 @@ def test_the_mixture_promises_what_the_shards_hold(tmp_path: Path, monkeypatch: 
 
     def rows_of(dump: str, shard: int) -> list[dict[str, Any]]:
         rows = _rows_of(dump, shard)
-        return [row | {"domain": "web-en" if place % 2 else row["domain"]} for place, row in enumerate(rows)]
+        return [row | {"domain": "web-en" if index % 2 else row["domain"]} for index, row in enumerate(rows)]
 
-    def plan(stage: ShardStage, done: Mapping[str, Sequence[Task]]) -> list[Task]:
-        tasks = _plan(stage, done)
+    def plan(stage: TokenShardStage, upstream: Upstream) -> list[Task]:
+        tasks = _plan(stage, upstream)
         return [task for task in tasks if "domain=web-en" in task.output and not task.output.endswith("00000.parquet")]
 
-    _rows_of, _plan = token_corpus.rows_of, ShardStage.plan
+    _rows_of, _plan = token_corpus.rows_of, TokenShardStage.plan
     monkeypatch.setattr(token_corpus, "rows_of", rows_of)
-    monkeypatch.setattr(ShardStage, "plan", plan)
+    monkeypatch.setattr(TokenShardStage, "plan", plan)
     run_stages(token_recipe(tmp_path), write_corpus(tmp_path))
     encoded = storage.read_json(str(tmp_path / "tokenizer/report.json"))["training"]
     held = open_shards(_folder(tmp_path, "train", "web-en")).num_tokens
@@ -223,7 +229,7 @@ def test_no_shard_is_larger_than_it_may_be(tmp_path: Path, limit: int, documents
     assert max(number for _, number in sizes) >= documents
     ids = _ids(tmp_path, shards)
     assert Counter(ids) == Counter(row["id"] for row in kept() if (row["split"], row["domain"]) == ("train", "web-en"))
-    firsts = storage.read_json(str(tmp_path / "tokens/domain=web-en/shard_boundaries.json"))["firsts"]
+    firsts = storage.read_json(str(tmp_path / "tokens/domain=web-en/shard_boundaries.json"))["counts"]["firsts"]
     assert len(firsts) == len(sizes)
     assert firsts[0] == document_hashes(pa.array(ids[:1]), 1)[0]
     first_lengths = [shards.document_offsets(number)[1] * 4 for number in range(len(sizes))]
@@ -234,23 +240,34 @@ def test_lengths_are_cut_the_same_some_at_a_time(
     corpus: tuple[Path, dict[str, list[Task]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, _ = corpus
-    monkeypatch.setattr(shard_stages, "_AT_ONCE", 5)
+    monkeypatch.setattr(shard_boundaries, "_DOCUMENTS_AT_ONCE", 5)
     run_stages(token_recipe(tmp_path), write_corpus(tmp_path))
     path = "tokens/domain=web-en/shard_boundaries.json"
     assert (tmp_path / path).read_bytes() == (root / path).read_bytes()
 
 
-def test_shards_are_not_planned_without_a_mixture_and_layouts(tmp_path: Path) -> None:
-    stages = tokens_stages(str(tmp_path), token_recipe(tmp_path))
-    with pytest.raises(NotPlanned, match=r"mixture/plan\.json"):
-        stages[1].plan({"encoded": []})
-    layout = Task(
-        "shard_boundaries",
-        "tokens/domain=web-en/shard_boundaries.json",
-        (),
-        {"split": "train", "domain": "web-en"},
-        "new",
+def test_shards_are_not_planned_before_their_boundaries_are_known(tmp_path: Path) -> None:
+    encoded, boundaries, shards, *_ = tokens_stages(str(tmp_path), token_recipe(tmp_path))
+    upstream = upstream_of(write_corpus(tmp_path))
+    upstream.add("tokenizer", [Task("tokenizer", "tokenizer/manifest.json", (), {}, "t")])
+    upstream.add("encoded", encoded.plan(upstream), [{"documents": 1}, None, None, None])
+    with pytest.raises(NotPlanned, match="needs the counts of encoded"):
+        boundaries.plan(upstream)
+    counts = [
+        {"splits": {"train": {"web-en": 2}}},
+        {"splits": {"train": {"web-en": 1, "web-zh": 1}}},
+        *[{"splits": {}}] * 2,
+    ]
+    upstream.add("encoded", upstream["encoded"], counts)
+    planned = boundaries.plan(upstream)
+    assert [task.arguments["documents"] for task in planned] == [3, 1]
+    upstream.add("shard_boundaries", planned, [{"firsts": [0]}, None])
+    with pytest.raises(NotPlanned, match="needs the counts of shard_boundaries"):
+        shards.plan(upstream)
+    upstream.add("shard_boundaries", planned, [{"firsts": [5, 9]}, {"firsts": []}])
+    one, two = shards.plan(upstream)
+    assert one.inputs == two.inputs == tuple(task.output for task in upstream["encoded"])
+    assert (two.output, two.arguments) == (
+        "tokens/domain=web-en/00001.parquet",
+        {"split": "train", "domain": "web-en", "first": 9, "last": 2**64 - 1},
     )
-    storage.write_json(str(tmp_path / layout.output), {"fingerprint": "old", "firsts": [0]})
-    with pytest.raises(NotPlanned, match=r"needs tokens/domain=web-en/shard_boundaries\.json"):
-        stages[2].plan({"encoded": [], "shard_boundaries": [layout]})

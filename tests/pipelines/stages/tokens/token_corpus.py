@@ -6,19 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 import xxhash
-from rich.console import Console
 
 from corpus.document import SCHEMA
 from corpus.io import storage, table
 from corpus.mixture.plan import make_plan
 from pipelines.config.recipe import Recipe, validate
-from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
-from pipelines.engine.stage import Stage, Task
-from pipelines.stages.remix import SCHEMA as DOMAIN_SCHEMA
-from pipelines.stages.tokens.stages import tokens_stages
-from pipelines.stages.tokens.tokenizer import tokenizer_stages
-from pipelines.stages.tokens.tokenizer_evaluation import evaluation_stages
+from pipelines.engine.stage import Task, Upstream
+from pipelines.stages.domains import SCHEMA as DOMAIN_SCHEMA
+from pipelines.stages.tokens.stages import tokenizer_stages, tokens_stages
+from tests.pipelines.run_stages import run_each
 
 WORDS = [
     "the",
@@ -48,8 +45,8 @@ def rows_of(dump: str, shard: int) -> list[dict[str, Any]]:
     """The documents of a shard with the columns of the domains table; a third is Chinese, some are not kept."""
     rows = []
     for row in range(ROWS):
-        mark = xxhash.xxh3_128_hexdigest(f"{dump}/{shard}/{row}".encode())
-        number = int(mark[:8], 16)
+        key = xxhash.xxh3_128_hexdigest(f"{dump}/{shard}/{row}".encode())
+        number = int(key[:8], 16)
         chinese = row % 3 == 0
         if chinese:
             text = "".join(CHINESE[(number + 7 * at) % len(CHINESE)] for at in range(60 + number % 40))
@@ -57,8 +54,8 @@ def rows_of(dump: str, shard: int) -> list[dict[str, Any]]:
             text = " ".join(WORDS[(number >> at % 20) % len(WORDS)] for at in range(40 + number % 30)) + "\n"
         rows.append(
             {
-                "id": mark,
-                "url": f"https://example.org/{mark[:6]}",
+                "id": key,
+                "url": f"https://example.org/{key[:6]}",
                 "language": "zh" if chinese else "en",
                 "text": text if row else "",
                 "domain": "web-zh" if chinese else "web-en",
@@ -134,17 +131,15 @@ def token_recipe(root: Path, **sections: Any) -> Recipe:
     return validate(value | sections, "token_recipe")
 
 
-def run_stages(recipe: Recipe, done: dict[str, list[Task]], until: str = "tokens") -> dict[str, StageResult]:
-    """Run the stages of both rooms in this process; fail where a task fails."""
-    stages: list[Stage] = [*tokenizer_stages(recipe.root, recipe), *evaluation_stages(recipe.root, recipe)]
-    stages += tokens_stages(recipe.root, recipe)
-    names = [stage.name for stage in stages]
-    results: dict[str, StageResult] = {}
-    made = dict(done)
-    for stage in stages[: names.index(until) + 1]:
-        result, made[stage.name] = pipeline._run_stage(
-            stage, stage.plan(made), Console(quiet=True), False, False, False
-        )
-        assert not result.failed, result.failed
-        results[stage.name] = result
-    return results
+def upstream_of(done: dict[str, list[Task]]) -> Upstream:
+    """The tasks of the earlier stages as a plan is given them."""
+    upstream = Upstream()
+    for stage, tasks in done.items():
+        upstream.add(stage, tasks)
+    return upstream
+
+
+def run_stages(recipe: Recipe, done: dict[str, list[Task]], until: str = "token_mixture") -> dict[str, StageResult]:
+    """Run the stages of both phases in this process; fail where a task fails."""
+    stages = [*tokenizer_stages(recipe.root, recipe), *tokens_stages(recipe.root, recipe)]
+    return run_each(stages, upstream_of(done), until)
