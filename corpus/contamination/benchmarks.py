@@ -36,7 +36,7 @@ def read_benchmark(name: str, files: Sequence[str], fields: Sequence[str] = ()) 
     for path in paths:
         for row in read_objects(path):
             if isinstance(row, BadRow):
-                raise UsageError(f"benchmark {name} cannot be read: {row.describe(path)}")
+                raise UsageError(f"{path}, offset {row.offset}: benchmark {name} cannot be read: {row.detail}")
             missing -= set(row)
             for field, value in row.items():
                 text = "\n".join(_strings(value))

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from corpus.errors import UsageError, nearest
 from corpus.io import storage
 from corpus.io.line_blocks import BadRow
-from corpus.io.plain_files import MissingColumn, column_names, read_batches, read_objects, utf8_texts
+from corpus.io.plain_files import MissingColumn, column_names, read_batches, read_objects
+from corpus.io.values import utf8_texts
 from pipelines.commands.keep_policy import Ranking
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("text", pa.large_string(), nullable=False)])
