@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -15,35 +16,14 @@ from hypothesis import strategies as st
 from corpus.errors import UsageError
 from corpus.io import line_blocks
 from corpus.io.line_blocks import BadRow
-from corpus.io.plain_files import read_batches
-
-
-class Row(NamedTuple):
-    """A row as the tests write it."""
-
-    offset: int
-    text: str
-    id: str | None = None
-    url: str | None = None
-    date: str | None = None
-    language: str | None = None
-
-
-def read_rows(path, columns):
-    """The rows and bad rows of a file, in the order of their offsets."""
-    found = []
-    for number, batch in enumerate(read_batches(path, {"text": "text"} | columns)):
-        names = [name for name in Row._fields if name in batch.rows.column_names]
-        good = [Row(**row) for row in batch.rows.select(names).to_pylist()]
-        found += [(number, row._replace(text=row.text.decode("utf-8", "surrogatepass"))) for row in good]
-        found += [(number, bad) for bad in batch.bad]
-    return [row for _, row in sorted(found, key=lambda item: (item[0], item[1].offset))]
-
+from corpus.io.plain_files import MissingColumn, read_batches, read_objects
 
 COLUMNS = {"text": "body", "id": "key", "url": "address", "date": "day", "language": "lang"}
 
 
 class Row(NamedTuple):
+    """A row as the tests write it."""
+
     offset: int
     number: int
     text: str
@@ -128,7 +108,9 @@ def test_malformed_lines_are_counted_and_passed_over(tmp_path, line, reason):
     assert [(row.offset, row.reason) for row in bad] == [(len(LINES), reason)]
 
 
-def test_endless_lines_hit_the_limit(tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", [100, 1 << 20])
+def test_endless_lines_hit_the_limit(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(line_blocks, "_BLOCK", block)
     monkeypatch.setattr(line_blocks, "MAX_LINE", 1000)
     path = tmp_path / "x.jsonl"
     path.write_bytes(LINES + b'{"body": "' + b"a" * 50_000 + b'"}\n' + LINES)
