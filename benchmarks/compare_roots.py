@@ -89,7 +89,8 @@ def rank(path: str) -> str:
     """`final`, `intermediate` or `informative`, by the path in a new root."""
     if path.startswith(INFORMATIVE):
         return "informative"
-    return "intermediate" if path.startswith("dedup/") and path not in FINAL_OF_DEDUP else "final"
+    inner = path.startswith("dedup/") and path not in FINAL_OF_DEDUP
+    return "intermediate" if inner or path.endswith("/shard_boundaries.json") else "final"
 
 
 def files_of(root: Path) -> list[str]:

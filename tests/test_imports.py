@@ -1,8 +1,13 @@
 """Importing changes nothing in the process, and the rooms' packages cost next to nothing."""
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
+import types
+
+import pytest
 
 COMPARE = """
 import importlib, os, pkgutil, signal, sys
@@ -42,3 +47,12 @@ assert "torch" in sys.modules and os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 """
     variables = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     subprocess.run([sys.executable, "-c", code], env=variables, check=True)
+
+
+@pytest.mark.parametrize("room", ["corpus", "tokenizer", "train"])
+def test_no_export_is_hidden_by_a_module(room: str) -> None:
+    """Importing `room.name` as a module sets the attribute `name`, so a function of that name would be gone."""
+    package = importlib.import_module(room)
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    exported = {name for name in package.__all__ if not isinstance(getattr(package, name), types.ModuleType)}
+    assert exported & modules == set()

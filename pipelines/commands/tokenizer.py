@@ -25,8 +25,8 @@ from tokenizer.evaluate import (
     unused_tokens,
 )
 from tokenizer.pretoken_counts import PretokenCounter
-from tokenizer.train_vocabulary import train_vocabulary
 from tokenizer.vocabulary import SPECIAL_TOKENS, load_vocabulary
+from tokenizer.vocabulary_training import train_vocabulary
 
 EXAMPLE = """\
 example:

@@ -5,8 +5,8 @@ from typing import Any
 
 from corpus.errors import UsageError
 from pipelines.commands.inputs import add_input_arguments, inputs_from
+from tokenizer.token_writing import SHARD_BYTES, write_tokens
 from tokenizer.vocabulary import load_vocabulary
-from tokenizer.write_tokens import SHARD_BYTES, write_tokens
 
 EXAMPLE = """\
 example:
