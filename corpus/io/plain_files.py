@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from corpus.errors import UsageError
 from corpus.io import line_blocks, storage
 from corpus.io.line_blocks import BadRow, Unpacked, too_large
-from corpus.io.values import Column, listed, strings_of, to_python, type_of, valid_texts
+from corpus.io.values import Column, encoded_texts, listed, strings_of, to_python, type_of, valid_texts
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
 _BATCH_BYTES = 32 << 20  # of a batch of Parquet, about; a longer row is a batch of its own
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
-_NO_ROWS = pa.schema([("offset", pa.int64()), ("number", pa.int64()), ("text", pa.large_binary())]).empty_table()
+_NO_ROWS = pa.schema([("offset", pa.int64()), ("number", pa.int64()), ("text", pa.large_string())]).empty_table()
 
 
 class MissingColumn(UsageError):
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
     - `offset`: int64, in the unpacked file; the row's number in Parquet
     - `number`: int64, of the row in the file, bad ones counted
-    - `text`: large_binary, UTF-8; a lone surrogate, which JSON can write, has three bytes
+    - `text`: large_string; large_binary where one holds a lone surrogate, which JSON can write: it has three bytes
     - `id`, `url`, `date`, `language`: strings, those that were asked for
     """
 
@@ -132,13 +132,13 @@ def _batch(
     given = listed(read[name])
     good = np.array([isinstance(value, str) for value in given], bool)
     table = pa.table(rows).filter(pa.array(good))
-    encoded = [value.encode("utf-8", "surrogatepass") for value in given if isinstance(value, str)]
+    encoded = encoded_texts([value for value in given if isinstance(value, str)])
     bad = [
         BadRow(rows["offset"][row].as_py(), "no-text", f"column {name!r} holds {type_of(given[row])}")
         for row in np.flatnonzero(~good).tolist()
     ]
     kept = {key: [value for value, is_good in zip(values, good) if is_good] for key, values in extra.items()}
-    return Batch(table.append_column("text", pa.array(encoded, pa.large_binary())), kept, bad)
+    return Batch(table.append_column("text", encoded), kept, bad)
 
 
 def _json(path: str, columns: Mapping[str, str], others: Mapping[str, pa.DataType]) -> Iterator[Batch]:
@@ -160,7 +160,7 @@ def _json(path: str, columns: Mapping[str, str], others: Mapping[str, pa.DataTyp
         number += len(lines)
 
 
-def _parsed(start: int, block: bytes, schema: pa.Schema) -> tuple[npt.NDArray[np.int64], pa.Table] | None:
+def _parsed(start: int, block: memoryview, schema: pa.Schema) -> tuple[npt.NDArray[np.int64], pa.Table] | None:
     """The offset of each line and what Arrow parsed, or None where it refuses a line or a line is not one object."""
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == _NEWLINE)
@@ -180,13 +180,13 @@ def _parsed(start: int, block: bytes, schema: pa.Schema) -> tuple[npt.NDArray[np
     parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     try:
         pa.LargeStringArray.from_buffers(1, bounds, buffer).validate(full=True)  # UTF-8 also in what is ignored
-        table = pj.read_json(pa.BufferReader(buffer), options, parsing)
+        table = pa.Table.from_batches(pj.open_json(pa.BufferReader(buffer), options, parsing))
     except pa.ArrowInvalid:
         return None
     return (starts + start, table) if len(table) == len(starts) else None
 
 
-def _json_lines(start: int, block: bytes) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+def _json_lines(start: int, block: memoryview) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
     """`(offset, object)` of each line, or what is wrong with it."""
     for line in BytesIO(block):
         offset, start = start, start + len(line)

@@ -8,15 +8,24 @@ Column: TypeAlias = "pa.ChunkedArray | list[Any]"
 
 
 def valid_texts(values: Column) -> pa.ChunkedArray | None:
-    """A column of texts as bytes, or None where one of its values is no text."""
-    if not isinstance(values, pa.ChunkedArray) or values.null_count:
+    """A column of texts as large_string, or None where one of its values is no text."""
+    if not isinstance(values, pa.ChunkedArray) or values.null_count or not _holds_text(values.type):
         return None
+    texts = values.cast(pa.large_string())
     try:
-        texts = values.cast(pa.large_string()) if not pa.types.is_large_string(values.type) else values
         texts.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except pa.ArrowInvalid:
         return None
-    return texts.cast(pa.large_binary()) if _holds_text(values.type) else None
+    return texts
+
+
+def encoded_texts(values: list[str]) -> pa.Array:
+    """Texts as large_string; as large_binary where one holds a lone surrogate, which then has three bytes."""
+    encoded = pa.array([text.encode("utf-8", "surrogatepass") for text in values], pa.large_binary())
+    try:
+        return encoded.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return encoded
 
 
 def _holds_text(kind: pa.DataType) -> bool:
@@ -56,12 +65,11 @@ def type_of(value: Any) -> str:
 
 
 def utf8_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A batch's texts as large_string; a lone surrogate becomes U+FFFD."""
-    try:
-        return texts.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        whole = [_replaced(text.decode("utf-8", "surrogatepass")) for text in texts.to_pylist()]
-        return pa.chunked_array([pa.array(whole, pa.large_string())])
+    """The texts of a batch as large_string; a lone surrogate becomes U+FFFD."""
+    if pa.types.is_large_string(texts.type):
+        return texts
+    whole = [_replaced(text.decode("utf-8", "surrogatepass")) for text in texts.to_pylist()]
+    return pa.chunked_array([pa.array(whole, pa.large_string())])
 
 
 def to_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:

@@ -69,8 +69,11 @@ class Inputs:
                 self.bad += [bad.describe(file) for bad in batch.bad]
                 if not len(batch.rows):
                     continue
-                made = pc.binary_join_element_wise(file, batch.rows["number"].cast(pa.string()), ":")
-                rows = pa.table([pc.coalesce(batch.rows["id"], made), utf8_texts(batch.rows["text"])], SCHEMA)
+                ids = batch.rows["id"]
+                if ids.null_count:
+                    made = pc.binary_join_element_wise(file, batch.rows["number"].cast(pa.string()), ":")
+                    ids = pc.coalesce(ids, made)
+                rows = pa.table([ids, utf8_texts(batch.rows["text"])], SCHEMA)
                 for ranking in self.rankings:
                     keys = [ranking.key(value, file) for value in batch.others[ranking.column]]
                     rows = rows.append_column(ranking.name, pa.array(keys, pa.float64()))

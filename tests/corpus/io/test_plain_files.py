@@ -37,7 +37,8 @@ def read_rows(path: str, columns: dict[str, str]) -> list[Row | BadRow]:
     """The rows of all batches and what could not be read, by their offsets."""
     found: list[Row | BadRow] = []
     for batch in read_batches(path, columns):
-        rows = batch.rows.to_pylist()
+        texts = batch.rows["text"].cast(pa.large_binary())
+        rows = batch.rows.drop_columns("text").append_column("text", texts).to_pylist()
         found += [Row(**row | {"text": row["text"].decode("utf-8", "surrogatepass")}) for row in rows]
         found += batch.bad
     return sorted(found, key=lambda row: row.offset)
