@@ -3,7 +3,7 @@
 The one reader of recipe sources, of the commands' FILES and of training texts. The caller says which of a file's
 columns are the text, id, url, date and language. JSON lines are parsed by Arrow, a block of whole lines at a time. A
 block that Arrow refuses is parsed line by line, which finds what is wrong and reads the rest. A line that is no JSON, a
-row without text or with something else in its place, a cut or corrupt file: each is told with its offset, and reading
+row without text or with something else instead, a cut or corrupt file: each is told with its offset, and reading
 goes on as long as there is something to read.
 """
 
