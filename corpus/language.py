@@ -5,7 +5,7 @@ looked for. A text is judged by about half a kilobyte: SLICES pieces of SLICE ch
 to its last character, because pages often begin with names and menus in another language than their prose. Line ends
 become blanks, and each Han character a word of its own: to fastText a Chinese sentence, without blanks, is one word,
 which a handful of English names outvotes. docs/decisions/language-id.md has the figures. Another fastText model with
-`__label__xx` labels, such as GlotLID, can stand in the model's place.
+`__label__xx` labels, such as GlotLID, can be used instead.
 """
 
 import functools
@@ -97,10 +97,10 @@ class LanguageIdentifier:
             return Languages(languages, score, english, chinese)
         labels, probabilities = self._model.predict([samples[row] for row in judged], k=-1, threshold=THRESHOLD)
         for row, names, values in zip(judged, labels, probabilities, strict=True):
-            for place, (name, value) in enumerate(zip(names, values)):
+            for rank, (name, value) in enumerate(zip(names, values)):
                 language = _SAME.get(name.removeprefix(_LABEL), name.removeprefix(_LABEL))
                 probability = min(float(value), 1.0)
-                if place == 0:
+                if rank == 0:
                     languages[row], score[row] = language, probability
                 if language == "en":
                     english[row] += np.float32(probability)

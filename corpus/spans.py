@@ -2,7 +2,7 @@
 
 Text is written once, by extraction. What finds something in it that must not be trained on (a passage that another
 document has too, a mail address) writes spans beside it: a table with the documents' rows, each with byte offsets into
-the document's UTF-8 text. `cut` applies any number of such tables, and it is the only place that does, so that what
+the document's UTF-8 text. `cut` applies any number of such tables, and nothing else does, so that what
 `why` shows is what the tokenizer saw.
 
 The spans of a document are sorted, do not overlap, and begin and end between characters. Where the spans of two tables

@@ -13,7 +13,8 @@ import xxhash
 from corpus.errors import UsageError
 from corpus.io import storage
 from corpus.io.checksum import file_checksum
-from corpus.io.plain_files import read_batches, utf8_texts
+from corpus.io.plain_files import read_batches
+from corpus.io.values import utf8_texts
 from corpus.language import LanguageIdentifier
 
 _PARTS_OF_NAME = 2  # of a file's path, from its end, that a model card shows

@@ -101,7 +101,10 @@ class Collector:
         for bad in batch.bad:
             self._reasons[bad.reason] += 1
             self._reject(bad.offset, None, bad.reason, bad.detail)
-        columns = {name: batch.rows[name].to_pylist() for name in ("offset", "text")}
+        columns = {
+            "offset": batch.rows["offset"].to_pylist(),
+            "text": batch.rows["text"].cast(pa.large_binary()).to_pylist(),
+        }
         for name in ("id", "url", "date", "language"):
             present = name in batch.rows.column_names
             columns[name] = batch.rows[name].to_pylist() if present else [None] * len(batch.rows)

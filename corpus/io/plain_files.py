@@ -1,15 +1,16 @@
 """Plain files, books or code or papers that are text already: JSON lines, Parquet and text files to Arrow batches.
 
 The one reader of recipe sources, of the commands' FILES and of training texts. The caller says which of a file's
-columns are the text, id, url, date and language. JSON lines are parsed by Arrow, a block
-of whole lines at a time. A block that Arrow refuses is parsed line by line, which finds what is wrong and reads the
-rest. A line that is no JSON, a row without text or with something else in its place, a cut or corrupt file: each is
-told with its offset, and reading goes on as long as there is something to read.
+columns are the text, id, url, date and language. JSON lines are parsed by Arrow, a block of whole lines at a time. A
+block that Arrow refuses is parsed line by line, which finds what is wrong and reads the rest. A line that is no JSON, a
+row without text or with something else instead, a cut or corrupt file: each is told with its offset, and reading
+goes on as long as there is something to read.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,12 @@ import pyarrow.parquet as pq
 from corpus.errors import UsageError
 from corpus.io import line_blocks, storage
 from corpus.io.line_blocks import BadRow, Unpacked, too_large
+from corpus.io.values import Column, encoded_texts, listed, strings_of, to_python, type_of, valid_texts
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
 _BATCH_BYTES = 32 << 20  # of a batch of Parquet, about; a longer row is a batch of its own
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
-
-Values: TypeAlias = "pa.ChunkedArray | Sequence[Any]"
+_NO_ROWS = pa.schema([("offset", pa.int64()), ("number", pa.int64()), ("text", pa.large_string())]).empty_table()
 
 
 class MissingColumn(UsageError):
@@ -39,7 +40,7 @@ class Batch(NamedTuple):
 
     - `offset`: int64, in the unpacked file; the row's number in Parquet
     - `number`: int64, of the row in the file, bad ones counted
-    - `text`: large_binary, UTF-8; a lone surrogate, which JSON can write, has three bytes
+    - `text`: large_string; large_binary where one holds a lone surrogate, which JSON can write: it has three bytes
     - `id`, `url`, `date`, `language`: strings, those that were asked for
     """
 
@@ -65,8 +66,10 @@ def read_batches(
     kind, others = _kind(path), others or {}
     if kind == "text":
         yield _whole_text(path, columns)
+    elif kind == "json":
+        yield from _json(path, columns, others)
     else:
-        yield from (_parquet if kind == "parquet" else _json)(path, columns, others, frozenset(optional))
+        yield from _parquet(path, columns, others, frozenset(optional))
 
 
 def read_objects(path: str) -> Iterator[dict[str, Any] | BadRow]:
@@ -88,45 +91,14 @@ def read_objects(path: str) -> Iterator[dict[str, Any] | BadRow]:
 
 
 def column_names(path: str) -> list[str] | None:
-    """The names of a file's columns; None for JSON, which has no list of them, and for corrupt Parquet."""
+    """The names of a file's columns; None where there is no list of them: in JSON and in a corrupt Parquet file."""
     kind = _kind(path)
-    if kind == "text":
-        return ["text"]
-    if kind == "json":
-        return None
+    if kind != "parquet":
+        return ["text"] if kind == "text" else None
     fs, inner = storage.filesystem(path)
     try:
         return list(pq.read_schema(fs.open_input_file(inner)).names)
     except pa.ArrowInvalid:
-        return None
-
-
-def utf8_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A batch's texts as large_string; a lone surrogate becomes U+FFFD."""
-    try:
-        return texts.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        whole = [_replaced(text.decode("utf-8", "surrogatepass")) for text in texts.to_pylist()]
-        return pa.chunked_array([pa.array(whole, pa.large_string())])
-
-
-def to_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """The values of a column: times to the microsecond, as Python's are, and None for one that Python's cannot hold; of
-    a text that is no UTF-8 its bytes."""
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    try:
-        return list(column.to_pylist())
-    except (ValueError, OverflowError):
-        return [_value(scalar) for scalar in column]
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError:
-        return scalar.as_buffer().to_pybytes()
-    except (ValueError, OverflowError):
         return None
 
 
@@ -144,133 +116,80 @@ def _kind(path: str) -> str:
 def _batch(
     offsets: npt.ArrayLike,
     numbers: npt.ArrayLike,
-    values: Mapping[str, Values],
-    others: Mapping[str, Values],
-    text: str,
+    columns: Mapping[str, str],
+    read: Mapping[str, Column],
+    others: Iterable[str],
 ) -> Batch:
-    """The rows with these values, ours by name; `text` is what the file calls the text."""
+    """The rows whose values were read: `read` has the file's columns by name, a missing one is all None."""
     rows = {"offset": pa.array(offsets, pa.int64()), "number": pa.array(numbers, pa.int64())}
-    bad: list[BadRow] = []
-    found = _valid_texts(values["text"])
-    if found is None:
-        given = _listed(values["text"])
-        good = np.array([isinstance(value, str) for value in given], bool)
-        bad = [
-            BadRow(rows["offset"][row].as_py(), "no-text", f"column {text!r} holds {_found(given[row])}")
-            for row in np.flatnonzero(~good).tolist()
-        ]
-        found = pa.array([v.encode("utf-8", "surrogatepass") for v in given if isinstance(v, str)], pa.large_binary())
-    rows |= {name: _strings(column) for name, column in values.items() if name != "text"}
-    extra = {name: list(_listed(column)) for name, column in others.items()}
-    if bad:
-        rows = {name: column.filter(pa.array(good)) for name, column in rows.items()}
-        extra = {name: [value for value, kept in zip(column, good) if kept] for name, column in extra.items()}
-    return Batch(pa.table(rows | {"text": found}), extra, bad)
+    missing: Column = [None] * len(rows["offset"])
+    rows |= {ours: strings_of(read.get(name, missing)) for ours, name in columns.items() if ours != "text"}
+    extra = {name: listed(read[name]) for name in others}
+    name = columns.get("text", "text")
+    texts = valid_texts(read[name])
+    if texts is not None:
+        return Batch(pa.table(rows | {"text": texts}), extra, [])
+    given = listed(read[name])
+    good = np.array([isinstance(value, str) for value in given], bool)
+    table = pa.table(rows).filter(pa.array(good))
+    encoded = encoded_texts([value for value in given if isinstance(value, str)])
+    bad = [
+        BadRow(rows["offset"][row].as_py(), "no-text", f"column {name!r} holds {type_of(given[row])}")
+        for row in np.flatnonzero(~good).tolist()
+    ]
+    kept = {key: [value for value, is_good in zip(values, good) if is_good] for key, values in extra.items()}
+    return Batch(table.append_column("text", encoded), kept, bad)
 
 
-def _valid_texts(values: Values) -> pa.ChunkedArray | None:
-    """A column of texts as bytes, or None where one of its values is no text."""
-    if not isinstance(values, pa.ChunkedArray) or values.null_count:
-        return None
-    try:
-        texts = values.cast(pa.large_string()) if not pa.types.is_large_string(values.type) else values
-        texts.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
-    return texts.cast(pa.large_binary()) if _holds_text(values.type) else None
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _strings(values: Values) -> pa.Array | pa.ChunkedArray:
-    """A column as strings: numbers as Python writes them, dates by ISO 8601."""
-    if isinstance(values, pa.ChunkedArray) and (_holds_text(values.type) or pa.types.is_integer(values.type)):
-        try:
-            strings = values.cast(pa.string())
-            strings.validate(full=True)
-            return strings
-        except pa.ArrowInvalid:
-            pass
-    return pa.array([None if value is None else _string(value) for value in _listed(values)], pa.string())
-
-
-def _string(value: Any) -> str:
-    return _replaced(value.isoformat() if hasattr(value, "isoformat") else str(value))
-
-
-def _replaced(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _listed(values: Values) -> Sequence[Any]:
-    return to_python(values) if isinstance(values, pa.ChunkedArray) else values
-
-
-def _found(value: Any) -> str:
-    return "nothing" if value is None else "no UTF-8" if isinstance(value, bytes) else type(value).__name__
-
-
-def _json(
-    path: str, columns: Mapping[str, str], others: Mapping[str, pa.DataType], _optional: frozenset[str]
-) -> Iterator[Batch]:
-    types = {name: pa.large_string() if ours == "text" else pa.string() for ours, name in columns.items()}
-    schema = pa.schema({**others, **types, columns["text"]: pa.large_string()})
+def _json(path: str, columns: Mapping[str, str], others: Mapping[str, pa.DataType]) -> Iterator[Batch]:
+    strings = dict.fromkeys(columns.values(), pa.string())
+    schema = pa.schema({**others, **strings, columns["text"]: pa.large_string()})
     number = 0
     for block in line_blocks.line_blocks(path):
-        bad: list[BadRow] = []
-        offsets: npt.ArrayLike
         if not isinstance(block, BadRow) and (parsed := _parsed(*block, schema)):
             offsets, table = parsed
             numbers = np.arange(number, number + len(table))
+            yield _batch(offsets, numbers, columns, {name: table[name] for name in schema.names}, others)
             number += len(table)
-            read: Mapping[str, Values] = {name: table[name] for name in table.column_names}
-        else:
-            lines = [block] if isinstance(block, BadRow) else list(_json_lines(*block))
-            good = [(place, *line) for place, line in enumerate(lines, number) if not isinstance(line, BadRow)]
-            bad = [line for line in lines if isinstance(line, BadRow)]
-            offsets, numbers = [offset for _, offset, _ in good], np.array([place for place, _, _ in good], np.int64)
-            number += len(lines)
-            read = {name: [row.get(name) for _, _, row in good] for name in schema.names}
-        values = {ours: read[name] for ours, name in columns.items()}
-        batch = _batch(offsets, numbers, values, {name: read[name] for name in others}, columns["text"])
-        yield batch._replace(bad=sorted(bad + batch.bad))
+            continue
+        lines = [block] if isinstance(block, BadRow) else list(_json_lines(*block))
+        good = [(at, *line) for at, line in enumerate(lines, number) if not isinstance(line, BadRow)]
+        read: dict[str, Column] = {name: [row.get(name) for _, _, row in good] for name in schema.names}
+        batch = _batch([line[1] for line in good], [line[0] for line in good], columns, read, others)
+        yield batch._replace(bad=sorted([line for line in lines if isinstance(line, BadRow)] + batch.bad))
+        number += len(lines)
 
 
-def _parsed(start: int, block: bytes, schema: pa.Schema) -> tuple[npt.NDArray[np.int64], pa.Table] | None:
+def _parsed(start: int, block: memoryview, schema: pa.Schema) -> tuple[npt.NDArray[np.int64], pa.Table] | None:
     """The offset of each line and what Arrow parsed, or None where it refuses a line or a line is not one object."""
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == _NEWLINE)
-    if block[-1] != _NEWLINE:
+    if data[-1] != _NEWLINE:
         ends = np.append(ends, len(block))
     starts = np.append(0, ends[:-1] + 1)
     if (ends - starts).max() > line_blocks.MAX_LINE:
         return None
     ends = ends - (data[ends - 1] == _RETURN)
     starts, ends = starts[ends > starts], ends[ends > starts]
-    # Arrow reads objects, not lines: one that goes over a line's end, or a second one in a line, changes what lines
-    # begin or end with, or their number.
+    # Arrow reads objects, not lines. An object that goes over a line's end, or a second one in a line, changes what
+    # lines begin or end with, or the number of objects.
     if not len(starts) or not ((data[starts] == _OPEN) & (data[ends - 1] == _CLOSE)).all():
         return None
+    buffer, bounds = pa.py_buffer(block), pa.py_buffer(np.array([0, len(block)], np.int64))
     options = pj.ReadOptions(block_size=len(block) + 1, use_threads=False)
     parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    buffer = pa.py_buffer(block)
-    sizes = pa.py_buffer(np.array([0, len(block)], np.int64))
     try:
-        pa.LargeStringArray.from_buffers(1, sizes, buffer).validate(full=True)  # UTF-8, in other columns, too
-        table = pj.read_json(pa.BufferReader(buffer), options, parsing)
+        pa.LargeStringArray.from_buffers(1, bounds, buffer).validate(full=True)  # UTF-8 also in what is ignored
+        table = pa.Table.from_batches(pj.open_json(pa.BufferReader(buffer), options, parsing))
     except pa.ArrowInvalid:
         return None
     return (starts + start, table) if len(table) == len(starts) else None
 
 
-def _json_lines(start: int, block: bytes) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+def _json_lines(start: int, block: memoryview) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
     """`(offset, object)` of each line, or what is wrong with it."""
-    for line in block.split(b"\n"):
-        offset, start = start, start + len(line) + 1
+    for line in BytesIO(block):
+        offset, start = start, start + len(line)
         if len(line) > line_blocks.MAX_LINE:
             yield too_large(offset)
         elif line.strip():
@@ -288,18 +207,14 @@ def _json_lines(start: int, block: bytes) -> Iterator[tuple[int, dict[str, Any]]
 def _parquet(
     path: str, columns: Mapping[str, str], others: Mapping[str, pa.DataType], optional: frozenset[str]
 ) -> Iterator[Batch]:
-    names = column_names(path)
-    present = {ours: name for ours, name in columns.items() if names is None or ours not in optional or name in names}
-    wanted = list(dict.fromkeys([*present.values(), *others]))
-    for first, piece in _parquet_pieces(path, wanted):
+    names = column_names(path) or ()
+    needed = [name for ours, name in columns.items() if ours not in optional or name in names]
+    for first, piece in _parquet_pieces(path, list(dict.fromkeys([*needed, *others]))):
         if isinstance(piece, BadRow):
-            yield Batch(
-                _batch([], [], {ours: [] for ours in columns}, {}, "").rows, {name: [] for name in others}, [piece]
-            )
-            continue
-        numbers = np.arange(first, first + len(piece))
-        values = {ours: piece[present[ours]] if ours in present else [None] * len(piece) for ours in columns}
-        yield _batch(numbers, numbers, values, {name: piece[name] for name in others}, columns["text"])
+            yield Batch(_NO_ROWS, {name: [] for name in others}, [piece])
+        else:
+            numbers = np.arange(first, first + len(piece))
+            yield _batch(numbers, numbers, columns, dict(zip(piece.column_names, piece.columns)), others)
 
 
 def _parquet_pieces(path: str, wanted: list[str] | None) -> Iterator[tuple[int, pa.Table | BadRow]]:
@@ -334,7 +249,7 @@ def _whole_text(path: str, columns: Mapping[str, str]) -> Batch:
         source = Unpacked(raw, path)
         data = source.read(line_blocks.MAX_LINE + 1)
     bad = [BadRow(len(data), *source.problem)] if source.problem else []
-    text: list[str] = []
+    text: Column = []
     if len(data) > line_blocks.MAX_LINE:
         mend = "make a JSONL file of its chapters"
         bad = [BadRow(0, "too-large", f"a text of more than {line_blocks.MAX_LINE} bytes; {mend}")]
@@ -343,5 +258,5 @@ def _whole_text(path: str, columns: Mapping[str, str]) -> Batch:
             text = [data.decode()]
         except UnicodeDecodeError as error:
             bad.append(BadRow(error.start, "bad-line", "not UTF-8"))
-    values = {ours: text if ours == "text" else [None] * len(text) for ours in ("text", *columns)}
-    return _batch([0] * len(text), [0] * len(text), values, {}, "text")._replace(bad=bad)
+    first, named = [0] * len(text), {ours: ours for ours in ("text", *columns)}
+    return _batch(first, first, named, {"text": text}, ())._replace(bad=bad)

@@ -52,7 +52,7 @@ class _Hashed:
         self.closed = True
 
     def sign(self) -> None:
-        """Put the checksum of all that was written into the place that the footer keeps for it."""
+        """Write the checksum of all bytes over the zeros that the footer keeps for it."""
         at = max(0, self.position - 8 - _TAIL)
         self.sink.seek(at)
         self.sink.seek(at + self.sink.read().rindex(_UNSET))
@@ -199,10 +199,10 @@ def is_whole(path: str) -> bool:
             expected = (file.metadata.metadata or {})[CHECKSUM]
         size = storage.size(path)
         start = max(0, size - 8 - _TAIL)
-        place = start + storage.read_range(path, start, size - start).rindex(expected)
+        position = start + storage.read_range(path, start, size - start).rindex(expected)
         digest = xxhash.xxh3_128()
         with storage.open_input(path) as raw:
-            _feed(digest, raw, place)
+            _feed(digest, raw, position)
             raw.read(len(_UNSET))
             digest.update(_UNSET)
             _feed(digest, raw, size)
@@ -230,10 +230,10 @@ def read_between(path: str, column: str, first: int, last: int, columns: list[st
     Cheap where the shard is sorted by that column, which must be an integer without nulls. Raises CorruptShard.
     """
     with open_shard(path) as file:
-        place = file.schema_arrow.get_field_index(column)
+        index = file.schema_arrow.get_field_index(column)
         groups = []
         for group in range(file.num_row_groups):
-            span = file.metadata.row_group(group).column(place).statistics
+            span = file.metadata.row_group(group).column(index).statistics
             if span is None or not span.has_min_max or (span.min <= last and span.max >= first):
                 groups.append(group)
         wanted = columns if columns is None else list(dict.fromkeys([column, *columns]))

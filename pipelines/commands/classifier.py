@@ -95,6 +95,6 @@ def _asked(arguments: argparse.Namespace) -> dict[str, ClassifierRecipe]:
         made = ClassifierRecipe(labels=labels, **{key: getattr(arguments, key) for key in keys})
     except ValidationError as error:
         mistake = error.errors()[0]
-        place = "".join(f"--{part} " for part in mistake["loc"][:1])
-        raise UsageError(f"{place}{mistake['msg'].removeprefix('Value error, ')}") from None
+        option = "".join(f"--{part} " for part in mistake["loc"][:1])
+        raise UsageError(f"{option}{mistake['msg'].removeprefix('Value error, ')}") from None
     return {arguments.out.rstrip("/").rsplit("/", 1)[-1]: made}

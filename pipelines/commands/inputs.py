@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from corpus.errors import UsageError, nearest
 from corpus.io import storage
 from corpus.io.line_blocks import BadRow
-from corpus.io.plain_files import MissingColumn, column_names, read_batches, read_objects, utf8_texts
+from corpus.io.plain_files import MissingColumn, column_names, read_batches, read_objects
+from corpus.io.values import utf8_texts
 from pipelines.commands.keep_policy import Ranking
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("text", pa.large_string(), nullable=False)])
@@ -68,8 +69,11 @@ class Inputs:
                 self.bad += [bad.describe(file) for bad in batch.bad]
                 if not len(batch.rows):
                     continue
-                made = pc.binary_join_element_wise(file, batch.rows["number"].cast(pa.string()), ":")
-                rows = pa.table([pc.coalesce(batch.rows["id"], made), utf8_texts(batch.rows["text"])], SCHEMA)
+                ids = batch.rows["id"]
+                if ids.null_count:
+                    made = pc.binary_join_element_wise(file, batch.rows["number"].cast(pa.string()), ":")
+                    ids = pc.coalesce(ids, made)
+                rows = pa.table([ids, utf8_texts(batch.rows["text"])], SCHEMA)
                 for ranking in self.rankings:
                     keys = [ranking.key(value, file) for value in batch.others[ranking.column]]
                     rows = rows.append_column(ranking.name, pa.array(keys, pa.float64()))
