@@ -79,15 +79,15 @@ format: setup ## apply the style
 
 bench: setup ## our side of every benchmark, on HEADWATER_DATA; docs/benchmarks.md says how the peers join
 	@test -n "$(HEADWATER_DATA)" || { echo "make bench: set HEADWATER_DATA to the folder of real data"; exit 2; }
-	$(BIN)/python benchmarks/dumps.py
-	$(BIN)/python benchmarks/extract.py --data $(HEADWATER_DATA) --dumps CC-MAIN-2021-10
+	$(BIN)/python benchmarks/stage_times.py
+	$(BIN)/python benchmarks/extract_overhead.py --data $(HEADWATER_DATA) --dumps CC-MAIN-2021-10
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst
 	$(BIN)/python benchmarks/signatures.py $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
 	$(BIN)/python benchmarks/dedup_accuracy.py
 	$(BIN)/python benchmarks/dedup_end_to_end.py
-	$(BIN)/python benchmarks/schemes.py
+	$(BIN)/python benchmarks/minhash_schemes.py
 	$(BIN)/python benchmarks/passages.py $(HEADWATER_DATA)/dups/revisions-en.docs.jsonl.zst $(HEADWATER_DATA)/dups/revisions-zh.docs.jsonl.zst
-	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/signals_and_filters.py
 	$(BIN)/python benchmarks/multilingual_text.py --data $(HEADWATER_DATA) --out data/bench/text
 	$(BIN)/python benchmarks/tokenizer_train.py data/bench/text --vocab-size 100000
 	$(BIN)/python benchmarks/tokenizer_tradeoffs.py data/bench/text

@@ -3,11 +3,11 @@
     HEADWATER_DATA=... python benchmarks/ablation.py --out DIR [--peers PYTHON] [--tokens 2000000] [--seeds 3]
 
 A recipe, by default `dumps`, is run until `domains` in DIR/root. A variant is a choice by the columns of that run, so
-no variant is made by other code than a run is. `raw` is every extracted document; `deduplicated` is what `duplicates/`
-keeps; `filtered` is what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are
-looked for only there; `remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4
+no variant is made by other code than a run is. `raw` is every extracted document. `deduplicated` is what `duplicates/`
+keeps. `filtered` is what `domains/` keeps of that (verdicts and sites too), less the passages that repeat, which are
+looked for only there. `remixed` is the same documents with equal shares of English and Chinese, as far as the cap of 4
 epochs allows. `fineweb` is datatrove's output for the same extracted documents (benchmarks/peer_fineweb.py). The
-tokenizer is trained once, on clean text that is neither in the dumps nor held out. Every model sees the same number of
+tokenizer is trained once, on clean text that is not in the dumps and not held out. Every model sees the same number of
 tokens; bits per byte are measured on held-out clean text. What is done already is not done again: run it anew with more
 seeds and only these are trained.
 """
@@ -38,9 +38,7 @@ CLEAN = {
     "en": ("openstax", "18f-blog", "c4-demo"),  # textbooks, a government blog, Common Crawl after C4's filters
     "zh": ("lctt-articles", "cmrc2018-wiki", "d2l-zh"),  # news of open source, Wikipedia, a textbook
 }
-HELD_OUT_BYTES = 80_000  # of each file of clean text, about
 TOKENIZER_BYTES = 1_500_000  # of each
-VOCABULARY = 4_000
 EPOCH_CAP = 4.0
 VARIANTS = ("raw", "deduplicated", "filtered", "remixed", "fineweb")
 
@@ -67,14 +65,14 @@ def annotated(root: Path) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def clean_text(data: Path, out: Path) -> None:
+def clean_text(data: Path, out: Path, held_out_bytes: int) -> None:
     """Write held-out text by language, and the tokenizer's: disjoint documents, chosen by a hash of their ids."""
     for language, names in CLEAN.items():
         held, rest = [], []
         for name in names:
             rows = pa.concat_tables(tables_up_to([str(data / f"text/{language}/{name}.jsonl.zst")], math.inf))
             order = sorted(rows.to_pylist(), key=lambda row: xxhash.xxh3_64_intdigest(row["id"].encode()))
-            held += list(up_to(iter(reversed(order)), HELD_OUT_BYTES))
+            held += list(up_to(iter(reversed(order)), held_out_bytes))
             taken = {row["id"] for row in held}
             rest += [row for row in up_to(iter(order), TOKENIZER_BYTES) if row["id"] not in taken]
         pq.write_table(pa.Table.from_pylist(held), out / f"held-out-{language}.parquet")
@@ -92,21 +90,22 @@ def up_to(rows: Iterator[dict[str, str]], size: int) -> Iterator[dict[str, str]]
             return
 
 
-def prepare(out: Path, recipe: str, workers: int, peers: str | None) -> None:
+def prepare(out: Path, arguments: argparse.Namespace) -> None:
     """The run, the variants' documents, the tokenizer and all token shards."""
     data = data_folder()
     if not (out / "root/domains").exists():
-        options = ("--until", "domains", "--workers", str(workers), "--no-report")
-        call("run", recipe, "--set", f"root={out}/root", *options)
+        options = ("--until", "domains", "--workers", str(arguments.workers), "--no-report")
+        call("run", arguments.recipe, "--set", f"root={out}/root", *options)
     if not (out / "documents.parquet").exists():
         pq.write_table(annotated(out / "root"), out / "documents.parquet")
-    if peers and not (out / "fineweb.parquet").exists():
+    if arguments.peers and not (out / "fineweb.parquet").exists():
         with left_out_if_missing("fineweb"):
-            run_peer(peers, "peer_fineweb.py", out / "documents.parquet", out / "fineweb.parquet")
+            run_peer(arguments.peers, "peer_fineweb.py", out / "documents.parquet", out / "fineweb.parquet")
     if not (out / "tokenizer.json").exists():
-        clean_text(data, out)
+        clean_text(data, out, arguments.held_out_bytes)
         files = [str(out / f"tokenizer-{language}.parquet") for language in CLEAN]
-        call("tokenizer", "train", *files, "--vocab-size", str(VOCABULARY), "--out", str(out / "tokenizer.json"))
+        size = ("--vocab-size", str(arguments.vocab_size))
+        call("tokenizer", "train", *files, *size, "--out", str(out / "tokenizer.json"))
         for language in CLEAN:
             encode(out, out / f"held-out-{language}.parquet", f"held-out/domain={language}")
     documents = pq.read_table(out / "documents.parquet")
@@ -268,10 +267,12 @@ def main() -> None:
     parser.add_argument("--sequence-length", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--vocab-size", type=int, default=4_000)
+    parser.add_argument("--held-out-bytes", type=int, default=80_000, help="of each clean file (default: 80000)")
     parser.add_argument("--validation-tokens", type=int, default=16_384, help="along the run (default: 16384)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    prepare(options.out, options.recipe, options.workers, options.peers)
+    prepare(options.out, options)
     for seed in range(options.seeds):
         for variant in VARIANTS:
             if variant != "fineweb" or (options.out / "tokens/fineweb").exists():

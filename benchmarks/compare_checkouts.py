@@ -3,10 +3,10 @@
     HEADWATER_DATA=... python benchmarks/compare_checkouts.py OLD [--new CHECKOUT] [--turns 7] [--only signals ...]
 
 OLD and CHECKOUT (default: this one) are folders with the code. A turn is a process for each, with PYTHONPATH set to the
-checkout, over the same data (benchmarks/kernel_speeds.py); they measure path by path, old and then new, while the other
+checkout, over the same data (benchmarks/kernel_speeds.py). They measure path by path, old and then new, while the other
 waits. The first turn compiles and is not counted. Texts are the revised documents of HEADWATER_DATA, or FILES given
 with --english and --chinese; the tokenizer is trained on them by the new checkout. Prints of each path the medians in
-MB per second of process time, the ratio of the medians, new / old, and the median and the range of the ratios of a
+MB per second of process time, the ratio of the medians, new / old. Then the median and the range of the ratios of a
 turn.
 """
 

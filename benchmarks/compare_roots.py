@@ -49,7 +49,7 @@ RENAMED = {  # the first that matches counts
     "sites/dump=*": "site_counts/dump=*",
 }
 FIELDS = {"piece": "pretoken", "pieces": "pretokens"}
-STAMPS = {"fingerprint", "stage", "xxh3"}  # JSON keys that say what made a file, not what is in it
+STAMPS = {"fingerprint", "stage", "counts", "files", "xxh3"}  # JSON keys that say what made a file, not what is in it
 FINAL_OF_DEDUP = ("dedup/dedup_rate.json", "dedup/sites.parquet")
 INFORMATIVE = (
     "reports/",
@@ -89,7 +89,8 @@ def rank(path: str) -> str:
     """`final`, `intermediate` or `informative`, by the path in a new root."""
     if path.startswith(INFORMATIVE):
         return "informative"
-    return "intermediate" if path.startswith("dedup/") and path not in FINAL_OF_DEDUP else "final"
+    inner = path.startswith("dedup/") and path not in FINAL_OF_DEDUP
+    return "intermediate" if inner or path.endswith("/shard_boundaries.json") else "final"
 
 
 def files_of(root: Path) -> list[str]:

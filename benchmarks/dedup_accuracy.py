@@ -1,7 +1,7 @@
 """Accuracy of deduplication on the ground truth, beside datatrove's on the same documents.
 
 usage: HEADWATER_DATA=... python benchmarks/dedup_accuracy.py [--peers PYTHON] [--language en] [--curve]
-`--peers` names the Python of an environment with datatrove (see docs/benchmarks.md), which takes minutes;
+`--peers` names the Python of an environment with datatrove (see docs/benchmarks.md), which takes minutes.
 `--curve` adds the measured probability of becoming candidates for several bands x rows.
 """
 

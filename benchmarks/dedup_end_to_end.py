@@ -6,8 +6,8 @@ datatrove, datasketch and rensa on the same files; and what the machine allows.
 Seconds are of CPU (all threads), medians of the repetitions after one that compiles; a peer runs once, without its
 imports. Ours runs twice over: as `headwater dedup` on the file, and as a recipe's stages on shards of documents, which
 write signatures, keys, clusters and fates to disk on the way. Every system's choice is judged by the exact
-similarities of the ground truth (how many pairs of at least 0.8 are both kept; how many documents went though none kept
-reaches 0.77), so that no speed is bought with errors.
+similarities of the ground truth : how many pairs of at least 0.8 are both kept, and how many documents went though
+none kept reaches 0.77. So no speed is bought with errors.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def timed(run: Keepers, repeat: int) -> tuple[list[str], float]:
 
 
 def main() -> None:
-    """Print a table a language."""
+    """Print a table per language."""
     parser = new_parser(__doc__)
     parser.add_argument("--language", choices=["en", "zh"])
     add_peers(parser, ", ".join(PEERS))

@@ -2,10 +2,10 @@
 
     python benchmarks/dedup_scale.py --out /tmp/scale --documents 5e6 16e6 50e6
 
-Generates signatures (benchmarks/generated_signatures.py; not timed), runs the real stages on embedded Ray, prints the
-time, the memory of the worst task and the bytes of each stage, and checks who was removed against the clusters that
-were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no later
-stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
+Generates signatures (benchmarks/generated_signatures.py; not timed), and runs the real stages on embedded Ray. Prints
+the time, the memory of the worst task and the bytes of each stage. Checks who was removed against the clusters that
+were generated. `core-s` is CPU time with --workers 0, and otherwise the time of the tasks added up. Files that no
+later stage reads are deleted on the way: 50 million documents need about 26 GB of disk.
 """
 
 import argparse

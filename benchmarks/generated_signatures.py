@@ -1,12 +1,12 @@
 """Signatures of a corpus whose clusters are known: what benchmarks/dedup_scale.py deduplicates.
 
 Cluster sizes follow what FineWeb-2 counts imply for its Chinese part: 3.94 billion documents or more in 1.486 billion
-clusters, of which 955 million (64%) are single documents, so that the others have 5.6 documents on average (clusters
+clusters, of which 955 million (64%) are single documents. So the others have 5.6 documents on average (clusters
 beyond 150 not counted): a power law from 2 to 150 of that mean. One hub is added, a template of a million pages.
 
-In a cluster of documents one is the original, the longest. Of the others, 30% have its text; the rest share each band
+In a cluster of documents one is the original, the longest. Of the others, 30% have its text. The rest share each band
 with probability 0.6, that of pairs with a Jaccard similarity of 0.9, and 11 of 12 shingles with the original
-(similarity 11/13), but with each other only 10 of 14, below the threshold: so exactly the originals stay. One single
+(similarity 11/13). But with each other only 10 of 14, below the threshold: so exactly the originals stay. One single
 document in a hundred shares a band with a cluster that it has nothing else in common with.
 """
 
@@ -59,7 +59,7 @@ def cluster_sizes(documents: int, hub: int) -> npt.NDArray[np.int64]:
 
 
 def corpus(documents: int, hub: int) -> Corpus:
-    """The clusters, dealt at random over the documents; 8 bytes a document."""
+    """The clusters, dealt at random over the documents; 8 bytes per document."""
     starts = np.concatenate([[0], np.cumsum(cluster_sizes(documents, hub))]).astype(np.uint32)
     return Corpus(starts, np.random.default_rng(7).permutation(documents).astype(np.uint32))
 
@@ -131,7 +131,7 @@ class GeneratorParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
     documents: int
     hub: int
-    shard: int  # documents a shard
+    shard: int  # documents per shard
     dumps: int
     bands: int
 

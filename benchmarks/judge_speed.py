@@ -23,7 +23,7 @@ SETS = {"en": ("18f-blog", "rust-rfcs"), "zh": ("lctt-articles", "laws-national"
 
 
 def main() -> None:
-    """Print a line a language and judge."""
+    """Print a line per language and judge."""
     parser = new_parser(__doc__)
     parser.add_argument("--documents", type=int, default=400, help="of each set (default: 400)")
     count = parser.parse_args().documents

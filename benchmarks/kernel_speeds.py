@@ -4,7 +4,7 @@
 
 FOLDER holds en.parquet and zh.parquet (a column `text`), tokenizer.json, and token folders web, code and books. Each
 path is done once before it is measured. Modules are looked for under all names that they have had. Prints a JSON line,
-the folder that the code was imported from; then, for each name of a path on standard input, one JSON per line, its
+the folder that the code was imported from. Then, for each name of a path on standard input, one JSON per line, its
 bytes per second of process time.
 """
 

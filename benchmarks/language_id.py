@@ -3,7 +3,7 @@
     HEADWATER_DATA=... python benchmarks/language_id.py [--peers PYTHON] [--documents N]
 
 55,194 texts of 79 languages (lid/, lingua's test data: sentences and pairs of words). Ours is lid.176 on pieces of the
-text with Han characters set apart (docs/decisions/language-id.md); for CLD2, which Common Crawl uses, `--peers` names
+text with Han characters set apart (docs/decisions/language-id.md). For CLD2, which Common Crawl uses, `--peers` names
 the Python of an environment with pycld2. Labels are ISO 639-1; `yue` and `wuu` answers count as what they are, so the
 confusion of Chinese with Cantonese and Japanese shows.
 """

@@ -4,8 +4,8 @@
 
 Two kinds of source, each document taken once (exact repetitions are left out by hash):
 
-- the project's data: English and Chinese articles, books and laws, code in three languages, revisions of documents,
-  labelled texts in 79 languages, exercises and dialogues, and the text of the sample crawls (extracted by the project);
+- the project's data: English and Chinese articles, books and laws, code in three languages, revisions of documents.
+Labelled texts in 79 languages, exercises and dialogues, and the text of the sample crawls (extracted by the project).
 - what every Linux machine holds: the message catalogues of installed programs (gettext, about 190 languages), manual
   pages, READMEs and changelogs, and Python source. How much of it there is differs between machines, so the script
   prints the bytes of each source; both trainers always read the very same files.
@@ -16,6 +16,7 @@ Writes FOLDER/NNNNN.parquet (`source`, `text`), documents in the order of a hash
 import gzip
 import json
 import struct
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,8 @@ def main() -> None:
                 continue
             seen[key] = source, raw.decode()
             sizes[source] += len(raw)
+    if not seen:
+        sys.exit(f"{arguments.data}: there is no text in it; --data is the folder of real data (HEADWATER_DATA)")
     written, shard, rows, size = 0, 0, [], 0
     for key in sorted(seen):
         rows.append(seen[key])

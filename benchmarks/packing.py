@@ -3,10 +3,10 @@
     python benchmarks/packing.py FILES... [--sequence-length 4096] [--bytes-per-token 4] [--tokens 100]
 
 FILES are .jsonl[.gz|.zst] or .parquet with a column `text`. A document has as many tokens as its UTF-8 bytes over
-`--bytes-per-token`; lengths are drawn from the files, with replacement, until there are `--tokens` millions, in a
-random order as in token shards. Printed of each way: the tokens of its samples that are padding; the documents that
-would fit into a sample and are cut; the mean number of tokens of the same document that a token has before it in its
-sample (what it can attend to); the seconds it takes for a billion tokens. Best fit of all documents at once
+`--bytes-per-token`. Lengths are drawn from the files, with replacement, until there are `--tokens` millions, in a
+random order as in token shards. Printed of each way: the tokens of its samples that are padding. The documents that
+would fit into a sample and are cut. The mean number of tokens of the same document that a token has before it in its
+sample (what it can attend to). The seconds it takes for a billion tokens. Best fit of all documents at once
 (Ding et al., 2024) never cuts what fits, pads, and has to be done before the first step.
 """
 

@@ -2,7 +2,7 @@
 
     PEERS_PYTHON benchmarks/peer_datatrove.py DOCUMENTS.jsonl|.parquet en|zh
 
-Reads `id` and `text`, runs the four stages one after another with one task each, and prints a JSON line of the ids that
+Reads `id` and `text`, runs the four stages one after another with one task each. Prints a JSON line of the ids that
 stay and the seconds of each stage.
 """
 

@@ -3,7 +3,7 @@
     PEERS_PYTHON benchmarks/peer_dedup.py datatrove|datasketch|rensa DOCUMENTS.parquet en|zh
 
 Prints a JSON line of the ids that stay, and the seconds of CPU without imports and without loading the peer's
-dictionaries. datatrove runs its example pipeline with its defaults; datasketch and rensa take the same number of
+dictionaries. datatrove runs its example pipeline with its defaults. Datasketch and rensa take the same number of
 minima, bands and threshold as ours, and keep a document that is like none kept before it.
 """
 

@@ -2,8 +2,8 @@
 
     PEERS_PYTHON benchmarks/peer_fineweb.py DOCUMENTS.parquet OUT.parquet
 
-Reads `id`, `dump`, `language`, `text`; English and Chinese documents pass the filters (datatrove_filters.py) one after
-another, as in a pipeline, and what C4's filter makes of the text is what stays; then each dump of each language is
+Reads `id`, `dump`, `language`, `text`. English and Chinese documents pass the filters (datatrove_filters.py) one after
+another, as in a pipeline, and what C4's filter makes of the text is what stays. Then each dump of each language is
 deduplicated by MinHash on its own, as FineWeb v1.1 does. Other languages are left out, as FineWeb leaves them out. A
 text that stands in several documents is filtered once, which changes nothing but the time.
 """

@@ -2,8 +2,8 @@
 
     PEERS_PYTHON benchmarks/peer_signatures.py TEXTS.json MINIMA SECONDS
 
-Prints a line of JSON with the names of the peers that can be imported; then, for each such name read from standard
-input, lets that peer sign the texts from the first on for about so many seconds of process time, and prints a line of
+Prints a line of JSON with the names of the peers that can be imported. Then, for each such name read from standard
+input, lets that peer sign the texts from the first on for about so many seconds of process time. Prints a line of
 JSON with the bytes and the documents it signed a second. datasketch and rensa take 5-word shingles cut with a regular
 expression; datatrove uses its own tokenizer and shingles, English or Chinese by the share of CJK characters.
 """
@@ -63,7 +63,7 @@ def with_datatrove(texts: list[str], minima: int) -> Sign:
 
 
 def measure(texts: list[str], sign: Sign, seconds: float) -> tuple[float, float]:
-    """Bytes and documents a second over the first texts, as many as can be signed in so many seconds."""
+    """Bytes and documents per second over the first texts, as many as can be signed in so many seconds."""
     start, spent, done = time.process_time(), 0.0, 0
     for text in texts:
         sign(text)

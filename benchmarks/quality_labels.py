@@ -3,8 +3,8 @@
     HEADWATER_DATA=... python benchmarks/quality_labels.py [--peers PYTHON] [--documents N]
 
 Three sets under quality/: DCLM's human labels (English Common Crawl, 158 good and 139 bad), ChineseWebText's 10 clean
-and 10 dirty texts, and gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address
-names gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
+and 10 dirty texts. Gambling spam of Common Crawl (the pages of chinesewebtext-cc-2021-43 whose title or address names
+gambling, which no judge sees) against as many clean Chinese texts. What judges learn from is never in a test:
 
 - English quality: positives are text/en; negatives are whole pages, menus and all, of html/ (other sites). A second
   classifier learns from the labels themselves in five folds: four train, the fifth is judged.
@@ -142,16 +142,18 @@ def judge(
 
 
 def main() -> None:
-    """Print a table a set."""
+    """Print a table per set."""
     parser = new_parser(__doc__)
     add_peers(parser, "datatrove, spaCy, NLTK and jieba")
     add_documents(parser, "documents of each set")
     arguments = parser.parse_args()
     data, peers, documents = data_folder(), arguments.peers, arguments.documents
+    per_set = documents // 3 if documents else PER_SET
 
     sets = clean(data, "en", documents)
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst", documents)
+    good = [text for texts in sets.values() for text in texts[:per_set]]
+    labelled = json_rows(data / "quality/dclm-human-labels.jsonl.zst")  # the good ones lie before the bad ones
+    labelled = labelled[:: max(1, len(labelled) // (documents or len(labelled)))]
     model = learned(good, whole_pages(data, documents))
     rank = Usual([text for name, texts in sets.items() if name != "c4-demo" for text in texts], sets["c4-demo"])
 
@@ -169,12 +171,12 @@ def main() -> None:
         show("fastText, folds of the labels", truth, scores >= 0.5, scores)
 
     sets = clean(data, "zh", documents)
-    good = [text for texts in sets.values() for text in texts[:PER_SET]]
-    fresh = [text for texts in sets.values() for text in texts[2 * PER_SET :: max(1, len(texts) // 40)]]
+    good = [text for texts in sets.values() for text in texts[:per_set]]
+    fresh = [text for texts in sets.values() for text in texts[2 * per_set :: max(1, len(texts) // 40)]]
     web = json_rows(data / "quality/chinesewebtext-cc-2021-43.jsonl.zst", documents)
     labelled = json_rows(data / "quality/chinesewebtext-clean-dirty.jsonl.zst")
     dirty = learned(good, [row["raw_content"] for row in web])
-    rank = Usual(good, sets["lctt-articles"][PER_SET : 2 * PER_SET])
+    rank = Usual(good, sets["lctt-articles"][per_set : 2 * per_set])
     truth = np.array([row["label"] == "clean" for row in labelled])
     texts = [row["text"] for row in labelled]
     judge(

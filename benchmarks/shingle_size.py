@@ -3,10 +3,10 @@
     HEADWATER_DATA=... python benchmarks/shingle_size.py [--documents N]
 
 Of the ground truth's documents all pairs are compared, by sketches of 512 hashes (an error of 0.02 at most). The
-documents of one *family* are one file at several dates and in several releases. For each size, a threshold is put where
-it finds 90% of the pairs of one family, and the pairs of different families above it are counted, as a share of all
-that it finds; the same at the fixed threshold of 0.8, with the share of the family's pairs it finds. The last column is
-the share of the documents with fewer words than a shingle, which only match whole.
+documents of one *family* are one file at several dates and in several releases. For each size, a threshold is put
+where it finds 90% of the pairs of one family. The pairs of different families above it are counted, as a share of all
+that it finds. The same at the fixed threshold of 0.8, with the share of the family's pairs it finds. The last column
+is the share of the documents with fewer words than a shingle, which only match whole.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def from_above(histogram: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def main() -> None:
-    """Print a table a language."""
+    """Print a table per language."""
     parser = new_parser(__doc__)
     add_documents(parser, "documents of each language")
     arguments = parser.parse_args()

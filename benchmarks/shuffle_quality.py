@@ -5,13 +5,13 @@
 Over an epoch of N samples of 4,096 tokens (`--tokens`, billions, in sparse shards of 250M), for each
 order:
 
-- samples, distance: of two samples that lie next to each other in the shards, the mean number of samples between them
-  in the order, as a share of that of a random permutation, N / 3;
+- samples, distance: of two samples that are neighbours in the shards, the mean number of samples between them in the
+order. It is a share of that of a random permutation, N / 3.
 - samples, in one batch: how many such pairs fall into one batch, beside random (1 is as random, more is clumped);
-- documents, distance and in one batch: the same for two documents (of 1,000 tokens) that come one after the other in
-  the corpus, as two pages of a site do, from the raw corpus to the order of training. Ours lie in the shards by a hash
-  of their ids (`tokenizer.order`); the other orders are of shards that hold documents as they come;
-- shards that a batch draws from, beside random;
+- documents, distance and in one batch: the same for two documents (of 1,000 tokens) that are neighbours in the corpus,
+as two pages of a site are. From the raw corpus to the order of training. Ours lie in the shards by a hash of their ids
+(`tokenizer.order`). The other orders are of shards that hold documents as they come.
+- shards that a batch draws from, beside random.
 - start: correlation of place in the shards and place in the order (0: none).
 
 The block-wise order keeps samples of a window of 1,024 blocks together, so the distance of samples is short of random
@@ -95,7 +95,7 @@ def main() -> None:
     add_peers(parser, "mosaicml-streaming")
     args = parser.parse_args()
     print(f"{'':<24} {'':>9} {'samples:':>9} {'':>13} {'documents:':>10}")
-    columns = f"{'distance':>9} {'in one batch':>13} {'distance':>10} {'in one batch':>13} {'shards a batch':>18}"
+    columns = f"{'distance':>9} {'in one batch':>13} {'distance':>10} {'in one batch':>13} {'shards per batch':>18}"
     print(f"{'order':<24} {'samples':>9} {columns} {'start':>8}")
     for tokens in args.tokens:
         with tempfile.TemporaryDirectory() as name:

@@ -3,7 +3,7 @@
     HEADWATER_DATA=... python benchmarks/signals_and_filters.py [--peers PYTHON] [--sample N] [--documents N]
 
 Ours is measured over every document of text/en and text/zh, in CPU time of one core, kernels compiled. `--peers` names
-the Python of an environment with datatrove, spaCy, NLTK and jieba; its four filters (Gopher repetition and quality,
+the Python of an environment with datatrove, spaCy, NLTK and jieba. Its four filters (Gopher repetition and quality,
 FineWeb, C4) are run by benchmarks/peer_filters.py, with all four and without C4's, on two samples: every n-th document,
 N a set on average, and N of each set, which gives most weight to the small sets of long documents full of code. Each
 sample is measured in rounds: ours has a fifth of it, again and again for a second, then datatrove the same once; the
@@ -122,7 +122,7 @@ def compare_c4(texts: list[str], theirs: list[dict[str, int]]) -> None:
 
 
 def main() -> None:
-    """Print a table a language."""
+    """Print a table per language."""
     parser = new_parser(__doc__)
     add_peers(parser, "datatrove, spaCy, NLTK and jieba")
     parser.add_argument("--sample", type=int, default=40, help="documents of each set for datatrove (default: 40)")
@@ -130,7 +130,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for language, sets in load(data_folder(), arguments.documents).items():
         everything = [text for texts in sets.values() for text in texts]
-        print(f"{language}: {len(everything):,} documents, ours {speed(everything):.0f} MB/s a core")
+        print(f"{language}: {len(everything):,} documents, ours {speed(everything):.0f} MB/s per core")
         theirs: dict[str, Any] = {}
         if arguments.peers:
             with left_out_if_missing("datatrove"):

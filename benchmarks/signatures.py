@@ -2,9 +2,9 @@
 
 usage: python benchmarks/signatures.py FILES.jsonl[.zst]... [--peers PYTHON] [--rounds 5] [--seconds 3] [--repeat 3]
 Times are of the process. Steps and limits are the best of the repetitions. A peer is compared in rounds: ours signs
-the documents for a second, the peer as many of them as it can in --seconds, from memory too and with as many minima
-(datatrove with its default of 112), then the next peer so; they are shuffled, so that the first are like all. What else
-the machine does slows both alike, and the median of the rounds' ratios is what counts.
+the documents for a second, the peer as many of them as it can in --seconds. Also from memory and with as many minima
+(datatrove with its default of 112). Then the next peer so. They are shuffled, so that the first are like all. What
+else the machine does slows both alike, and the median of the rounds' ratios is what counts.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 All copy windows of the same tokens. The plain copy is the least that a shuffled reader can do: one array, one
 permutation made beforehand and held in memory, one slice a sample, no mixture, no epochs, no checks. The stream mixes
-three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards; once with samples by
+three domains by weights, permutes block-wise, starts each epoch elsewhere and crosses shards. Once with samples by
 concatenation, once by best fit, once with the document numbers too, once through a DataLoader. Other loaders
 (`--peers`, an environment with mosaicml-streaming, litdata and datatrove; Megatron's GPTDataset from this one) read
 the tokens in their own format, shuffled, bare, one process. Rounds take turns with the plain copy, so that whatever

@@ -4,8 +4,8 @@
     python benchmarks/stream_remote.py --bucket s3://bucket/prefix [--tokens 64] [--sequence-length 4096] [--batch 32]
 
 Writes shards there, then reads an epoch with an empty cache (every block is fetched, checked and kept), an epoch with
-the cache full, and one from the local disk, and, as the limit, the same bytes by ranged requests of 1 MiB with eight
-threads and nothing else. Prints one JSON object; rates are of tokens a second.
+the cache full, and one from the local disk. As the limit: the same bytes by ranged requests of 1 MiB with eight
+threads and nothing else. Prints one JSON object; rates are of tokens per second.
 """
 
 import json

@@ -2,12 +2,11 @@
 
     python benchmarks/stream_start.py [--tokens 20 200 2000] [--peer-tokens 0.2 2 20] [--peers PYTHON]
 
-Sizes are billions of tokens. Ours are sparse shards of 250M tokens with a real manifest; what a loader
+Sizes are billions of tokens. Ours are sparse shards of 250M tokens with a real manifest. What a loader
 reads of the others is real too (headers, index.json, document lengths), and their data files are one real file under
-many names, or holes. Each measurement is a process of its own; its time runs from after the imports until a batch of
-32 windows of 4,096 tokens is there, and its memory is what the process grew by (anonymous memory and files it wrote
-for the order). The page cache is warm. "resume" opens again and reads the batch at the middle of the epoch. Prints a
-table.
+many names, or holes. Each measurement is a process of its own. Its time runs from after the imports until a batch of
+32 windows of 4,096 tokens is there. Its memory is what the process grew by (anonymous memory and files it wrote for
+the order). The page cache is warm. "resume" opens again and reads the batch at the middle of the epoch. Prints a table.
 """
 
 import sys

@@ -8,11 +8,11 @@ the counts are added up by range of hash, and pieces that occur once are dropped
 by a part's distinct pieces, by a range's, and by what is left of all of them; the peak of each step is printed.
 
 There are no 24 GB of text at hand, so the real text is repeated; nothing larger than the counts is stored. Plain
-repetition would bring no new pieces, so from the second time on a share of its words (runs of four or more ASCII or
-Cyrillic letters) and clauses (of four or more ideographs) appear as a variant: with some of their letters replaced, by
-a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number > x) = x^-0.46, so
-that some variants return often, most once, and the distinct ones grow with a power of the text, as Heaps' law has it
-for real text. How well the growth follows is printed: distinct pieces after each part, beside the power law
+repetition would bring no new pieces. So from the second time on a share of its words and clauses appear as a variant.
+Words are runs of four or more ASCII or Cyrillic letters, clauses of four or more ideographs: with some of their
+letters replaced, by a hash of the word and of the variant's number. The number is drawn from a heavy tail, P(number >
+x) = x^-0.46, so that some variants return often, most once. The distinct ones grow with a power of the text, as Heaps'
+law has it for real text. How well the growth follows is printed: distinct pieces after each part, beside the power law
 fitted to the real text alone.
 """
 

@@ -1,4 +1,4 @@
-"""What the vocabulary's size and the languages' shares do to bytes a token, beside other tokenizers; held-out text.
+"""What the vocabulary's size and the languages' shares do to bytes per token, beside other tokenizers; held-out text.
 
     python benchmarks/multilingual_text.py --data HEADWATER_DATA --out text        (400 MB of real text)
     python benchmarks/tokenizer_tradeoffs.py text [--reference NAME=tokenizer.json ...]
@@ -110,7 +110,7 @@ def main() -> None:
     print(f"held out: {sizes}")
     whole = vocabulary_of(counter, arguments.vocab_size)
     del counter
-    header("bytes a token", *held)
+    header("bytes per token", *held)
     for size in [*sweep_sizes(len(whole.tokens)), len(whole.tokens)]:
         encoder = Encoder(cut_vocabulary(whole, size), eos=False)
         row(f"{size:,} tokens", [bytes_per_token(encoder, text) for text in held.values()])

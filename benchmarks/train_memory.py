@@ -5,7 +5,7 @@
 ZeRO-1 with d data-parallel ranks holds, a parameter, 2 bytes of bf16 weight, 4 of fp32 gradient and 12 / d of
 fp32 weight and moments (Rajbhandari et al. 2020; the figure of Megatron's distributed optimizer). To that comes
 what one group of parameters (a layer, the head) needs while it is being reduced: 6 + 4 / d bytes of each of its
-parameters. Each rank is a process of its own (gloo, CPU); what is measured is its resident memory as Linux
+parameters. Each rank is a process of its own (gloo, CPU). What is measured is its resident memory as Linux
 counts it, at its highest during the third step, less what it was before the model. Batches are small, so that
 activations count for little. The loss is measured likewise, from the hidden states to their gradient, with the
 paper's vocabulary of 102,400. Prints one JSON object.

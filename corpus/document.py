@@ -1,6 +1,6 @@
 """What a document is: one row of the document table, and what a reject is.
 
-A document's id is a 128-bit key of its record's content (dump, URI, date, payload), so the same record has the same id
+A document's id is a 128-bit key of its record's content (dump, URI, date, payload). So the same record has the same id
 in every run, on every machine, whatever file or position it is read from. Rejects are rows too: everything that was
 offered and did not become a document is kept with its reason and its place, so that the two tables account for every
 record of an input.

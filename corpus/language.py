@@ -111,7 +111,7 @@ class LanguageIdentifier:
 
 @functools.cache
 def default_identifier() -> LanguageIdentifier:
-    """The identifier of `find_model`, loaded once a process."""
+    """The identifier of `find_model`, loaded once per process."""
     return LanguageIdentifier()
 
 

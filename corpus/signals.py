@@ -1,7 +1,7 @@
 """What is known of documents by name: the registry of signals that verdicts may set bounds on.
 
 A signal is a number measured of each document, a column of one of the tables that stand beside `documents/`. The
-registry says for each its table, its meaning and where its definition is published; `corpus.linguistic.thresholds` has
+registry says for each its table, its meaning and where its definition is published. `corpus.linguistic.thresholds` has
 the bounds that apply by default, and a recipe may bound any signal that its run measures. A table that judges
 documents in a new way registers its signals here, one line each, and its stage in `pipelines.stages.filter.stages`;
 verdicts, `headwater filter try`, `headwater why` and the reports then know them. Nothing heavy is imported here, so

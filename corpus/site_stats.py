@@ -1,7 +1,7 @@
 """The global perspective: what all documents of a site, taken together, say about each of them.
 
-A page of a spam farm may pass every rule alone. Its site gives it away: nearly all of its other pages fail, or most of
-its text is one template, or the same page stands under a hundred addresses, or the words of a trade are on every page
+A page of a spam farm may pass every rule alone. Its site gives it away: nearly all of its other pages fail. Or most of
+its text is one template, or the same page stands under a hundred addresses. Or the words of a trade are on every page
 in doses too small for a verdict. So documents are added up by site (the registered domain), and a site with enough of
 them is judged by signals of its own. Sums are in long form, `(site, name, value)`: shards, dumps and partitions add up
 by adding, and a new count needs no new column.
@@ -55,7 +55,7 @@ def sums(documents: pa.Table) -> pa.Table:
 
     `documents` has site, length, language, failed, duplicate, cluster_size, cluster_dumps and reasons (list<string>),
     and where they are measured template_bytes, the shares of trades, allowed and quality_score. Documents without a
-    site are nobody's and left out.
+    site are left out.
     """
     documents = documents.filter(pc.is_valid(documents["site"]))
     site = documents["site"]

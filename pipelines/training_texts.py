@@ -1,9 +1,9 @@
 """The labelled texts that judges are trained on: plain files, cut down to one language and to a number of documents.
 
-Which documents are taken, where there are too many, is decided by a hash of their text, so that it depends neither on
-the order of files nor on chance."""
+Which documents are taken, where there are too many, is decided by a hash of their text. So it does not depend on the
+order of files, or on chance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -13,8 +13,8 @@ import xxhash
 from corpus.errors import UsageError
 from corpus.io import storage
 from corpus.io.checksum import file_checksum
+from corpus.io.plain_files import read_batches, utf8_texts
 from corpus.language import LanguageIdentifier
-from pipelines.commands.inputs import Inputs
 
 _PARTS_OF_NAME = 2  # of a file's path, from its end, that a model card shows
 
@@ -28,21 +28,25 @@ def read_texts(
     hashes, in the order of the hashes. Raises UsageError where a pattern names nothing or a row cannot be read.
     """
     files = [file for pattern in patterns for file in storage.expand(pattern)]
-    inputs = Inputs(files, text_column)
     identifier = LanguageIdentifier() if language else None
     chosen: dict[int, str] = {}
-    for batch in inputs.batches():
-        texts = batch["text"].to_pylist()
+    for texts in (texts for file in files for texts in _texts(file, text_column)):
         if identifier is not None:
             found = identifier.identify(texts).language
             texts = [text for text, name in zip(texts, found) if name == language]
         chosen.update((xxhash.xxh3_64_intdigest(text.encode()), text) for text in texts)
         if len(chosen) > 2 * documents:
             chosen = _lowest(chosen, documents)
-    if inputs.bad:
-        raise UsageError(f"{inputs.bad[0]}; mend or leave out the file, a model should not be trained on part of it")
     chosen = _lowest(chosen, documents)
     return pa.chunked_array([pa.array(chosen.values(), pa.large_string())]), sources(files)
+
+
+def _texts(file: str, text_column: str) -> Iterator[list[str]]:
+    for batch in read_batches(file, {"text": text_column}):
+        for bad in batch.bad:
+            mend = "mend or leave out the file, a model should not be trained on part of it"
+            raise UsageError(f"{bad.describe(file)}; {mend}")
+        yield utf8_texts(batch.rows["text"]).to_pylist()
 
 
 def sources(files: Sequence[str]) -> list[dict[str, str]]:

@@ -21,8 +21,8 @@ CODE = [
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of prose: no code blocks, no tables; inline code counts as one word."""
-    text = re.sub(r"```.*?```", "\n\n", text, flags=re.DOTALL)
+    """The sentences of prose: no code blocks, no tables; inline code counts as one word, and doctests are code."""
+    text = re.sub(r"```.*?```|^\s*>>> .*?(?=\n\s*\n|\Z)", "\n\n", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^ {4,}\S.*$", "", text, flags=re.MULTILINE) if "\n    " in text and "\n\n    " in text else text
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#>]|\d+\.)\s)", text):
         if paragraph.count("|") > 2:

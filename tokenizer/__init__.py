@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from tokenizer.shard_writer import write_manifest as write_manifest
     from tokenizer.shards import TokenShards as TokenShards
     from tokenizer.shards import open_shards as open_shards
-    from tokenizer.train_vocabulary import train_vocabulary as train_vocabulary
+    from tokenizer.token_writing import write_tokens as write_tokens
     from tokenizer.vocabulary import Vocabulary as Vocabulary
     from tokenizer.vocabulary import load_vocabulary as load_vocabulary
-    from tokenizer.write_tokens import write_tokens as write_tokens
+    from tokenizer.vocabulary_training import train_vocabulary as train_vocabulary
 else:
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -55,8 +55,8 @@ else:
             "tokenizer.pretoken_counts": ["PretokenCounter", "merge_counts"],
             "tokenizer.shard_writer": ["TokenShardWriter", "build_manifest", "write_manifest"],
             "tokenizer.shards": ["TokenShards", "open_shards"],
-            "tokenizer.train_vocabulary": ["train_vocabulary"],
+            "tokenizer.vocabulary_training": ["train_vocabulary"],
             "tokenizer.vocabulary": ["Vocabulary", "load_vocabulary"],
-            "tokenizer.write_tokens": ["write_tokens"],
+            "tokenizer.token_writing": ["write_tokens"],
         },
     )

@@ -1,13 +1,13 @@
 """Joining the bytes of one pretoken into tokens by the ranks of merges.
 
 The rule is the library's: as long as some pair of neighbours can be merged, merge the leftmost of those of lowest
-rank. Pretokens of up to SHORT symbols find it by going through the ranks of all pairs, which lie side by side; longer
+rank. Pretokens of up to SHORT symbols find it by going through the ranks of all pairs, which lie side by side. Longer
 ones keep a heap, because a run of a million characters without a cut would take hours otherwise.
 
 A pretoken longer than SPAN is joined span by span, so that memory does not grow with it. That is exact by a property
 of the rule: a sequence of tokens is what a text becomes if and only if each two neighbours are what their own bytes
-become. (The first merge across the border of two tokens would see on both sides what it sees when the two stand alone,
-and the other way round.) So a span may begin at a border q of the span before, and what that one gave for the text
+become. (The first merge across the border of two tokens would see on both sides what it sees when the two stand alone.
+So is it the other way round.) So a span may begin at a border q of the span before. What that one gave for the text
 before q stays, if the first token behind q is the same in both: then every two neighbours stand side by side in one of
 the spans. If it is another token, the span before is made twice as long."""
 
@@ -19,18 +19,11 @@ from corpus.kernels.utf8 import decode_checked
 from tokenizer.merge_ranks import NEVER, candidate
 
 SHORT = 128  # symbols, at most 256; about where a heap begins to pay
-SPAN = 1 << 16  # bytes; the scratch space of one, 40 bytes a byte, stays in a core's cache
+SPAN = 1 << 16  # bytes; the scratch space of one, 40 times as many, stays in a core's cache
 
 
 @njit(nogil=True, cache=True)
-def _join_short(
-    symbols: I32,
-    first: int,
-    size: int,
-    made: I32,
-    ranks: I32,
-    merges: I64,
-) -> int:
+def _join_short(symbols: I32, first: int, size: int, made: I32, ranks: I32, merges: I64) -> int:
     """Join `symbols[first:first + size]` in place; return how many are left. `merges` (int64[SHORT]) is scratch: the
     rank of each pair, as far as `candidate` can say."""
     for at in range(size - 1):
@@ -58,11 +51,7 @@ def _join_short(
 
 
 @njit(nogil=True, cache=True)
-def _join_long(
-    symbols: I32,
-    made: I32,
-    ranks: I32,
-) -> int:
+def _join_long(symbols: I32, made: I32, ranks: I32) -> int:
     """As `_join_short`, in O(size log size): a heap of `rank << 32 | position`; outdated entries are skipped."""
     size = symbols.size
     after = np.arange(1, size + 1)
@@ -94,14 +83,7 @@ def _join_long(
 
 
 @njit(nogil=True, cache=True)
-def _propose(
-    heap: I64,
-    size: int,
-    ranks: I32,
-    symbols: I32,
-    left: int,
-    right: int,
-) -> int:
+def _propose(heap: I64, size: int, ranks: I32, symbols: I32, left: int, right: int) -> int:
     """Put the rank of the symbols at two positions, if they may have one, on the heap; return the heap's size."""
     rank = candidate(ranks, symbols[left], symbols[right])
     if rank == NEVER:
@@ -134,15 +116,7 @@ def _pop(heap: I64, size: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _start(
-    data: U8,
-    first: int,
-    last: int,
-    byte_ids: I32,
-    characters: I32,
-    output: I32,
-    written: int,
-) -> int:
+def _start(data: U8, first: int, last: int, byte_ids: I32, characters: I32, output: I32, written: int) -> int:
     """Write the ids to start from: of characters (`first_symbols`) where there is one, else of bytes; return the new
     `written`. Bytes that are not UTF-8 are taken one by one."""
     at: Word = first

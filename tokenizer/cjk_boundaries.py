@@ -2,8 +2,8 @@
 
 The pre-tokenizer leaves a clause of ideographs whole, and a whole clause hardly ever comes twice: to remember its ids
 is of no use. But most neighbouring characters stand side by side in no token at all. A merge that joins the last symbol
-of one part with the first of the next would have to be a merge (X, Y) in which X ends with the end of the one character
-and Y begins with the beginning of the other: with all three bytes of it or, where encoding starts from bytes
+of one part with the first of the next would have to be a merge (X, Y). X would end with the end of the one character,
+and Y begin with the beginning of the other: with all three bytes of it or, where encoding starts from bytes
 (`first_symbols`), with one or two. Where there is none, the parts are encoded each on its own, to the same ids, and
 parts of a few characters come again and again.
 
@@ -81,13 +81,7 @@ def _set_bits(ends: I64, beginnings: I64, bridges: U8) -> None:
 
 
 @njit(nogil=True, cache=True)
-def cut_clauses(
-    data: U8,
-    at: int,
-    ends: I64,
-    bridges: U8,
-    cuts: I64,
-) -> int:
+def cut_clauses(data: U8, at: int, ends: I64, bridges: U8, cuts: I64) -> int:
     """Write the ends of all parts of the pretokens that begin at `at` and have these `ends` to `cuts`, as many as fit;
     return how many. The scan of pretokens may go on from any of them and finds the same ends."""
     count = 0

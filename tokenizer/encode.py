@@ -1,7 +1,7 @@
 """Encoding: a column of documents to token ids, the same ids as the `tokenizers` library's.
 
 Text is ordinary text: `<｜end▁of▁sentence｜>` in a web page is encoded as the characters it is made of, never as the
-special token, so no page can write a document boundary into the corpus (in the library: `encode_special_tokens =
+special token. So no page can write a document boundary into the corpus (in the library: `encode_special_tokens =
 True`). The special token is added by `Encoder` behind each document (and BOS before it, where asked for). Pretokens
 repeat, so the ids of a pretoken are remembered (`bytes_table`); one that is new is joined by rank (`join`). Clauses of
 Chinese, which do not repeat, are cut into parts that do (`bridges`)."""

@@ -1,7 +1,7 @@
 """How well a tokenizer fits a text: bytes of text that one token stands for, by language and by domain; and what its
 vocabulary is made of.
 
-More bytes a token are better: a model sees more text in the same context and the same compute. Sums are kept rather
+More bytes per token are better: a model sees more text in the same context and the same compute. Sums are kept rather
 than ratios, so that shards add up. Other tokenizers are measured on the same text through the `tokenizers` library."""
 
 import unicodedata

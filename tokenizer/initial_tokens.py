@@ -1,6 +1,6 @@
 """Starting from characters instead of bytes, where that provably changes nothing.
 
-Chinese text is three bytes a character, and most pretokens of it are new, so most of its encoding would be spent on
+Chinese text is three bytes per character, and most pretokens of it are new. So most of its encoding would be spent on
 joining the bytes of characters that always become one token. For a character that has a token this can be skipped if
 nothing can happen to its bytes before they are joined. Let R be the highest rank among the merges that join them when
 the character stands alone. The lowest rank goes first, so those merges are done before any other of a rank above R.

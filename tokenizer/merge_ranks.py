@@ -1,11 +1,11 @@
 """The ranks of pairs of neighbours, in a megabyte or so and without a branch: a perfect hash table over the merges.
 
 Joining a pretoken asks for the rank of every pair that comes up, and half of the pairs have none. What costs is not
-arithmetic but waiting, for memory where the table is larger than a core's cache, and for wrongly guessed branches where
-a search must go on or stop. So each pair has exactly one slot: the upper bits of its hash name a bucket, and the lower
-bits, flipped by the bucket's displacement, the slot ("hash and displace", Pagh 1999). A slot is one int32, the rank and
-eight bits of the hash. That can take a stranger for a pair, once in 256 times; so a rank is a candidate, and before a
-merge the pair itself is compared, which lies beside what the merge makes."""
+arithmetic but waiting. It waits for memory where the table is larger than a core's cache, and for wrongly guessed
+branches where a search must go on or stop. So each pair has exactly one slot: the upper bits of its hash name a
+bucket, and the lower bits, flipped by the bucket's displacement, the slot ("hash and displace", Pagh 1999). A slot is
+one int32, the rank and eight bits of the hash. That can take a stranger for a pair, once in 256 times. So a rank is a
+candidate, and before a merge the pair itself is compared, which lies beside what the merge makes."""
 
 import numpy as np
 from numba import njit

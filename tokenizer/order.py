@@ -1,8 +1,8 @@
 """The order of documents: a hash of their ids.
 
-A document's position in the corpus is given by a seeded hash of its id, so the order is shuffled across dumps and
-sites, needs no index, and does not depend on who computes it, how many shards there are, or which other documents
-exist."""
+A document's position in the corpus is given by a seeded hash of its id. So the order is shuffled across dumps and
+sites, and needs no index. It does not depend on the process that computes it, on the number of shards, or on other
+documents."""
 
 import numpy as np
 import pyarrow as pa

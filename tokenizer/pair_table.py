@@ -5,7 +5,7 @@ The key of a pair is one number that is ordered as pairs are, which is what brea
 import numpy as np
 from numba import njit
 
-from corpus.kernels.hash_table import grown
+from corpus.kernels.hash_table import move
 from corpus.kernels.types import I64, Word
 
 
@@ -18,6 +18,11 @@ def pair_key(left: int, right: int) -> Word:
 @njit(nogil=True, cache=True)
 def with_room(table: I64, pairs: int) -> I64:
     """The table itself if `pairs` fill at most three quarters of its slots, else a copy with as many as that takes."""
-    while 4 * pairs > 3 * (table.size // 2):
-        table = grown(table)
-    return table
+    size = table.size
+    while 8 * pairs > 3 * size:
+        size *= 2
+    if size == table.size:
+        return table
+    larger = np.zeros(size, np.int64)
+    move(table, larger)
+    return larger

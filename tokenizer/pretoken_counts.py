@@ -1,9 +1,9 @@
 """Counting pretokens: how often each pretoken of the pre-tokenizer occurs in a text.
 
 All that byte-pair training needs of a corpus is this table; it is counted in parallel, a shard each, and added up. It
-is an Arrow table with columns `pretoken` (large_binary) and `count` (int64), ordered by the pretoken's hash, so that
-equal counts are equal bytes and a range of hashes can be merged on its own. Counts are 64-bit: `tokenizers` adds
-them up in 32 and overflows without a word."""
+is an Arrow table with columns `pretoken` (large_binary) and `count` (int64), ordered by the pretoken's hash. So equal
+counts are equal bytes and a range of hashes can be merged on its own. Counts are 64-bit: `tokenizers` adds them up in
+32 and overflows without a word."""
 
 from collections.abc import Iterable
 
@@ -110,15 +110,7 @@ def hash_rows(data: U8, offsets: I64) -> U64:
 
 @njit(nogil=True, cache=True)
 def _count(
-    data: U8,
-    offsets: I64,
-    classes: U8,
-    slots: I64,
-    arena: U8,
-    state: I64,
-    ends: I64,
-    hashes: U64,
-    memo: I64,
+    data: U8, offsets: I64, classes: U8, slots: I64, arena: U8, state: I64, ends: I64, hashes: U64, memo: I64
 ) -> Word:
     """Count from `state` on; return 0 when all is counted, or the bytes of arena that the next chunk may need."""
     document, at, used, arena_used = state[0], state[1], state[2], state[3]
@@ -153,14 +145,7 @@ def _count(
 
 
 @njit(nogil=True, cache=True)
-def _add_counts(
-    data: U8,
-    offsets: I64,
-    weights: I64,
-    slots: I64,
-    arena: U8,
-    state: I64,
-) -> Word:
+def _add_counts(data: U8, offsets: I64, weights: I64, slots: I64, arena: U8, state: I64) -> Word:
     """As `_count`, for rows that are pretokens already."""
     row, used, arena_used = state[0], state[2], state[3]
     need = np.int64(0)
@@ -181,12 +166,7 @@ def _add_counts(
 
 
 @njit(nogil=True, cache=True)
-def _copy_keys(
-    slots: I64,
-    arena: U8,
-    offsets: I64,
-    data: U8,
-) -> None:
+def _copy_keys(slots: I64, arena: U8, offsets: I64, data: U8) -> None:
     for row in range(slots.shape[0]):
         start = slots[row, START]
         for byte in range(slots[row, LENGTH]):

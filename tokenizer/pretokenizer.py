@@ -2,14 +2,14 @@
 
 It exists twice. As components of the `tokenizers` library it is what `tokenizer.json` carries: five regexes, then
 single digits, then the byte-level alphabet, each cutting the pretokens that the one before left. That runs at about 1
-MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster; the tests hold it equal to the
+MB/s. `scan` is the same function as one pass over UTF-8 bytes, a hundred times faster. The tests hold it equal to the
 components for every code point in every kind of context.
 
 Because a later step sees only the pretokens of the earlier ones, and cuts are never undone, a cut falls between two
 characters exactly if some step puts one there. Newlines stand alone (step 1). Runs of letters, with one space before
-them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word; then
-trailing spaces of a pretoken are cut off (4), which is where a run of spaces before a word parts from what precedes it;
-then runs inside and outside of the CJK range part (5); and each number character stands alone (6)."""
+them, stand alone (2). So do runs of punctuation (3), which also cuts ASCII letters from others inside a word. Then
+trailing spaces of a pretoken are cut off (4), which is where a run of spaces before a word parts from what precedes it.
+Then runs inside and outside of the CJK range part (5). And each number character stands alone (6)."""
 
 # numba compiles a chain of comparisons, not a search in a tuple, to plain code:
 # ruff: noqa: SIM109
@@ -179,15 +179,7 @@ def _wide_punctuation(data: U8, at: int, end: int, table: U8) -> Word:
 
 
 @njit(nogil=True, cache=True)
-def _unclassed(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    plain: int,
-    space: int,
-    memo: I64,
-) -> Word:
+def _unclassed(data: U8, at: int, end: int, table: U8, plain: int, space: int, memo: I64) -> Word:
     """The end of a pretoken of `plain` characters (OTHER or CJK_ONLY) and of `space`s that stand inside it."""
     while True:
         if plain == CJK_ONLY:
@@ -205,15 +197,7 @@ def _unclassed(
 
 
 @njit(nogil=True, cache=True)
-def _from_space(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    kind: int,
-    length: int,
-    memo: I64,
-) -> int:
+def _from_space(data: U8, at: int, end: int, table: U8, kind: int, length: int, memo: I64) -> int:
     """The end of the pretoken that begins with a space (of class `kind`) at `at`, unless `scan` has seen to it."""
     if memo[0] <= at:
         _look_through_spaces(data, at, end, table, memo)
@@ -240,14 +224,7 @@ def _from_space(
 
 
 @njit(nogil=True, cache=True)
-def scan(
-    data: U8,
-    at: int,
-    end: int,
-    table: U8,
-    ends: I64,
-    memo: I64,
-) -> tuple[int, int]:
+def scan(data: U8, at: int, end: int, table: U8, ends: I64, memo: I64) -> tuple[int, int]:
     """Cut `data[at:end]` (UTF-8, uint8) into pretokens.
 
     Writes the end of each pretoken to `ends` (int64) until the text or `ends` is used up, and returns how many were

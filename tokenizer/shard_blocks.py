@@ -1,12 +1,12 @@
 """`NNNNN.blocks` beside a shard: the checksum of each block of its `.bin` and `.idx`, so that a part can be trusted.
 
 A reader of an object store fetches a shard in blocks, and the checksum of the whole file says nothing of a part. The
-checksums of all blocks of a large corpus would be a hundred megabytes of manifest, so each shard has its own in a small
+checksums of all blocks of a large corpus would be a hundred megabytes of manifest. So each shard has its own in a small
 file, which the manifest's checksum covers in turn: manifest -> `.blocks` -> block. All little-endian:
 
     8 bytes   magic "HWBLOCKS"
     8 bytes   size of a block in bytes       8 bytes  size of the .bin       8 bytes  size of the .idx
-    u64 each  xxh3_64 of the blocks of the .bin, then of those of the .idx; the last of each file may be shorter
+    u64 each  xxh3_64 of the blocks of the .bin, then of those of the .idx. The last of each file may be shorter
 """
 
 import struct

@@ -104,7 +104,7 @@ class TokenShards:
         return offsets
 
     def verify(self) -> None:
-        """Read every byte: checksums, indexes, and (on a local disk) that no token lies outside the vocabulary.
+        """Read every byte: checksums, indexes, and (on a local disk) that no token is outside the vocabulary.
 
         Raises CorruptShard.
         """

@@ -2,10 +2,10 @@
 
 Start from single bytes; again and again join the most frequent pair of neighbouring tokens into a new one. The
 library's choices are kept, because they decide which vocabulary comes out: among pairs of equal count the one with
-the smaller ids wins, ids of bytes follow the order of their byte-level symbols, a word is joined from left to right,
+the smaller ids wins, ids of bytes follow the order of their byte-level symbols. A word is joined from left to right,
 and a token that can be made of two different pairs has one id. What is done differently is only how. Words lie in one
-flat array. All new pairs of one merge hold the new token, so what they gain is added up by the other token, in an array
-and not in a hash table, and the lists of the words where they came up are written one behind the other. A heap holds
+flat array. All new pairs of one merge hold the new token. So what they gain is added up by the other token, in an
+array and not in a hash table. The lists of the words where they came up are written one behind the other. A heap holds
 counts that are corrected when they come up. Counts are 64 bits wide."""
 
 from dataclasses import dataclass
@@ -116,18 +116,11 @@ def _first_pairs(words: I64, symbols: I32, alphabet: int) -> tuple[I64, I64, int
 
 @njit(nogil=True, cache=True)
 def _join_in_words(
-    words: I64,
-    symbols: I32,
-    chosen: I32,
-    left: int,
-    right: int,
-    new: int,
-    near: I64,
-    events: I64,
+    words: I64, symbols: I32, chosen: I32, left: int, right: int, new: int, near: I64, events: I64
 ) -> tuple[I64, int, int, int]:
     """Join a pair in the chosen words. Row 2x of `near` is for the pair (x, new), 2x + 1 for (new, x).
 
-    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are; how often
+    Returns: events (row of near << 32 | word), one where a pair comes up in a word, and how many there are. How often
     the pair (new, left) has gone, and how often (right, new)."""
     count: Word = 0
     gone_left: Word = np.int64(0)
@@ -186,16 +179,7 @@ def _change(table: I64, key: int, change: int) -> tuple[Word, int]:
 
 @njit(nogil=True, cache=True)
 def _enter_pairs(
-    events: I64,
-    left: int,
-    right: int,
-    new: int,
-    near: I64,
-    table: I64,
-    heap: I64,
-    size: int,
-    lists: I32,
-    used: int,
+    events: I64, left: int, right: int, new: int, near: I64, table: I64, heap: I64, size: int, lists: I32, used: int
 ) -> tuple[int, int, int]:
     """Correct the counts of the pairs that a merge has changed, and put the new ones with their words on the heap.
 
@@ -240,13 +224,7 @@ def _token_id(slots: I64, arena: U8, starts: I64, tokens: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _train(
-    symbols: I32,
-    words: I64,
-    alphabet: U8,
-    vocab_size: int,
-    min_frequency: int,
-) -> tuple[I32, I32, I64, U8]:
+def _train(symbols: I32, words: I64, alphabet: U8, vocab_size: int, min_frequency: int) -> tuple[I32, I32, I64, U8]:
     """The pairs and what they make, in order of rank; where each token begins in the bytes, and these."""
     # Tokens: their bytes end to end, and a table that finds one by its bytes.
     starts = np.zeros(vocab_size + 2, np.int64)

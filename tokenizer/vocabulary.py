@@ -6,7 +6,7 @@ that any bytes at all can be encoded. N = 100,000 gives the paper's 100,015. The
 (the paper: 102,400), so that its embedding divides evenly.
 
 The 13 bytes are ordinary entries of the vocabulary here. In the paper's model they are `added_tokens`, which the
-library looks for in the text before anything else, so that a German "ü" in a page becomes the token of the byte FC and
+library looks for in the text before anything else. So a German "ü" in a page becomes the token of the byte FC and
 decodes to garbage. The ids are the same; only that fault is left out."""
 
 import json

@@ -63,7 +63,7 @@ class StepReport:
 
 
 class Display:
-    """Where a run tells what it does; this one says nothing. See `train.progress` for those that do."""
+    """Where a run reports what it does; this one prints nothing. See `train.progress` for those that do."""
 
     def step(self, report: StepReport) -> None:
         """Called after each step."""
@@ -256,6 +256,6 @@ def is_overdue(waited: float, interval: float, writing: float, step: float) -> b
     """Whether a checkpoint must begin now, to be whole `interval` seconds after the last began.
 
     So that no more than the interval is ever lost: writing takes as long as it did the last time (half of the interval,
-    until one has been written), and the next look at the clock is a step away.
+    until one has been written), and the clock is read again only after the next step.
     """
     return waited + (writing or interval / 2) + step >= interval

@@ -1,7 +1,7 @@
 """AdamW as the paper sets it (section 2.3): betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped to 1.
 
 Decay applies to matrices (the embeddings are matrices) and not to the gains of the norms, which would only be
-pulled towards zero; the paper does not say, and this is the custom of GPT-3's and LLaMA's open
+pulled towards zero. The paper does not say, and this is the custom of GPT-3's and LLaMA's open
 reimplementations. eps is 1e-8, the algorithm's default, which the paper does not give either.
 """
 

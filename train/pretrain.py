@@ -58,13 +58,13 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train to the last step, resuming what `out` holds, and export the model; return a summary of the run.
 
-    `display` is told what happens (None: nobody is; `train.progress` has those for people). The summary holds no
-    times: on the same mesh, device and number of threads it is the same for every run of the same settings and data,
+    `display` is told what happens (None: it is not shown; `train.progress` has displays for people). The summary holds
+    no times: on the same mesh, device and number of threads it is the same for every run of the same settings and data,
     interrupted or not. Only rank 0 exports and has it, on other ranks it is empty.
     `restart` discards checkpoints first (not those of this run, where a launcher starts it again), `replace` those of
-    another run. Raises UsageError for settings that do not fit the machine or the data, OtherRun where `out` holds
-    another run's checkpoints, PeerLost where another process of the run failed, HeadwaterError where a file cannot be
-    written.
+    another run. Raises UsageError for settings that do not fit the machine or the data, and OtherRun where `out` holds
+    another run's checkpoints. Raises PeerLost where another process of the run failed, and HeadwaterError where a file
+    cannot be written.
     """
     storage.require_writable(out)
     if settings.reuse_stage_one and os.path.abspath(settings.reuse_stage_one) == os.path.abspath(out):
@@ -179,7 +179,7 @@ def shared_vocabulary(folders: list[str]) -> tuple[int, str]:
 def run_hash(settings: TrainSettings, stream: TokenStream, validation: Mapping[str, TokenShards], *without: str) -> str:
     """The hash of what decides a run's weights and measurements: which checkpoints it may go on from.
 
-    Changes of the mixture are not part of it: the stream's own state holds those that lie before a checkpoint.
+    Changes of the mixture are not part of it: the stream's own state holds those before a checkpoint.
     """
     chosen = settings.model_dump(mode="json", exclude={*OPERATIONAL, "mixture_changes", *without})
     held_out = {name: shards.manifest["files"] for name, shards in validation.items()}

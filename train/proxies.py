@@ -1,7 +1,7 @@
 """Proxy runs: the same small model trained on one mixture after another, to see what the mixture does to the loss.
 
 A proxy is an ordinary training run on the token shards of a recipe. What was measured stays in NNN.json with a hash of
-all that decides it, so a proxy that is done is not trained again, and one of other settings or shards is. Weights and
+all that decides it. So a proxy that is done is not trained again, and one of other settings or shards is. Weights and
 checkpoints lie in a folder, `working`, that the next proxy takes over; one that was cut off goes on from there.
 """
 

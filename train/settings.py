@@ -44,7 +44,7 @@ class TrainSettings(BaseModel):
     # concatenate: documents end to end, cut where a sequence ends, as the paper's; best_fit: whole where they fit
     packing: Literal["concatenate", "best_fit"] = "concatenate"
     mixture_changes: tuple[MixtureChange, ...] = ()  # those behind what is trained may change while a run is stopped
-    cache_bytes: int = Field(default=CACHE_BYTES, ge=1 << 26)  # of a host's disk, for tokens that lie on s3://
+    cache_bytes: int = Field(default=CACHE_BYTES, ge=1 << 26)  # of a host's disk, for tokens on s3://
     document_mask: bool = False  # attend within a document only; the paper does not say
     precision: Literal["fp32", "bf16"] = "fp32"  # of activations and matrix products; weights and their sums stay fp32
     seed: int = Field(default=0, ge=0)
@@ -96,7 +96,7 @@ class TrainSettings(BaseModel):
         return self
 
     def check_mesh(self, vocab_size: int) -> None:
-        """Raise UsageError where the model or the batch cannot be laid out on the mesh."""
+        """Raise UsageError where the model or the batch does not fit the mesh."""
         if self.mesh.world > 1:
             self.mesh.check(
                 self.build_model_config(vocab_size),

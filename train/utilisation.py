@@ -1,8 +1,9 @@
 """Model FLOPs utilisation: the share of the devices' peak that goes into the model's own arithmetic.
 
-As in PaLM's appendix B (Chowdhery et al. 2022), what is counted is the forward and backward pass once, whatever is
-recomputed: 6 FLOPs per token for each weight that multiplies (the embedding only looks up), and 12 l d for attention in
-each layer. The peaks are the makers' figures for dense bf16 matrix products without sparsity; a CPU's is not known.
+As in PaLM's appendix B (Chowdhery et al. 2022), the forward and backward pass are counted once, even where
+something is recomputed: 6 FLOPs per token for each weight that multiplies (the embedding only looks up), and 12 l d for
+attention in each layer. The peaks are the makers' figures for dense bf16 matrix products; a CPU's is not
+known.
 """
 
 from train.model.config import ModelConfig

@@ -2,7 +2,7 @@
 
 The model reads a domain's held-out tokens in sequences, in the order of the shards, and each token is predicted once.
 The summed negative log-likelihood, in bits, is divided by the UTF-8 bytes of the text. Tokens that stand for no text
-(beginning and end of a document) are context and not counted in the sum, so that a domain of short documents is not
+(beginning and end of a document) are context and not counted in the sum. So a domain of short documents is not
 charged for their number. Sequences do not overlap, so the first tokens of each are predicted from little context, as
 is usual where this is reported. Compare figures at equal sequence length only.
 """

@@ -1,9 +1,9 @@
 """Benchmark sets as texts to look for: the texts of every item of a set, with the item and the field each is from.
 
-A set is one or more files of JSON lines (.jsonl, .json; .gz, .zst) or Parquet, an item a row. A list or mapping of
+A set is one or more files of JSON lines (.jsonl, .json; .gz, .zst) or Parquet, one item per row. A list or mapping of
 strings (the options of a question) is one text: one option alone, "at a constant speed in a straight line", is found in
 any textbook. What is too short to be recognised is dropped later, by the index, so ids and labels need no list of
-exceptions; `fields` narrows a set where a column is not the benchmark's (the answers of some model that are kept beside
+exceptions. `fields` narrows a set where a column is not the benchmark's (the answers of some model that are kept beside
 the questions).
 """
 
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from corpus.errors import UsageError
 from corpus.io import storage
-from corpus.io.plain_files import BadRow, read_objects
+from corpus.io.line_blocks import BadRow
+from corpus.io.plain_files import read_objects
 
 
 class BenchmarkText(NamedTuple):

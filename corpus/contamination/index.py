@@ -1,14 +1,14 @@
 """The index of benchmark sets: the n-grams by which an item is recognised in a document.
 
 An n-gram is a run of `corpus.kernels.words` words, so case, width, accents and punctuation do not hide an item. It has
-13 words (GPT-3, arXiv 2005.14165, appendix C); a text that is mostly CJK characters, each of which is a word here, has
+13 words (GPT-3, arXiv 2005.14165, appendix C). A text that is mostly CJK characters, each of which is a word here, has
 n-grams of 20, which is as long: a Chinese word has about one and a half characters. A text that is shorter is one
-n-gram as a whole, down to 8 words (where GPT-3 stops) or 12 characters; below that it would be found everywhere and is
+n-gram as a whole, down to 8 words (where GPT-3 stops) or 12 characters. Below that it would be found everywhere and is
 not looked for, nor is an n-gram of fewer than 24 bytes of words (`a, b, c, d`). An n-gram that more than 10 texts of
 one set share is that set's template ("Is the following sentence plausible?") and not an item of it.
 
-All n-grams of an index are found by their head, the hash of their first 8 words, so that a document is scanned with
-one look-up a word whatever lengths the index holds.
+All n-grams of an index are found by their head, the hash of their first 8 words, so that
+a document is scanned with one look-up per word.
 """
 
 from collections.abc import Iterable

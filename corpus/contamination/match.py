@@ -1,9 +1,9 @@
 """Finding benchmark items in documents.
 
-A document holds an item when it has at least `least_share` of the distinct n-grams of one of the item's texts. A share,
-and not any single n-gram (GPT-3's rule), because a document that quotes the same sentence of a law or a manual as a
-question does has not leaked the question; docs/decisions/decontamination.md compares both. The number of items held is
-a signal like any other, with its threshold in the tables of the verdicts, and what matched is kept beside it, with its
+A document holds an item when it has at least `least_share` of the distinct n-grams of one of the item's texts. A
+share, and not any single n-gram (GPT-3's rule): a document that quotes the same sentence of a law or a manual as a
+question does has not leaked the question. Docs/decisions/decontamination.md compares both. The number of items held is
+a signal like any other, with its threshold in the tables of the verdicts. What matched is kept beside it, with its
 position in the text.
 """
 

@@ -1,7 +1,7 @@
 """From the bytes of a page to text, when what the server says about them is missing or wrong.
 
-The order of trust: a byte order mark; then UTF-8 wherever the bytes are valid UTF-8, because hardly any text in another
-encoding passes that test by chance, whatever is declared; then what the page declares (the HTTP header, then `<meta>`)
+The order of trust: a byte order mark. Then UTF-8 wherever the bytes are valid UTF-8, because hardly any text in another
+encoding passes that test by chance, whatever is declared. Then what the page declares (the HTTP header, then `<meta>`)
 as long as the result looks like text: a server's default of ISO-8859-1 decodes anything, and Big5 read as GBK gives
 valid but absurd characters. So East Asian encodings are judged by the share of very common characters in what they
 give. Labels mean what browsers take them to mean (WHATWG Encoding, section 4.2): the table is that of webencodings, and

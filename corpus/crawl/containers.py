@@ -1,6 +1,6 @@
 """The containers of archive files, unpacked piece by piece, whatever state they are in.
 
-A WARC file is plain, or a row of gzip members (one a record, mostly), LZ4 frames or zstd frames. A `Member` is one of
+A WARC file is plain, or a row of gzip members (one per record, mostly), LZ4 frames or zstd frames. A `Member` is one of
 these; it gives its unpacked bytes in bounded pieces and says at its end whether it was whole, cut or corrupt. What
 follows a broken one is found again by the next one's first bytes. Nothing here holds more than a piece in memory, so a
 member that unpacks to gigabytes costs time, up to a limit, and no memory.

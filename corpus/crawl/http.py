@@ -93,7 +93,7 @@ def dechunk(body: bytes) -> bytes:
 
 
 def decode_content(body: bytes, coding: str, limit: int) -> bytes:
-    """Undo one content coding, giving at most `limit` bytes; a body that does not have the coding is returned as it
+    """Undo one content coding, giving at most `limit` bytes. A body that does not have the coding is returned as it
     is, and of a cut or broken one what could be unpacked.
 
     Raises RejectedRecord: `too-large`, `bad-content-encoding`.

@@ -1,9 +1,9 @@
 """Archive files to records: WARC, Common Crawl's WET, and the ARC files that preceded them.
 
-fastwarc reads what is well formed, at the speed of the disk. It is lenient in ways that lose records without a word
-(a file cut inside a gzip member just ends, after a bad header nothing more is read, positions inside joined members are
-wrong), so wherever something is odd, and once at the end of each file, `corpus.crawl.warc_recovery` reads on from the
-last good record, slower and with care, and every byte it can make no sense of is reported as damage with its offset.
+fastwarc reads what is well formed, at the speed of the disk. It is lenient in ways that lose records without a word. A
+file cut inside a gzip member just ends. After a bad header nothing more is read. Positions inside joined members are
+wrong. So wherever something is odd, and once at the end of each file, `corpus.crawl.warc_recovery` reads on from the
+last good record, slower and with care. Every byte it can make no sense of is reported as damage with its offset.
 """
 
 from collections.abc import Iterator

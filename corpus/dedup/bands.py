@@ -5,7 +5,7 @@ candidates (`corpus.dedup.scurve` says how probable that is). Candidates are ver
 costs a comparison and not a document.
 
 A band's rows are mixed into one 64-bit key. Adding them up, as is sometimes done, leaves about 27 bits, because minima
-are small numbers, and joins documents that have nothing in common once there are some millions of them.
+are small numbers. It joins documents that have nothing in common once there are some millions of them.
 
 A bucket of a million documents gives a million edges and not half a billion: a star from its first document, because
 it only has to hold together.
@@ -49,7 +49,7 @@ def keys_of_kind(keys: Numbers, kind: int) -> Numbers:
     """Keys of the exchange: the kind in the upper 10 bits, then the upper 54 bits of the key, so that each kind is a
     range of its own.
 
-    That 54 bits are equal by chance costs a comparison, some three thousand times a band among 10**10 documents.
+    That 54 bits are equal by chance costs a comparison, some three thousand times per band among 10**10 documents.
     """
     return (keys >> _U64(KIND_BITS)) | _U64(kind << (64 - KIND_BITS))
 
@@ -57,7 +57,7 @@ def keys_of_kind(keys: Numbers, kind: int) -> Numbers:
 def star_edges(keys: Numbers, numbers: Numbers, low: int = 0, high: int = (1 << 64) - 1) -> Edges:
     """An edge from each document to the first (smallest number) of those with the same key, in no particular order.
 
-    `keys`, all between `low` and `high`, and `numbers` are of equal length, in any order. Takes 24 bytes a key and 16
+    `keys`, all between `low` and `high`, and `numbers` are of equal length, in any order. Takes 24 bytes per key and 16
     an edge.
     """
     packed, bits = sorted_words(keys, low, high)

@@ -5,10 +5,10 @@ decided by comparing a document with its keeper (`corpus.dedup.keepers`).
 
 Documents are numbered, and the numbers are cut into ranges. An edge belongs to the range of its larger end. To
 *contract* a range is to replace its edges by fewer that connect the same documents: inside the range, a tree of depth
-one for each connected part, hung on the part's smallest document, its root; for each root with neighbours in lower
-ranges, one link to the smallest of these; and, where a root has more such neighbours, edges from the smallest to the
+one for each connected part, hung on the part's smallest document, its root. For each root with neighbours in lower
+ranges, one link to the smallest of these. And, where a root has more such neighbours, edges from the smallest to the
 others, which belong to lower ranges. Ranges contracted from the last to the first leave every document with one path
-down to the smallest document of its component (this is Gaussian elimination on a graph); read from the first range to
+down to the smallest document of its component (this is Gaussian elimination on a graph). Read from the first range to
 the last, each learns its component's name. Edges are streamed; what is held is 12 bytes per document of one range.
 """
 

@@ -55,10 +55,7 @@ class Election(NamedTuple):
 
 
 def policy_order(
-    members: Members,
-    policy: tuple[str, ...],
-    newest: bool,
-    others: Mapping[str, F64] | None = None,
+    members: Members, policy: tuple[str, ...], newest: bool, others: Mapping[str, F64] | None = None
 ) -> I64:
     """Indices of the documents, best first. Remaining ties are broken by id, then by number.
 

@@ -1,14 +1,14 @@
 """MinHash signatures, band keys and sketches of documents, straight from Arrow buffers.
 
-A signature is the minimum of each of `bands * rows` permutations over a document's shingle hashes; the fraction of
+A signature is the minimum of each of `bands * rows` permutations over a document's shingle hashes. The fraction of
 equal minima of two documents estimates the Jaccard similarity of their shingle sets (Broder 1997). The scheme is
 datasketch 2's `affine32`: a hash is finished with MurmurHash3's fmix32, then permutation i is `a[i] * h + b[i]` modulo
-2**32 with odd a[i]; multipliers and increments are those datasketch draws for the same seed, so a signature made here
+2**32 with odd a[i]. Multipliers and increments are those datasketch draws for the same seed, so a signature made here
 loads into `datasketch.MinHash` and gives its estimates.
 
 The signature itself is only a means: what is kept of a document is a 64-bit key per band (equal keys make candidates)
-and a *sketch*, the sorted distinct shingle hashes, all of them or the `sketch_size` smallest, by which candidates are
-verified.
+and a *sketch*. The sketch is the sorted distinct shingle hashes, all of them or the `sketch_size` smallest, by which
+candidates are verified.
 """
 
 from typing import NamedTuple

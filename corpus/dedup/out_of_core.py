@@ -3,8 +3,8 @@
 The election takes documents in the order of the policy and needs to hold only the keepers so far. So a component is
 read in that order, a part at a time, beside a block of keepers. Once the block is full, documents that match none of
 it are left undecided, and the next pass takes them, in the same order, with an empty block. A document is undecided
-only if it matches no keeper of the block, and all keepers before it will be met in a later pass, so the documents that
-are removed are those of the pass in one piece; one that matches keepers of several blocks names the best of the first.
+only if it matches no keeper of the block, and all keepers before it will be met in a later pass. So the documents that
+are removed are those of the pass in one piece. One that matches keepers of several blocks names the best of the first.
 """
 
 from collections.abc import Callable

@@ -52,8 +52,8 @@ def sorted_unique(values: U32, count: int, slots: I32, work: U32, out: U32) -> W
     """Write the distinct values of `values[:count]` (uint32, hashes) to `out` in ascending order; return how many.
 
     Hashes are uniform, so one counting pass, with about one slot per value, puts each within a few positions of its
-    own; four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it, and an
-    insertion among those before it, where repeats are left out, the rest. `slots` is int32 work space for
+    own. Four rounds of swapping neighbours, which the compiler makes vector code of, end nearly all of it. An
+    insertion among those before it, where repeats are left out, ends the rest. `slots` is int32 work space for
     `slots_for(count)` numbers, `work` uint32 for `count`, and `out` needs room for as many.
     """
     if count == 0:

@@ -1,10 +1,10 @@
 """Verification: the Jaccard similarity of two documents from their sketches.
 
 A sketch holds a document's distinct shingle hashes in ascending order: all of them, or only the smallest. Up to the
-largest hash of a cut sketch both documents are known completely, and the hashes below that limit are a random sample
-of each document's shingles (they are hashes), so the Jaccard similarity below the limit estimates that of the whole;
-with nothing cut it *is* that of the whole. With k hashes kept the standard deviation is sqrt(J (1 - J) / k) or less:
-0.0125 at J = 0.8 and k = 1024.
+largest hash of a cut sketch both documents are known completely. The hashes below that limit are a random sample of
+each document's shingles. So the Jaccard similarity below the limit estimates that of the whole. With nothing cut it
+*is* that of the whole. With k hashes kept the standard deviation is sqrt(J (1 - J) / k) or less: 0.0125 at J = 0.8 and
+k = 1024.
 
 Two sketches are merged without a branch, in which each step waits for the one before it. So they are cut into four at
 the same hashes, and the four merges go on side by side: three times as fast.

@@ -1,11 +1,11 @@
 """A look at the shape of an HTML page before it is parsed: would the parser be slow on it?
 
 HTML parsing is linear on pages that people write, and quadratic on pages built to hurt: the extractor walks from each
-element up to the root, so its work is the sum over elements of their depth, attributes of one element are compared
+element up to the root. So its work is the sum over elements of their depth. Attributes of one element are compared
 with each other, and formatting elements left open are copied into every block that follows. A native parser cannot be
-interrupted and a clock would make results differ between machines, so the work is counted beforehand, in one pass
-over the bytes, and a page over the limit is rejected by that count. The count follows HTML's rules for open elements
-where they matter and errs on the high side; it is a bound, not a parse.
+interrupted and a clock would make results differ between machines. So the work is counted beforehand, in one pass over
+the bytes, and a page over the limit is rejected by that count. The count follows HTML's rules for open elements where
+they matter and errs on the high side; it is a bound, not a parse.
 """
 
 from typing import NamedTuple

@@ -1,15 +1,15 @@
 """From a file of any kind to documents, rejects and counts: the loop that `extract` runs over every shard.
 
 Documents keep the order of their records. Texts are gathered until a row group's worth is there, their languages are
-identified in one call, and the group is written, so memory holds one group whatever the file's size. The counts
+identified in one call, and the group is written. So memory holds one group whatever the file's size. The counts
 account for everything: what was offered (`responses`: HTTP responses of a WARC, conversions of a WET, rows of a plain
-source) is documents + the sum of `rejects`; parts of a file that are no record at all are `damage`, beside them.
+source) is documents + the sum of `rejects`. Parts of a file that are no record at all are `damage`, beside them.
 """
 
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,8 @@ from corpus.crawl.warc import MAX_RECORD, read_records
 from corpus.document import REJECTS, SCHEMA, RejectedRecord, document_id
 from corpus.extract.main_text import MAX_HTML, Page, clean, page_of
 from corpus.io import storage
-from corpus.io.plain_files import MAX_LINE, Row, read_rows
+from corpus.io.line_blocks import MAX_LINE
+from corpus.io.plain_files import Batch, read_batches
 from corpus.language import LanguageIdentifier
 from corpus.url import clean_uri, site_of
 
@@ -92,26 +93,29 @@ class Collector:
                 self._offered += 1
                 self._record(item, limits)
 
-    def rows(self, rows: Iterable[Any], limits: Limits) -> None:
-        """Take in the rows of a plain source (`corpus.io.plain_files.read_rows`)."""
-        for row in rows:
-            self._records["row"] += 1
-            self._offered += 1
-            if not isinstance(row, Row):
-                self._reasons[row.reason] += 1
-                self._reject(row.offset, None, row.reason, row.detail)
-                continue
-            text, url = clean(row.text), clean_uri(row.url) if row.url else None
+    def batch(self, batch: Batch, limits: Limits) -> None:
+        """Take in some rows of a plain source (`corpus.io.plain_files.read_batches`)."""
+        offered = len(batch.rows) + len(batch.bad)
+        self._records["row"] += offered
+        self._offered += offered
+        for bad in batch.bad:
+            self._reasons[bad.reason] += 1
+            self._reject(bad.offset, None, bad.reason, bad.detail)
+        columns = {name: batch.rows[name].to_pylist() for name in ("offset", "text")}
+        for name in ("id", "url", "date", "language"):
+            present = name in batch.rows.column_names
+            columns[name] = batch.rows[name].to_pylist() if present else [None] * len(batch.rows)
+        for offset, payload, key, url, date, language in zip(*columns.values(), strict=True):
+            text, uri = clean(payload.decode("utf-8", "surrogatepass")), clean_uri(url) if url else None
             size = len(text.encode())
             if not text or size > limits.text:
                 reason = "too-large" if text else "empty-text"
                 self._reasons[reason] += 1
-                self._reject(row.offset, url, reason, f"{size} bytes of text")
+                self._reject(offset, uri, reason, f"{size} bytes of text")
                 continue
-            payload = row.text.encode("utf-8", "surrogatepass")
-            uri = row.id or row.url or f"{self.file}#{row.offset}"
-            page = Page(url or "", row.date or "", None, text, payload)
-            self._add(row.offset, document_id(self.dump, uri, page.date, payload), page, row.language)
+            page = Page(uri or "", date or "", None, text, payload)
+            name = key or url or f"{self.file}#{offset}"
+            self._add(offset, document_id(self.dump, name, page.date, payload), page, language)
 
     def finish(self) -> dict[str, Any]:
         """Hand on what is left and return the counts."""
@@ -207,13 +211,14 @@ def collect_archive(path: str, collector: Collector, limits: Limits) -> dict[str
 
 def collect_source(path: str, columns: Mapping[str, str], collector: Collector, limits: Limits) -> dict[str, Any]:
     """Take in a plain source's file and return the counts; raises OSError where it cannot be opened."""
-    collector.rows(read_rows(path, columns), limits)
+    for batch in read_batches(path, columns):
+        collector.batch(batch, limits)
     return collector.finish()
 
 
 @contextmanager
 def open_archive(path: str) -> Iterator[BinaryIO]:
-    """Open an archive file for `read_records`; a remote one is copied to a temporary file first, in one sequential
+    """Open an archive file for `read_records`. A remote one is copied to a temporary file first, in one sequential
     read, because its reader goes back a little and servers need not allow that."""
     with storage.open_input(path) as stream:
         if storage.scheme(path) == "file":

@@ -2,8 +2,8 @@
 
 S3 is Arrow's own client: endpoint and credentials come from the usual AWS_* variables. Google Cloud Storage (`gs://`),
 Azure Blob Storage (`az://`) and the Hugging Face Hub (`hf://`) are opened through fsspec, by a package of an optional
-extra, which finds credentials as its users know it. The web (`https://`) has no file system: a file of it can be read
-and nothing else.
+extra. It finds credentials as its users know it. The web (`https://`) has no file system: a file of it can be read and
+nothing else.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """A table shard: a Parquet file that knows what made it and whether it is whole.
 
 Plain Parquet that any tool opens. Its footer carries one JSON value under the key `headwater` (the task's fingerprint
-and counts) and an xxh3 of the whole file, itself taken as zeros, so that a shard is judged by itself alone: no marker
+and counts) and an xxh3 of the whole file, itself taken as zeros. So a shard is judged by itself alone: no marker
 files beside it, no database. The bytes depend on the rows only, so the same rows give the same file.
 """
 
@@ -149,7 +149,7 @@ def open_shard(path: str) -> pq.ParquetFile:
 
 
 def iter_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the shard a row group at a time; raise CorruptShard where it cannot be read."""
+    """Yield the shard, a row group at a time; raise CorruptShard where it cannot be read."""
     with open_shard(path) as file:
         for group in range(file.num_row_groups):
             try:

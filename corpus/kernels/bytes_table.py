@@ -3,7 +3,7 @@
 Open addressing with linear probing, as in `corpus.kernels.hash_table`, but a table of its own, because a key is a
 string of any length and not a number. A slot is four int64 side by side, half a cache line: the hash, where in an arena
 the key's bytes begin, how many there are (0: the slot is empty; no key is), and a value for the owner of the table. A
-hit is confirmed byte by byte, so no two strings are ever taken for one; strings of up to seven bytes need no look
+hit is confirmed byte by byte, so no two strings are ever taken for one. Strings of up to seven bytes need no look
 into the arena, because `hash_key` and `hash_short_key` are bijections of bytes and length. Arrays are passed one by
 one: numba counts a reference for each field taken out of a tuple, which costs more than the look-up.
 """
@@ -36,14 +36,7 @@ def _same(data: U8, first: int, arena: U8, start: int, length: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def find(
-    slots: I64,
-    arena: U8,
-    hashed: Word,
-    data: U8,
-    first: int,
-    last: int,
-) -> Word:
+def find(slots: I64, arena: U8, hashed: Word, data: U8, first: int, last: int) -> Word:
     """Where the slot of the key `data[first:last]` begins in `slots`, or the empty slot where it belongs."""
     mask = np.uint64(slots.size // FIELDS - 1)
     slot = hashed & mask
@@ -63,16 +56,7 @@ def find(
 
 
 @njit(nogil=True, cache=True)
-def add(
-    slots: I64,
-    arena: U8,
-    at: int,
-    hashed: Word,
-    data: U8,
-    first: int,
-    last: int,
-    arena_used: int,
-) -> int:
+def add(slots: I64, arena: U8, at: int, hashed: Word, data: U8, first: int, last: int, arena_used: int) -> int:
     """Put a key into the empty slot that `find` gave; return how much of the arena is now used."""
     slots[at + HASH] = np.int64(hashed)
     slots[at + START] = arena_used

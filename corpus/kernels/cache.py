@@ -1,6 +1,6 @@
 """Where compiled kernels are kept: in a folder named by the content of every file that holds a kernel.
 
-numba keys its cache by the content of the one file that a kernel is in, so a kernel that calls another file's kernel
+numba keys its cache by the content of the one file that a kernel is in. So a kernel that calls another file's kernel
 would go on running the old one after that file changed: `git pull` could leave measurements made by yesterday's code.
 Any change to a kernel's file, in any room, therefore begins a new folder. It is the first that can be written of
 the package's `__pycache__` and `corpus.io.cache_folder.user_caches`, which copes with users without a home.

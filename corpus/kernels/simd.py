@@ -92,7 +92,7 @@ def affine_minima(
     For k from `first` on, `out[k]` is the minimum of `multipliers[k] * h + increments[k]` over `hashes[:count]`; count
     is a positive multiple of `LANES`, and past the last k the last is done again. Sixteen hashes are one vector, which
     the compiler, left to itself, does not make of 512 bits (where the machine has no such vectors it makes parts of
-    them); five minima share each load, so that nothing waits but for the ports that multiply.
+    them). Five minima share each load, so that nothing waits but for the ports that multiply.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -1,6 +1,6 @@
 """UTF-8: one character read or written.
 
-Columns of text are valid UTF-8, so `decode` asks nothing and is what nearly all kernels call; `decode_checked` is for
+Columns of text are valid UTF-8, so `decode` asks nothing and is what nearly all kernels call. `decode_checked` is for
 those that also meet bytes cut out of the middle of a text. Both look up to 8 bytes behind the character's first.
 """
 

@@ -3,7 +3,7 @@
 This is what a word is for all that compares texts: shingles (`corpus.dedup`), repeated passages and boilerplate lines
 (`corpus.passages`), benchmark items (`corpus.contamination`), perplexity (`corpus.semantic`) and phrases of trades
 (`corpus.safety`). The rules of `corpus.linguistic` follow published definitions, whose words are others, and have a
-pass of their own (`corpus.linguistic.scan`, `tokens`, `chinese_words`); of this module they only take which characters
+pass of their own (`corpus.linguistic.scan`, `tokens`, `chinese_words`). Of this module they only take which characters
 are CJK.
 
 **A word** is a maximal run of letters, digits and underscores, and each CJK character (ideograph, kana, bopomofo) is a
@@ -11,7 +11,7 @@ word of its own; everything else separates. Before it is hashed a character is n
 
 1. Unicode compatibility decomposition (NFKD) of the single character, from which combining marks (Mn, Me) are removed.
    If exactly one character is left it replaces the original (full-width A becomes A, e-acute becomes e, a CJK
-   compatibility ideograph its unified form); if more are left (ligatures, fractions, Hangul) the original stays.
+   compatibility ideograph its unified form). If more are left (ligatures, fractions, Hangul) the original stays.
 2. Lower case, where that is a single character.
 
 Combining marks and invisible format characters (Cf, such as the soft hyphen and joiners, but not the zero-width space,
@@ -149,7 +149,7 @@ def split_words(data: U8, start: Word, end: Word, scratch: Scratch) -> Word:
 @njit(inline="always")
 def _find_runs(data: U8, start: Word, end: Word, edges: U64, unicode: I64) -> tuple[Word, Word]:
     """Write where the runs of word characters begin and end, in turns, to `edges`, and which of them hold bytes of 0x80
-    or more to `unicode`; return how many runs, and how many of those.
+    or more to `unicode`. Return how many runs, and how many of those.
 
     Adding to the mask of word characters that of the high bytes among them carries, from each run that has one, into
     the bit behind its end. Edges are written many at a time, more than there are, which costs less than a branch that

@@ -1,4 +1,4 @@
-"""C4's rules: which lines it would keep, and the words that mark a line or a page as no prose.
+"""C4's rules: which lines it would keep, and the words that show that a line or a page is no prose.
 
 Definitions: Raffel et al. 2020 (arXiv 1910.10683, section 2.2) as their code has them (tensorflow/datasets
 c4_utils.py), and datatrove's c4_filters.py after it. C4 rewrites a page: it drops lines, then the page if too few
@@ -9,8 +9,8 @@ sentences are left, or at the sight of "lorem ipsum" or a curly bracket. Here no
 - `lorem_ipsum`, `curly_brackets`: lines with "lorem ipsum"; with "{". C4 keeps a page with none.
 - `few_word_lines`: lines with less than 3 words. `longest_word`: in characters; C4 keeps lines up to 1,000.
 - `c4_lines`: lines that C4 keeps: they end in . ? ! " or ', and not in "...", have 3 words or more and none too long,
-  and neither javascript nor a policy.
-- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences; its own count is
+  and no javascript and no policy.
+- `c4_sentences`: runs of . ? and ! at the ends of words in those lines, for C4's least of 5 sentences. Its own count is
   that of a trained splitter (NLTK's punkt), which also ends a sentence where a line ends without them.
 
 64 bytes are looked at at once: words and their ends are bits of masks, which are counted and not looked at one by one.
@@ -77,7 +77,7 @@ def measure_web_lines(data: U8, start: Word, end: Word, classes: U8, row: F64) -
     block = start
     while block <= end:
         here = low_bits(end - block)
-        firsts, spaces, feeds, marks = _masks(data, block)
+        firsts, spaces, feeds, triggers = _masks(data, block)
         firsts &= here
         inner, wide_next = _wide_spaces(data, block, here, classes)
         spaces |= inner | wide | ~here  # the end of the text ends a word,
@@ -98,7 +98,7 @@ def measure_web_lines(data: U8, start: Word, end: Word, classes: U8, row: F64) -
         if spaces:
             begin = characters + count_ones(firsts & ALL >> leading_zeros(spaces))
         characters += count_ones(firsts)
-        events = feeds | marks & here
+        events = feeds | triggers & here
         while events:
             bit = lowest_bit(events)
             events ^= bit
@@ -145,10 +145,10 @@ def _masks(data: U8, at: Word) -> tuple[Word, Word, Word, Word]:
     firsts = ~range_mask(data, at, 0x80, 64)
     spaces = range_mask(data, at, 0x20, 1) | range_mask(data, at, 0x09, 5) | range_mask(data, at, 0x1C, 4)
     a = _letter(data, at + _ONE, 0x61)
-    marks = range_mask(data, at, 0x7B, 1) | (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
-    marks |= _letter(data, at, 0x6D) & (_letter(data, at + _ONE, 0x73) | range_mask(data, at + _ONE, 0x20, 1))
-    marks |= _letter(data, at, 0x6F) & _letter(data, at + _ONE, 0x6B)
-    return firsts, spaces, newline_mask(data, at), marks
+    triggers = range_mask(data, at, 0x7B, 1) | (_letter(data, at, 0x6A) | _letter(data, at, 0x76)) & a
+    triggers |= _letter(data, at, 0x6D) & (_letter(data, at + _ONE, 0x73) | range_mask(data, at + _ONE, 0x20, 1))
+    triggers |= _letter(data, at, 0x6F) & _letter(data, at + _ONE, 0x6B)
+    return firsts, spaces, newline_mask(data, at), triggers
 
 
 @njit(inline="always")
@@ -175,12 +175,12 @@ def _wide_spaces(data: U8, at: Word, here: Word, classes: U8) -> tuple[Word, Wor
 @njit(inline="always")
 def _sentence_ends(data: U8, at: Word, here: Word, before: Word) -> Word:
     """Which of the bytes `here` are . ? ! or a quote or bracket that follows one of these, or another such quote."""
-    marks = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
+    terminals = range_mask(data, at, 0x2E, 1) | range_mask(data, at, 0x3F, 1) | range_mask(data, at, 0x21, 1)
     closing = range_mask(data, at, 0x22, 1) | range_mask(data, at, 0x27, 1) | range_mask(data, at, 0x29, 1)
     closing = (closing | range_mask(data, at, 0x5D, 1)) & here
-    marks &= here
-    begins = (marks << _ONE | before) & closing
-    return marks | ((closing + begins) ^ closing) & closing  # the sum carries through the run that begins there
+    terminals &= here
+    begins = (terminals << _ONE | before) & closing
+    return terminals | ((closing + begins) ^ closing) & closing  # the sum carries through the run that begins there
 
 
 @njit(inline="always")

@@ -1,4 +1,4 @@
-"""What kind of character a code point is: one byte of bits for each, looked up once a character by the scan.
+"""What kind of character a code point is: one byte of bits for each, looked up once per character by the scan.
 
 The bits come from Unicode's own properties, through NumPy's vectorised string tests, and from two published lists:
 the punctuation of CCNet that datatrove's Gopher filter uses to tell a word from a symbol, and Unicode's sentence

@@ -4,8 +4,8 @@ FineWeb-2 and MAP-CC define their Chinese rules on jieba's words. jieba walks Py
 same words, cut for cut, some hundred times faster:
 
 1. A block is a run of Han, ASCII letters and digits and `+#&._%-`. Every other character that is no space is a word.
-2. In a block, of all ways to cut it into words of the dictionary (a character that begins none is a word itself), the
-   one with the highest product of word frequencies; of equal ones the longer first word.
+2. In a block, of all ways to cut it into words of the dictionary, the one with the highest product of word
+frequencies. A character that begins no word is a word itself. Of equal ones the longer first word.
 3. Where that leaves a run of single characters which is no word itself, a hidden Markov model (begin, middle, end,
    single) cuts its Han; letters and digits stand together.
 

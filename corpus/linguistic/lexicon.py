@@ -1,10 +1,10 @@
 """What Chinese words are cut by: jieba's dictionary as a double-array trie, its hidden Markov model as small tables.
 
 Both come from the installed package `jieba` and are laid out for the cache. Characters are renumbered, the most
-frequent Han first, so that the few thousand that make up nearly all text share cache lines in every table; behind Han
+frequent Han first, so that the few thousand that make up nearly all text share cache lines in every table. Behind Han
 come the ASCII that joins blocks with them, and behind these all other characters. The trie is one
-array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number, and
-is the node's own if it bears that character (no two nodes have one base), so a step is an addition, a load and a
+array of cells of 8 bytes: the child of a node by a character lies at the node's base plus the character's number. It
+is the node's own if it bears that character (no two nodes have one base). So a step is an addition, a load and a
 comparison, found or not. Weights (logarithms of frequency) are few, 5,087, and have a table of their own. The whole
 takes 7 MB. To lay out the trie takes a quarter of a minute, once: it is kept beside the compiled kernels.
 """
@@ -69,7 +69,7 @@ def lexicon() -> Lexicon:
     lengths = np.array([len(word) for word in words])
     points = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
     numbers = _renumber(np.bincount(points, np.repeat(frequencies.astype(np.float64), lengths), 1 << 16))
-    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # a word a row, and a 0 behind it
+    matrix = np.zeros((len(words), lengths.max() + 1), np.uint16)  # one row per word, and a 0 behind it
     matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = numbers[points]
     usable = (frequencies > 0) & ~(matrix >= SIGNS).any(axis=1)
     different, weights = np.unique(frequencies[usable], return_inverse=True)
@@ -100,7 +100,7 @@ def _trie(words: Any, weights: Any, roots: int) -> Records:
 
 
 def _kept(words: Any, weights: Any, roots: int) -> Records:
-    """The trie, as it was laid out earlier, in whichever process; if none is kept, laid out and kept now."""
+    """The trie, as another process laid it out earlier; if none is kept, laid out and kept now."""
     digest = hashlib.sha256(words.tobytes() + weights.tobytes() + f"{roots} {_MOST_CELLS}".encode())
     path = kernel_folder() / f"lexicon-{digest.hexdigest()[:16]}.npy"
     with suppress(OSError, ValueError):

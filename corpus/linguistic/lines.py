@@ -1,7 +1,7 @@
 """Rules on lines and paragraphs: bullets, ellipses, unfinished, short and repeated lines, repeated paragraphs.
 
 A line is what the scan says: text between line feeds without white space at its ends, blank ones never counting. On
-text with no blank lines, which is what the public filters were tuned on, every value equals theirs; on text with
+text with no blank lines, which is what the public filters were tuned on, every value equals theirs. On text with
 blank lines theirs shift (datatrove counts a blank line as a line that does not start with a bullet), and these do
 not.
 

@@ -39,7 +39,7 @@ _THREAD = threading.local()
 
 
 def measure(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Measure a (large_)string column; a table with the columns of `SCHEMA`, a row a document. Null is empty.
+    """Measure a (large_)string column; a table with the columns of `SCHEMA`, one row per document. Null is empty.
 
     Texts are UTF-8. What is not does no harm, but its values may depend on what lies behind it.
     """

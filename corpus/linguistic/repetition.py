@@ -5,15 +5,15 @@ gopher_repetition_filter.py computes them, over the tokens, which in Chinese are
 
 - top n-gram, n = 2..4: count of the most frequent n-gram (the first of equals) times its length in characters, over
   the document's. Occurrences may overlap, so the value may pass 1. A space between two tokens counts as one
-  character, as the definition's `" ".join` has it, and so does what lies between two Chinese words; between two
+  character, as the definition's `" ".join` has it, and so does what lies between two Chinese words. Between two
   ideographs of a text in another language none is counted.
 - duplicate n-grams, n = 5..10: walk through the tokens; an n-gram met before adds its characters (without
   spaces) and is jumped over, any other is remembered and the walk goes on by one token.
 
-An n-gram is known by the position where it first occurs, and only *repeats*, those that occur there for the second time
-or later, are carried from one length to the next. The n-gram at i can be a repeat only if the (n-1)-grams at i and at
-i + 1 are. It then first occurs where one of these does, if the missing token is there too: a comparison, which is all
-that long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
+An n-gram is known by the position where it first occurs. Only *repeats*, those that occur for the second time or
+later, are carried from one length to the next. The n-gram at i can be a repeat only if the (n-1)-grams at i and at i +
+1 are. It then first occurs where one of these does, if the missing token is there too: a comparison, which is all that
+long repeated passages need. Only of the others, whose parts both occurred earlier, but apart, are pairs of first
 positions looked up in a hash table. Tokens are compared by their 64-bit hashes; from there on all is exact.
 
 The loops that compare and look up have no branch that text decides, so that the processor has many look-ups under way

@@ -4,7 +4,7 @@ A line is what lies between line feeds, without white space at its ends; a line 
 rule counts it. A paragraph is a run of lines with no blank line between.
 
 64 bytes are looked at at once. ASCII letters and digits and the Han of the basic block, nearly all of a text, are only
-counted, as bits of masks; white space and most signs of ASCII not even that. What is left is looked at one by one: line
+counted, as bits of masks. White space and most signs of ASCII not even that. What is left is looked at one by one: line
 feeds, ends of sentences, and all other characters beyond ASCII. Lengths are in code points, as Python's `len` and the
 published definitions have them.
 """

@@ -1,4 +1,4 @@
-"""The thresholds of the verdicts: one readable table a language, each bound with where it comes from.
+"""The thresholds of the verdicts: one readable table per language, each bound with where it comes from.
 
 A document is kept if every signal of its language's table lies within the bounds, both ends included. `en` is Gopher
 (arXiv 2112.11446, section A1.1 and table A1), bound for bound. `zh` is FineWeb-2's cmn_Hani (configs/cmn_Hani.yml) and

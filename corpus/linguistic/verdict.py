@@ -2,7 +2,7 @@
 
 Verdicts read columns and never text, so changing a threshold costs seconds. A reason is `signal value op threshold`,
 as in `top_2_gram 0.31 > 0.2`: its first word is the signal to count by, and a person can read the rest. A document in
-a language that the recipe does not keep, or that was identified with too little confidence, has a reason that begins
+a language that the recipe does not keep, or whose language is not sure enough, has a reason that begins
 with `language` and is not judged further. Comparisons are made in the column's own precision, so that a value equal
 to its threshold passes.
 """
@@ -31,8 +31,8 @@ def judge(
 
     Rules on signals that are no column of it do not apply, and a missing value (null) passes every rule.
     `languages` and `scores` are each document's identified language and its confidence. `rules` is `auto` (the table of
-    the document's language), the name of a table, or `none`: code is neither prose nor, to a language identifier, any
-    language. The table `always` is applied to every document.
+    the document's language), the name of a table, or `none`: code is no prose, and no language to a language
+    identifier. The table `always` is applied to every document.
     """
     columns = {name: signals[name].to_numpy() for name in signals.column_names if name != "id"}
     reasons: list[list[str]] = [[] for _ in range(len(signals))]

@@ -1,7 +1,7 @@
 """A mixture fitted from proxy runs: small models say what a large one should read.
 
-Nobody knows beforehand which shares of the domains give the lowest loss; but losses of small models, each trained a
-short while on another mixture, follow a simple law of the shares, and the best mixture of a small model is near that of
+It is not known beforehand which shares of the domains give the lowest loss. But losses of small models, each trained a
+short while on another mixture, follow a simple law of the shares. The best mixture of a small model is near that of
 a large one (RegMix, Liu et al. 2024, arXiv 2407.01492). Three steps, of which this file has all but the training:
 
 1. `design` draws mixtures about the natural one, none beyond the cap on epochs.
@@ -44,7 +44,7 @@ class Law:
 def design(natural: Floats, most: Floats, runs: int, seed: int) -> Floats:
     """Mixtures to train proxies on: float64 [runs, domains], each of sum 1; the first is the natural one.
 
-    The others are drawn from Dirichlet distributions about a flattened natural mixture; what a draw gives a domain
+    The others are drawn from Dirichlet distributions about a flattened natural mixture. What a draw gives a domain
     beyond `most` (its share at the cap on epochs) goes to the others. More runs begin with the same ones.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -76,7 +76,7 @@ def fit(shares: Floats, losses: Floats) -> Law:
     """The law of a target: shares float64 [runs, domains], losses [runs].
 
     For a given floor the law is linear in the logarithm, log(L - c) = rates . r, solved by least squares with weights
-    that undo the logarithm's distortion; of many floors from just below the lowest loss down to 0, the one with the
+    that undo the logarithm's distortion. Of many floors from just below the lowest loss down to 0, the one with the
     smallest squared error of L itself is taken. Raises ValueError for fewer runs than the law has parameters.
     """
     runs, domains = shares.shape

@@ -2,9 +2,9 @@
 
 A plan gives every domain a weight, its share of the training tokens. It starts from target weights by one of four
 methods and then honours a cap on epochs: seeing the same text more than about four times is worth little (Muennighoff
-et al. 2023, arXiv 2305.16264). A domain whose target would repeat it more often is held at the cap, and what it
-cannot take is poured over the others in proportion to their targets, again and again until nothing overflows
-(water-filling). If every domain is at its cap, the budget cannot be met: the plan says by how much.
+et al. 2023, arXiv 2305.16264). A domain whose target would repeat it more often is held at the cap. What it cannot
+take is poured over the others in proportion to their targets, again and again until nothing overflows (water-filling).
+If every domain is at its cap, the budget cannot be met: the plan says by how much.
 
 - `natural`: in proportion to size.
 - `given`: by the recipe's weights. Where these sum to less than 1, domains without one share the rest by size; else
@@ -12,17 +12,17 @@ cannot take is poured over the others in proportion to their targets, again and 
 - `temperature`: in proportion to size ** (1 / temperature), as mT5 (arXiv 2010.11934) and XLM-R do for languages.
 - `unimax`: equal, with the cap doing the rest: Chung et al. 2023 (arXiv 2304.09151).
 
-Any method may also weigh documents by how often the crawls saw them. Deduplication keeps one document of a cluster, and
-global deduplication alone can leave a worse corpus than it found (FineWeb, arXiv 2406.17557 section 3.4), because what
+Any method may also weigh documents by how often the crawls saw them. Deduplication keeps one document of a cluster,
+and global deduplication alone can leave a worse corpus than it found (FineWeb, arXiv 2406.17557 section 3.4). What
 many pages repeat is often what many people thought worth repeating. `cluster_weights` says how many times a document
 of a cluster of at least so many counts. FineWeb-2 (arXiv 2506.20920) has {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1} and
 trusts the most repeated no more than what is seen once; TxT360 (its report's upsampling experiment) has {1: 1, 2: 3,
 6: 5, 101: 8, 1001: 10}, which asks for an epoch cap of 10. Each such class is a domain of its own, named
-`web-en.seen5`; a class has the share of its bytes times its weight in what the method gives to web-en, and the cap
+`web-en.seen5`. A class has the share of its bytes times its weight in what the method gives to web-en, and the cap
 holds for each class.
 
-All arithmetic after the targets is on exact rationals, so that a plan does not depend on the order of its domains;
-floats appear when it is written out, each the nearest to its rational.
+All arithmetic after the targets is on exact rationals, so that a plan does not depend on the order of its domains.
+Floats appear when it is written out, each the nearest to its rational.
 """
 
 import math
@@ -147,9 +147,9 @@ def make_plan(
     """The mixture as JSON-able values; `sizes` and `budget` (None: as much as there is, each
     document as often as its cluster counts) are in `unit`.
 
-    For each domain: `documents` and its size under the name of the unit; `natural`, its share of what there is
-    (before); `target`, its share before the cap; `weight`, its share of the training (after; the weights sum to 1);
-    `epochs`, how often it is seen; `capped`, whether the cap gives it less than others get for the same target; `met`,
+    For each domain: `documents` and its size under the name of the unit. `natural`, its share of what there is
+    (before). `target`, its share before the cap. `weight`, its share of the training (after; the weights sum to 1).
+    `epochs`, how often it is seen. `capped`, whether the cap gives it less than others get for the same target. `met`,
     what it gives of its target's share of the budget (at most 1). `shortfall` is how much of the budget cannot be met
     at `epoch_cap`.
     """

@@ -1,7 +1,7 @@
 """From what repeats to what is cut: the spans of a document, given its repeated n-grams and its boilerplate lines.
 
 A word is cut when a repeated n-gram covers it. With the words goes what separates them from the next word that stays,
-and what stands before them on their line if they begin it; but where the cut begins inside a line, the line keeps its
+and what stands before them on their line if they begin it. But where the cut begins inside a line, the line keeps its
 end. A document of which fewer than `least` words would stay is cut whole: the rest is no text any more.
 """
 

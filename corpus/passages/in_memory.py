@@ -1,6 +1,6 @@
 """Repeated passages of one set of documents, in memory: what `headwater passages` does, and the measure of the stages.
 
-The staged pipeline (`pipelines/stages/passages*.py`) reaches the same answer through storage. A passage is repeated
+The staged pipeline (`pipelines/stages/passages/`) reaches the same answer through storage. A passage is repeated
 where at least `size` words of it stand in an earlier document, or earlier in the same one; the first of these keeps it.
 Texts are read twice, first for the minimizers that occur more than once, then for the n-grams that have one of those.
 """

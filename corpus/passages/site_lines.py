@@ -2,9 +2,9 @@
 
 Two lines are equal when their words are (those of `corpus.kernels.words`, so case, accents, width, punctuation and
 spacing make no difference; digits do); lines without words do not count. A line is boilerplate on a site when at least
-`documents` of the site's documents have it, and at least a share `share` of them; the first of these documents keeps
+`documents` of the site's documents have it, and at least a share `share` of them. The first of these documents keeps
 it. Headings that recur between texts of their own ("Parameters", "参考资料") are boilerplate by this count, but
-structure to a reader, so lines are cut only in runs of neighbours whose words have at least so many bytes together.
+structure to a reader. So lines are cut only in runs of neighbours whose words have at least so many bytes together.
 """
 
 from typing import NamedTuple

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from corpus.kernels.hash_table import find, grown
+from corpus.kernels.hash_table import doubled, find
 from corpus.kernels.types import I32, I64, U32, U64, Bools
 
 KEY_BYTES = 140  # of a distinct key in a `Tally`, at most: while its table is doubled; 50 to 105 before and after
@@ -33,7 +33,11 @@ class Numbering:
     def number(self, keys: U64) -> I64:
         """The number of each key, in order; new keys get the next ones."""
         out = np.empty(len(keys), np.int64)
-        self._slots, self._count = _number(keys, self._slots, self._count, out)
+        done = 0
+        while done < len(keys):
+            done, self._count = _number(keys, done, self._slots, self._count, out)
+            if done < len(keys):
+                self._slots = doubled(self._slots)
         return out
 
 
@@ -95,18 +99,17 @@ def _with_room(column: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 @njit(nogil=True, cache=True)
-def _number(keys: U64, slots: U64, count: int, out: I64) -> tuple[U64, int]:
-    """Number the keys; return the map, which may have grown, and how many numbers are given in all."""
-    for i in range(len(keys)):
+def _number(keys: U64, first: int, slots: U64, count: int, out: I64) -> tuple[int, int]:
+    """Number `keys[first:]` until the map is half full; return (how far it came, numbers given in all)."""
+    for i in range(first, len(keys)):
         at = find(slots, keys[i])
         if slots[at + 1] == 0:
             if 4 * count >= len(slots):
-                slots = grown(slots)
-                at = find(slots, keys[i])
+                return i, count
             count += 1
             slots[at], slots[at + 1] = keys[i], count
         out[i] = np.int64(slots[at + 1]) - 1
-    return slots, count
+    return len(keys), count
 
 
 @njit(nogil=True, cache=True)

@@ -1,6 +1,6 @@
 """Lists of addresses: blocklists, allowlists and opt-outs by domain and by beginning of address.
 
-A list is text, an entry a line, `#` begins a comment. `example.com` stands for the domain with everything below it;
+A list is text, an entry per line, `#` begins a comment. `example.com` stands for the domain with everything below it;
 `example.com/a/b` (with or without a scheme) for every address that begins so, up to a `/`, `?` or the end. This is how
 the lists that are in use are written, those of the University of Toulouse among them. Entries and addresses are
 compared by their keys (`corpus.url.url_keys`): scheme, `www.`, default port and the host's case make no difference.
@@ -48,4 +48,4 @@ def _lines(path: str) -> list[str]:
     try:
         return storage.read_bytes(path).decode().splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}, offset {error.start}: not UTF-8; a list is text with an entry a line") from None
+        raise UsageError(f"{path}, offset {error.start}: not UTF-8; a list is text with an entry per line") from None

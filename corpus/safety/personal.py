@@ -8,8 +8,8 @@ addresses do. Regular expressions and checksums then judge those only. What is m
   for examples (RFC 2606) do not count, and `icon@2x.png` is a file.
 - `phone`: mainland China (mobile 1[3-9]xxxxxxxxx, landline with area code and separator), North America (with
   separators: ten digits in a row are anything), and any number in international form (`+`, 8 to 15 digits, E.164).
-- `id_number`: Chinese resident identity numbers (GB 11643: 18 digits, birth date and checksum are checked), United
-  States social security numbers (the ranges that were ever given out), payment cards (issuer's prefix, length and Luhn
+- `id_number`: Chinese resident identity numbers (GB 11643: 18 digits, birth date and checksum are checked). United
+States social security numbers (the ranges that were ever given out). Payment cards (issuer's prefix, length and Luhn
   checksum, ISO/IEC 7812).
 - `ip`: IPv4 and IPv6 addresses that are globally routable; private, loopback and documentation ranges do not
   count, and four numbers below 32 are a version of some program.

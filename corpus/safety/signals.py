@@ -52,7 +52,7 @@ def _lexicon() -> U64:
                     trades[value] = trade + 1
                 else:
                     trades.setdefault(value, 0)
-    return map_of(np.array([*trades], np.uint64), np.array([*trades.values()], np.uint64))
+    return map_of(np.array([*trades], np.uint64), np.array([*trades.values()], np.uint64), 8)
 
 
 @njit(nogil=True, cache=True)

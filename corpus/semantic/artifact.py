@@ -1,8 +1,8 @@
 """A trained judge on disk: a folder with the model's file, `card.json` for machines and `README.md` for people.
 
 The card says what the model was trained on (files by hash, documents, bytes), with which parameters, and how it did on
-texts it has not seen; it holds the calibration too, so that a judge is one folder that can be copied. The folder's
-fingerprint is that of the model's bytes and of whatever else decides a score; it goes into the fingerprints of the
+texts it has not seen. It holds the calibration too, so that a judge is one folder that can be copied. The folder's
+fingerprint is that of the model's bytes and of whatever else decides a score. It goes into the fingerprints of the
 tasks that score with it, so that a changed model recomputes its scores.
 """
 

@@ -1,11 +1,11 @@
 """fastText classifiers trained by the project: quality (positive against negative) and topics (any labels).
 
-A linear model over averaged vectors of words and word pairs, which DCLM found to choose web pages better than heavier
-models do, and which scores megabytes a second on one core. Training is deterministic: documents are ordered and split
-by a hash of their prepared text, never by the order of files, duplicates go to one side of the split, and fastText runs
+A linear model over averaged vectors of words and word pairs. DCLM found it to choose web pages better than heavier
+models do. It scores megabytes per second on one core. Training is deterministic: documents are ordered and split
+by a hash of their prepared text, never by the order of files. Duplicates go to one side of the split, and fastText runs
 on one thread with a seed. The same package gives the same bytes; other builds of fastText may not.
 
-Of the documents, one in ten calibrates (Platt), one in ten is held out for the figures on the card, and the others are
+Of the documents, one in ten calibrates (Platt), one in ten is held out for the figures on the card. The others are
 trained on, long ones in pieces, so that a textbook counts by its length and not as one page.
 """
 
@@ -154,7 +154,7 @@ def _by_hash(lines: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _fit(documents: Mapping[str, list[tuple[int, str]]], settings: Settings) -> Any:
-    """Train on the documents that are neither for calibration nor held out, all labels mixed by hash."""
+    """Train on the documents that are not for calibration and not held out, all labels mixed by hash."""
     rows = sorted(
         (number, label, line) for label, found in documents.items() for number, line in found if number % _PARTS > 1
     )

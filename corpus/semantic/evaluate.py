@@ -1,10 +1,10 @@
 """How good a judge is: ROC and precision-recall curves, their areas, and whether its probabilities are to be believed.
 
-All figures are computed from scores and labels alone, exactly: ties share a point of a curve, the area under ROC is the
-Mann-Whitney statistic, and the area under precision-recall is average precision (the step function, not
-interpolated), as scikit-learn defines them. A probability is calibrated if of the documents it gives 0.8, eight in
-ten are positive; `reliability` compares the two in ten bins, and the expected calibration error (Naeini et al. 2015) is
-the mean distance weighted by documents.
+All figures are computed from scores and labels alone, exactly: ties share a point of a curve, the area under ROC is
+the Mann-Whitney statistic. The area under precision-recall is average precision (the step function, not interpolated),
+as scikit-learn defines them. A probability is calibrated if of the documents it gives 0.8, eight in ten are positive.
+`reliability` compares the two in ten bins, and the expected calibration error (Naeini et al. 2015) is the mean
+distance weighted by documents.
 """
 
 from typing import Any, NamedTuple

@@ -1,15 +1,15 @@
 """Training of an n-gram language model: interpolated modified Kneser-Ney over hashed words and CJK characters.
 
 The model of Chen and Goodman (1999) as KenLM estimates it (Heafield et al. 2013), which is what CCNet judges pages
-with. Words are those of `corpus.kernels.words`, each known by its 64-bit hash, and an n-gram by the hash of its words'
-hashes, so that counting is sorting arrays of integers, whole columns at a time:
+with. Words are those of `corpus.kernels.words`, each known by its 64-bit hash. An n-gram is known by the hash of its
+words' hashes, so that counting is sorting arrays of integers, whole columns at a time:
 
-- The highest order has true counts; a lower one counts the different words that an n-gram is seen to follow, except
-  at the beginning of a text, where nothing can precede it and its true count stands.
+- The highest order has true counts. A lower one counts the different words that an n-gram is seen to follow. At the
+beginning of a text nothing can precede it, and its true count stands.
 - Each count gives up a discount, one of three by whether it is 1, 2 or more, that is estimated from how many n-grams
-  occur once to four times; the mass goes to the next lower order, and from single words to every word alike, so that
+  occur once to four times. The mass goes to the next lower order, and from single words to every word alike, so that
   unknown words have a probability too.
-- N-grams of three and more words that occur once are left out, as CCNet's models do; what they had goes to the lower
+- N-grams of three and more words that occur once are left out, as CCNet's models do. What they had goes to the lower
   order, so that probabilities still sum to one.
 """
 
@@ -35,7 +35,7 @@ SLOT = np.dtype([("key", "<u8"), ("probability", "<f4"), ("backoff", "<f4")])
 class Model(NamedTuple):
     """The n-grams of all orders in one open-addressing table, a power of two long and at most two thirds full.
 
-    A slot (SLOT, 16 bytes, so that a look-up touches one cache line) has key 0 if it is empty, else log10 of an
+    A slot (SLOT, 16 bytes, so that a look-up touches one cache line) has key 0 if it is empty. Else it has log10 of an
     n-gram's probability and of its weight as a context.
     """
 

@@ -3,7 +3,7 @@
 A page whose words follow each other as in the model's training text has a low perplexity; lists, keyword spam and
 broken text a high one. CCNet (Wenzek et al. 2020, arXiv 1911.00359) trains a 5-gram model on Wikipedia for each
 language and cuts the pages of a language in three by the 30th and 60th percentiles of their perplexity. The model here
-is of the same family (`corpus.semantic.ngrams`), trained by the project on text that the user names; its folder holds
+is of the same family (`corpus.semantic.ngrams`), trained by the project on text that the user names. Its folder holds
 the quantiles of a reference sample too, so that a document's rank among such documents is known from itself alone.
 
 A text is one sequence of words, with one beginning; its perplexity is 10 ** (-log10 P / words).

@@ -20,7 +20,7 @@ examples:
   headwater filter books.parquet --text-column content --language en --out filtered
   headwater filter pages.jsonl --language zh --threshold words:300: --threshold ellipsis_lines:off --out filtered
 
-DIR/quality.parquet has a row a document in input order: id, language, keep, reasons, and a column a signal.
+DIR/quality.parquet has a row per document in input order: id, language, keep, reasons, and a column per signal.
 """
 
 

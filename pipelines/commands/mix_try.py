@@ -48,7 +48,7 @@ def register(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a row a domain and a row a language, with a column a plan."""
+    """Print a row per domain and a row per language, with a column per plan."""
     recipe = recipe_from(arguments)
     counted = _counted(recipe)
     own = recipe.remix.model_copy(update={"budget": recipe.budget})
@@ -105,7 +105,7 @@ def _section(own: RemixParameters, text: str) -> RemixParameters:
 
 
 def _table(plans: dict[str, Any]) -> Table:
-    """A row a domain, and below them a row a language: what there is, and for each plan what is read of it."""
+    """A row per domain, and below them a row per language: what there is, and for each plan what is read of it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("domain", "text", "natural", *map(str, range(1, len(plans) + 1))):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "domain" else "right")

@@ -25,8 +25,8 @@ from tokenizer.evaluate import (
     unused_tokens,
 )
 from tokenizer.pretoken_counts import PretokenCounter
-from tokenizer.train_vocabulary import train_vocabulary
 from tokenizer.vocabulary import SPECIAL_TOKENS, load_vocabulary
+from tokenizer.vocabulary_training import train_vocabulary
 
 EXAMPLE = """\
 example:
@@ -39,7 +39,7 @@ EVALUATE_EXAMPLE = """\
 example:
   headwater tokenizer evaluate en.jsonl zh.jsonl --tokenizer tokenizer.json --reference llama3=llama3/tokenizer.json
 
-prints UTF-8 bytes a token of each file: for the tokenizer, for its first 8,000, 16,000 ... tokens (what a smaller
+prints UTF-8 bytes per token of each file: for the tokenizer, for its first 8,000, 16,000 ... tokens (what a smaller
 vocabulary trained on the same text would give), and for each reference; then what the vocabulary is made of.
 """
 OURS = "this tokenizer"
@@ -194,7 +194,7 @@ def _sizes(given: str | None, most: int) -> list[int]:
 
 def _print(report: dict[str, Any]) -> None:
     names = sorted({name for groups in report["fit"].values() for name in groups["files"]})
-    print(f"{'bytes a token':30}" + "".join(f" {name[-20:]:>20}" for name in names))
+    print(f"{'bytes per token':30}" + "".join(f" {name[-20:]:>20}" for name in names))
     for which, groups in report["fit"].items():
         cells = (groups["files"].get(name, {}).get("bytes_per_token", 0.0) for name in names)
         print(f"{which[:30]:30}" + "".join(f" {cell:20.3f}" for cell in cells))

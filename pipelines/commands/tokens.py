@@ -5,8 +5,8 @@ from typing import Any
 
 from corpus.errors import UsageError
 from pipelines.commands.inputs import add_input_arguments, inputs_from
+from tokenizer.token_writing import SHARD_BYTES, write_tokens
 from tokenizer.vocabulary import load_vocabulary
-from tokenizer.write_tokens import SHARD_BYTES, write_tokens
 
 EXAMPLE = """\
 example:
@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     tokens, size = manifest["tokens"], manifest["bytes"]
     print(
         f"{arguments.out}: {tokens:,} tokens of {manifest['documents']:,} documents in "
-        f"{len(manifest['shards'])} shard(s), {size / max(1, tokens):.2f} bytes a token"
+        f"{len(manifest['shards'])} shard(s), {size / max(1, tokens):.2f} bytes per token"
     )
     return inputs.report()

@@ -14,6 +14,6 @@ class PassageParameters(Section):
     line_bytes: int = Field(default=32, ge=1)  # of the words of neighbouring boilerplate lines, if they are to be cut
     least: int = Field(default=20, ge=0)  # words that stay of a document; one that keeps fewer is cut whole
     exclude: tuple[Name, ...] = ()  # dumps and plain sources that are left as they are, and that nothing repeats
-    shards_per_group: int = Field(default=64, ge=1, le=256)  # neighbouring shards that share a file of keys
+    shards_per_group: int = Field(default=64, ge=1)  # neighbouring shards that share a file of keys
     memory_bytes: int = Field(default=2 << 30, ge=1 << 30)  # of a task
     partitions: int = Field(default=1, ge=1)  # of keys: tasks that count them side by side

@@ -2,7 +2,7 @@
 
 Paths travel through Ray, rows do not. Ray schedules the tasks, runs those of a lost node again, and grows the cluster.
 What is here only keeps enough tasks submitted, tries a failed one again after a pause, and sets aside one that keeps
-failing, so that one poisoned shard does not stop a dump.
+failing. So one poisoned shard does not stop a dump.
 """
 
 import heapq

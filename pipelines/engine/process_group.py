@@ -1,4 +1,4 @@
-"""A process group on the cluster: ranks that start together, talk to each other and end together, as training needs.
+"""A process group on the cluster: ranks that start, communicate and end together, as training needs.
 
 Each rank is a Ray actor in a bundle of one placement group. So either all of them have their CPU or GPU, or none holds
 one while it waits. The cluster grows for the group as it does for tasks. Every rank gets the environment that torchrun

@@ -1,8 +1,7 @@
 """Which outputs are there: reading the stamp that each output carries.
 
 A Parquet shard carries its stamp in its footer. A JSON output carries it at its top level, and may name sibling files
-with their sizes and checksums, which is how files that have no room for a stamp (.bin, .idx, tokenizer.json) are
-covered."""
+with their sizes and checksums. So files that have no room for a stamp (.bin, .idx, tokenizer.json) are covered."""
 
 import json
 from collections.abc import Mapping

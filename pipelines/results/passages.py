@@ -1,7 +1,7 @@
 """What deduplication at string level cuts from the documents that are kept, with examples to judge it by.
 
 The figures are the sums of what the shards' footers count. The examples are spans of the documents whose ids have the
-smallest hashes, so that no person picks them. Each stands between the words before and after it, which stay."""
+smallest hashes, so they are not picked by hand. Each stands between the words before and after it, which stay."""
 
 import heapq
 from collections.abc import Iterator, Sequence

@@ -32,7 +32,7 @@ class TrainCounts(TokenCounts, total=False):
 
 
 class TrainStage(SingleStage[TrainParameters]):
-    """Pretraining, resumable, on whatever the worker has."""
+    """Pretraining, resumable, on the devices that the worker has."""
 
     name: ClassVar[str] = "train"
     phase: ClassVar[str] = "train"

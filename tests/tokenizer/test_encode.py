@@ -1,4 +1,4 @@
-"""Encoding against the library: the same ids on every text; special tokens, long pieces, files and their refusals."""
+"""Encoding against the library: the same ids on every text; special tokens, long pretokens, files and refusals."""
 
 import json
 import random
@@ -97,14 +97,14 @@ def test_a_megabyte_without_a_cut_takes_no_quadratic_time(unit: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="ab中é", min_size=200, max_size=500))
-def test_long_pieces(text: str) -> None:
-    piece = text.replace("é", "e")
-    assert ENCODER.encode(piece).tolist() == by_library(piece)
+def test_long_pretokens(text: str) -> None:
+    pretoken = text.replace("é", "e")
+    assert ENCODER.encode(pretoken).tolist() == by_library(pretoken)
 
 
 @pytest.mark.parametrize("alphabet", ["ab", "中国人民", "\u0627\u0644 ", "=", "xyX"])
 @pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, 200_001])
-def test_pieces_longer_than_a_window(alphabet: str, size: int) -> None:
+def test_pretokens_longer_than_a_window(alphabet: str, size: int) -> None:
     chance = random.Random(size)
     text = "".join(chance.choices(alphabet, k=size // len(alphabet[0].encode())))
     vocabulary = make_vocabulary([text[:5000]], 700)

@@ -86,21 +86,21 @@ def test_counts_beyond_32_bits() -> None:
     assert merges.tokens[243:] == [b"ab", b"cd"]
 
 
-def test_counts_are_those_of_the_pieces() -> None:
-    expected = Counter(piece for text in MIXED for piece in split(text))
+def test_counts_are_those_of_the_pretokens() -> None:
+    expected = Counter(pretoken for text in MIXED for pretoken in split(text))
     assert as_counter(count(MIXED)) == expected
 
 
-def test_counts_grow_over_many_pieces_and_columns() -> None:
+def test_counts_grow_over_many_pretokens_and_columns() -> None:
     chance = random.Random(3)
     texts = ["".join(chance.choice("abcdefgh ") for _ in range(2000)) for _ in range(300)]
     counter = PretokenCounter()
     for first in range(0, len(texts), 7):
         counter.add(pa.chunked_array([pa.array(texts[first : first + 7])]))
-    assert as_counter(counter.result()) == Counter(piece for text in texts for piece in split(text))
+    assert as_counter(counter.result()) == Counter(pretoken for text in texts for pretoken in split(text))
 
 
-def test_a_very_long_piece_is_counted() -> None:
+def test_a_very_long_pretoken_is_counted() -> None:
     text = "x" * 3_000_000
     assert as_counter(count([text, text, "y"])) == Counter({text: 2, "y": 1})
 
@@ -112,16 +112,18 @@ def test_counts_add_up_by_shard() -> None:
     assert as_counter(merge_counts(halves, 2)) == {k: n for k, n in as_counter(whole).items() if n >= 2}
 
 
-def test_pieces_that_share_a_hash_are_ordered_by_their_bytes() -> None:
+def test_pretokens_that_share_a_hash_are_ordered_by_their_bytes() -> None:
     expected = [row["pretoken"] for row in count(MIXED).to_pylist()]
     counter = PretokenCounter()
     for text in reversed(MIXED):
         counter.add(pa.array([text]))
     slots = counter._slots.reshape(-1, FIELDS)
-    slots[:, HASH] &= 3  # as if all pieces had one of four hashes
+    slots[:, HASH] &= 3  # as if all pretokens had one of four hashes
     counts = counter.result()
-    hashes = {piece: int(number) & 3 for piece, number in zip(expected, hash_rows(*utf8_buffers(pa.array(expected))))}
-    assert counts["pretoken"].to_pylist() == sorted(expected, key=lambda piece: (hashes[piece], piece))
+    hashes = {
+        pretoken: int(number) & 3 for pretoken, number in zip(expected, hash_rows(*utf8_buffers(pa.array(expected))))
+    }
+    assert counts["pretoken"].to_pylist() == sorted(expected, key=lambda pretoken: (hashes[pretoken], pretoken))
 
 
 def test_one_kernel_serves_tables_of_one_and_of_many_chunks() -> None:

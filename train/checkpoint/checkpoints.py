@@ -168,7 +168,7 @@ class Checkpoints:
                 self._remove(storage.join(self.folder, name))
 
     def clear(self) -> None:
-        """Remove every checkpoint, whatever run it belongs to."""
+        """Remove every checkpoint, of any run."""
         if self.world.first:
             for step in self.steps():
                 self._remove(self._step_folder(step))

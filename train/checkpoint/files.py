@@ -119,7 +119,7 @@ def _reader(folder: str) -> dcp.FileSystemReader:
 
 
 def _save(state: dict[str, Any], folder: Path, channel: Channel) -> None:
-    """DCP wraps whatever stops it, a full disk too, in an exception of its own that is no Exception."""
+    """DCP wraps every failure, a full disk too, in an exception of its own that is no subclass of Exception."""
     try:
         with _quiet():
             dcp.save(

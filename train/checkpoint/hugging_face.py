@@ -1,10 +1,10 @@
 """A model as a Hugging Face Llama folder, and back.
 
 The weights are the same numbers under other names: the rotary convention is Hugging Face's already, so
-nothing is permuted. The folder holds config.json, generation_config.json, safetensors (in several files with
-an index when large) and the tokenizer, and is loaded by `transformers.AutoModelForCausalLM` and by servers
-that read the same format, such as vLLM. An earlier model is removed first, everything is written atomically and
-config.json last, so a folder that has one is whole.
+nothing is permuted. The folder holds config.json, generation_config.json, safetensors (in several files with an index
+when large) and the tokenizer. It is loaded by `transformers.AutoModelForCausalLM` and by servers that read the same
+format, such as vLLM. An earlier model is removed first, everything is written atomically and config.json last, so a
+folder that has one is whole.
 """
 
 import json
@@ -92,7 +92,7 @@ def export_model(
 ) -> list[str]:
     """Write the folder and return the names of its files.
 
-    `weights` are by the names of `train.model.llama.Transformer`; each is asked for once, when its file is written, so
+    `weights` are by the names of `train.model.llama.Transformer`. Each is asked for once, when its file is written, so
     a mapping that reads them on demand holds one file's worth of a large model at a time. Of `tokenizer_folder`,
     the files of a Hugging Face tokenizer that are there are copied.
     """

@@ -3,10 +3,10 @@
 A block is a file named by the checksum of its shard and by its number, so runs, ranks and shards with equal bytes share
 it. Processes share the cache through the file system alone. There is no server, no shared memory and no index:
 
-- a block appears by rename, whole or not at all;
+- a block appears by rename, whole or not at all.
 - a process that fetches a block holds a kernel lock (flock) on its unfinished file, so that others wait for it and do
   not fetch it too. The kernel drops the lock of a process that dies, and the next one fetches the block anew;
-- a process that reads a block maps it. Eviction unlinks the oldest blocks, but a mapping stays valid after that;
+- a process that reads a block maps it. Eviction unlinks the oldest blocks, but a mapping stays valid after that.
 - each process lists the folder after every 1/64 of the limit that it adds, and deletes the oldest blocks until 7/8 of
   the limit are left. With up to eight processes on a host the limit is never passed.
 """

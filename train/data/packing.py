@@ -4,11 +4,12 @@ Concatenation (the default, and the paper's) cuts documents wherever a sample en
 Fewer Truncations Improve Language Modeling, 2024) puts each document into the sample that it fills best, so that few
 are cut. But there it is a search over all documents before the first step, and what stays empty is padded.
 
-Here it is done for one chunk of consecutive samples at a time, about a million tokens of the domain's circle, where
-documents are in an order that is shuffled over the whole corpus. A chunk has exactly as many bins as its tokens fill.
-Documents that fit into no bin whole are cut to fill what is left, largest first. So no token is padding, and none is
-lost or repeated. A domain's number of samples follows from its number of tokens alone. A chunk is packed again, in
-about a millisecond, when one of its samples is needed: so a sample stays a pure function of (shards, seed, k).
+Here it is done for one chunk of consecutive samples at a time, about a million tokens of the domain's circle.
+Documents are there in an order that is shuffled over the whole corpus. A chunk has exactly as many bins as its tokens
+fill. Documents that fit into no bin whole are cut to fill what is left, largest first. So no token is padding, and
+none is lost or repeated. A domain's number of samples follows from its number of tokens alone. A chunk is packed
+again, in about a millisecond, when one of its samples is needed: so a sample stays a pure function of (shards, seed,
+k).
 """
 
 from collections import OrderedDict

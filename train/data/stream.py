@@ -83,9 +83,9 @@ class TokenStream:
         """Open the shards of `domains` (name to folder).
 
         `weights` are shares of tokens by domain (default: in proportion to the domains' tokens). `changes` are other
-        weights from a number of tokens on, counted over all domains from the beginning of the run; they hold from the
+        weights from a number of tokens on, counted over all domains from the beginning of the run. They hold from the
         first sample that begins there or later. Shards of another tokenizer than `tokenizer_hash`, or with more tokens
-        in their vocabulary than a model's `vocab_size`, are refused; with `verify`, every byte of local shards is
+        in their vocabulary than a model's `vocab_size`, are refused. With `verify`, every byte of local shards is
         checked against its checksum first. Blocks of shards on `s3://` are kept in `cache_folder` (default:
         $XDG_CACHE_HOME/headwater/tokens), `cache_bytes` of them at most. Raises UsageError for weights of unknown
         domains, no domains at all or an unknown packing.
@@ -197,7 +197,7 @@ class TokenStream:
         return out
 
     def _blocks(self, first: int, count: int) -> Iterable[tuple[object, Fetch]]:
-        """The blocks of samples that lie in an object store, in the order of need by domain, for the prefetcher."""
+        """The blocks of samples in an object store, for the prefetcher: each domain's in the order of need."""
         for domain, starts, lengths, targets in self._spans(np.arange(first, first + count, dtype=np.int64)):
             reader = self.sources[domain].reader
             if isinstance(reader, RemoteShards):

@@ -1,4 +1,4 @@
-"""Clipping by the norm of the whole gradient, wherever its parts lie.
+"""Clipping by the norm of the whole gradient, whose parts are on many processes.
 
 DTensor adds up the squares of what is split over tensor- and data-parallel ranks. The squares of the pipeline's stages,
 which hold different parameters, are added up here. So every process scales by the same factor, that of a single

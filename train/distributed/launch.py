@@ -123,7 +123,7 @@ def run_rank(
 
 
 def _end_with_the_launcher() -> None:
-    """End this process when the launcher is gone, whatever ended that, and not for an interrupt that it handles."""
+    """End this process when the launcher ends for any reason, and not for an interrupt, which the launcher handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the launcher ends its ranks
     launcher = multiprocessing.parent_process()
     assert launcher is not None

@@ -30,7 +30,7 @@ class ParallelDims(BaseModel):
         return self.pp * self.dp * self.tp
 
     def check(self, model: ModelConfig, *, batch_size: int, micro_batch: int, sequence_length: int) -> None:
-        """Raise UsageError, with all that is wrong, where the model or the batch (sequences) cannot be laid out so."""
+        """Raise UsageError, with all that is wrong, where the model or the batch (sequences) does not fit the mesh."""
         faults = [
             f"tp {self.tp} does not divide {number:,} {name} ({number:,} / {self.tp} = {number / self.tp:g})"
             for name, number in {

@@ -34,8 +34,8 @@ Precision = Literal["fp32", "bf16"]
 def layers_of_stage(config: ModelConfig, stage: int, stages: int) -> range:
     """The layers that a pipeline stage holds: contiguous, and equal work for every stage.
 
-    The last stage also computes the logits, which costs as much as V / 12 D layers (2 V D products per
-    token against the 24 D^2 of a layer), so it holds that many fewer. Every other has at least one layer.
+    The last stage also computes the logits, which costs as much as V / 12 D layers (2 V D products per token against
+    the 24 D^2 of a layer). So it holds that many fewer. Every other has at least one layer.
     """
     if stages == 1:
         return range(config.num_layers)

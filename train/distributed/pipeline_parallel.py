@@ -2,7 +2,7 @@
 
 So a stage holds the activations of as many micro-batches as there are stages from it to the end, and not of all of
 them. torch's schedule reduces gradients over the data-parallel ranks after the last backward pass has ended. With
-`OverlappedStage` that pass itself starts the reduction of each FSDP unit as soon as its gradients are there, so that
+`OverlappedStage` that pass itself starts the reduction of each FSDP unit as soon as its gradients are there. So
 communication overlaps with the rest of the pass, as in the paper's section 2.4.
 """
 

@@ -1,7 +1,7 @@
 """The sizes of a model, and the named ones.
 
 The shape is LLaMA's, as in the DeepSeek LLM paper (section 2.2): `7b` and `67b` are its Table 2, `mini` to
-`large` follow the depths and widths of its Table 3, and `nano` and `micro` continue the ladder down to what a
+`large` follow the depths and widths of its Table 3. `nano` and `micro` continue the ladder down to what a
 laptop trains in minutes.
 """
 

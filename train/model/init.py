@@ -1,7 +1,7 @@
 """Starting weights that depend on nothing but the seed and the parameter's name.
 
 Each parameter is drawn whole, on the CPU, from a generator of its own that is seeded by its full name. So it is the
-same on every device, in every order of construction, and on every parallel layout; one stream of random numbers for
+same on every device, in every order of construction, and on every parallel layout. One stream of random numbers for
 the whole model would not give that. Matrices are normal with the configured deviation (0.006 in the paper's section
 2.3), the gains of the norms are one.
 """

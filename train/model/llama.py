@@ -1,7 +1,7 @@
 """The language model: a pre-norm decoder with RMSNorm, rotary positions, grouped-query attention and SwiGLU.
 
 It knows nothing of devices, parallelism or training. The first and last parts (`embedding`, `norm`, `output`)
-and any of the layers may be None, so that a pipeline stage is this same module with less in it, under the
+and any of the layers may be None. So a pipeline stage is this same module with less in it, under the
 same parameter names.
 
 Shapes: B batch, T tokens, D dim, H heads, K key-value heads, E head_dim, V vocabulary.

@@ -78,7 +78,7 @@ class _VocabularyParallelCrossEntropy(torch.autograd.Function):
 
 
 def _own_columns(targets: Tensor, columns: int, group: dist.ProcessGroup) -> tuple[Tensor, Tensor]:
-    """Which targets [N] lie in this rank's columns, and in which (0 for the others)."""
+    """Which targets [N] are in this rank's columns, and in which column (0 for the others)."""
     own = targets - dist.get_rank(group) * columns
     here = (own >= 0) & (own < columns)
     return here, own.where(here, 0)

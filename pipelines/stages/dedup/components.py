@@ -2,7 +2,7 @@
 
 `corpus.dedup.components` tells how. First every range is contracted by itself, in parallel, which turns the twenty
 edges of a pair into one. What then connects ranges is swept by one task, down through the ranges and up again, in
-rounds; each round is a file with a fingerprint of its own, so a killed task goes on with the round it was in. With one
+rounds. Each round is a file with a fingerprint of its own, so a killed task goes on with the round it was in. With one
 range, the usual case on one machine, the range's own contraction is the answer already.
 """
 

@@ -1,7 +1,7 @@
 """`keepers`: choose the keepers of each component, and name one for every removed document.
 
 A task takes a range of components, reads their members in windows that fit its memory, and compares documents with
-keepers (`corpus.dedup.keepers`); a component that alone does not fit is elected in parts, with the same result
+keepers (`corpus.dedup.keepers`). A component that alone does not fit is elected in parts, with the same result
 (`corpus.dedup.out_of_core`). The policy is read here and not earlier, so a new threshold or policy costs this stage and
 those after it.
 """

@@ -91,7 +91,7 @@ class KeyStage(GroupStage[K]):
         return counts
 
     def _batches(self, task: Task) -> Iterator[tuple[str, pa.Table]]:
-        """The signatures of the group a row group at a time, each with the name of its dump or source."""
+        """The signatures of the group, a row group at a time, each with the name of its dump or source."""
         named = ["id", "site", "url"] if any(self.parameters.takedown) else []
         for path in task.of("signatures"):
             for batch in table.iter_batches(self.path(path), [*self.columns, *named]):

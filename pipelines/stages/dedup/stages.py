@@ -14,8 +14,8 @@
     dedup_rate        the share removed over the dumps, and the sites that lost most
 
 Each stage takes of the recipe's section only what decides its output, so that a changed parameter recomputes what
-depends on it and no more: a threshold or a policy begins at the keepers, a filter's verdict at the members, and a new
-dump adds its own signatures and keys and redoes the (text-free) stages after them.
+depends on it and no more: a threshold or a policy begins at the keepers, a filter's verdict at the members. A new dump
+adds its own signatures and keys and redoes the (text-free) stages after them.
 """
 
 from typing import TypeVar

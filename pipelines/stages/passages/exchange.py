@@ -16,21 +16,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from corpus.io.range_shuffle import Exchange
 from corpus.io.sorted_runs import RunWriter
+from corpus.kernels.types import U32, U64, Bools
 from pipelines.engine.shapes import GroupStage, PartitionStage
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, Task, Upstream
 from pipelines.stages.passages.participants import TABLES, kept_documents, numbering_of
 
-Rows = npt.NDArray[np.uint32]  # of documents within their group
-Numbers = npt.NDArray[np.uint64]  # of documents in the corpus, or keys
-Positions = npt.NDArray[np.uint32]  # of words or lines in a document
+Rows = U32  # of documents within their group
+Positions = U32  # of words or lines in a document
 
 POSITION_SCHEMA = pa.schema(
     [pa.field("number", pa.uint64(), nullable=False), pa.field("position", pa.uint32(), nullable=False)]
@@ -138,7 +137,7 @@ class RepeatStage(KeyRangeStage[P]):
     """Where documents repeat a key of a range: (number, position), by number."""
 
     @abstractmethod
-    def repeats(self, exchange: Exchange, firsts: Numbers) -> Iterator[tuple[Numbers, Positions]]:
+    def repeats(self, exchange: Exchange, firsts: U64) -> Iterator[tuple[U64, Positions]]:
         """The positions, in any order; `firsts` are the numbers of the first document of each file of the exchange."""
 
     def outputs(self, upstream: Upstream) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -168,7 +167,7 @@ class KeySubset(NamedTuple):
     remainder: int
     divisor: int
 
-    def has(self, keys: Numbers) -> npt.NDArray[np.bool_]:
+    def has(self, keys: U64) -> Bools:
         """Which of the keys these are."""
         return keys % np.uint64(self.divisor) == np.uint64(self.remainder)
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from corpus.io.range_shuffle import Exchange
 from corpus.io.sorted_runs import RunWriter
+from corpus.kernels.types import U64
 from corpus.passages.ngrams import minimizer_keys, minimizer_set, ngram_keys
 from corpus.passages.tally import KEY_BYTES, FirstOccurrences, Tally
 from pipelines.engine.shapes import gathered
@@ -28,7 +29,6 @@ from pipelines.stages.passages.exchange import (
     KeyRangeStage,
     KeyStage,
     KeySubset,
-    Numbers,
     Positions,
     RepeatStage,
     Rows,
@@ -69,7 +69,7 @@ class MinimizerStage(KeyStage[NgramParameters]):
     def add_all(self, task: Task, writer: RunWriter) -> KeyCounts:
         """The minimizers of the kept documents."""
 
-        def keys(_: Rows, documents: pa.Table) -> list[Numbers]:
+        def keys(_: Rows, documents: pa.Table) -> list[U64]:
             return [minimizer_keys(documents["text"], self.parameters.words)]
 
         return self.add_keys(task, writer, keys)
@@ -152,13 +152,13 @@ class NgramKeyStage(KeyStage[NgramParameters]):
         if repeated is None:
             return None
 
-        def keys(rows: Rows, documents: pa.Table) -> list[Numbers | Rows]:
+        def keys(rows: Rows, documents: pa.Table) -> list[U64 | Rows]:
             found = ngram_keys(documents["text"], self.parameters.words, repeated)
             return [found.keys, rows[found.rows], found.words]
 
         return self.add_keys(task, writer, keys)
 
-    def _repeated(self, exchange: Exchange, subset: KeySubset) -> Numbers | None:
+    def _repeated(self, exchange: Exchange, subset: KeySubset) -> U64 | None:
         """The table of a subset of the group's repeated minimizers; None where it does not fit."""
         mine = [np.zeros(0, np.uint64)]
         count = 0
@@ -179,7 +179,7 @@ class RepeatedNgramStage(RepeatStage[NgramParameters]):
     folder: ClassVar[str] = "dedup/repeated_ngrams"
     reads = ("ngram_keys",)
 
-    def repeats(self, exchange: Exchange, firsts: Numbers) -> Iterator[tuple[Numbers, Positions]]:
+    def repeats(self, exchange: Exchange, firsts: U64) -> Iterator[tuple[U64, Positions]]:
         """Take the n-grams as the corpus is stored; all but the first of each repeat it."""
         for window in exchange.windows(self.parameters.count_budget, KEY_BYTES):
             first = FirstOccurrences(self.parameters.words)

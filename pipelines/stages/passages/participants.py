@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.io import table
+from corpus.kernels.types import U32, Bools
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Stage, Task, Upstream
 from pipelines.stages.numbering import Numbering
@@ -27,9 +27,7 @@ def numbering_of(upstream: Upstream, exclude: Sequence[str]) -> Numbering:
     return Numbering.over([tasks[0] for tasks in shards.values()], [counts[shard] for shard in shards])
 
 
-def judged_documents(
-    stage: Stage[Any], task: Task, columns: list[str]
-) -> Iterator[tuple[pa.Table, npt.NDArray[np.bool_]]]:
+def judged_documents(stage: Stage[Any], task: Task, columns: list[str]) -> Iterator[tuple[pa.Table, Bools]]:
     """The documents of the task's shards, shard by shard, a row group at a time: the rows, and which are kept.
 
     Raises CorruptShard where the ids of duplicates or verdicts are not those of the documents.
@@ -47,9 +45,7 @@ def judged_documents(
             keep = keep[len(batch) :]
 
 
-def kept_documents(
-    stage: Stage[Any], task: Task, columns: list[str]
-) -> Iterator[tuple[npt.NDArray[np.uint32], pa.Table]]:
+def kept_documents(stage: Stage[Any], task: Task, columns: list[str]) -> Iterator[tuple[U32, pa.Table]]:
     """The kept documents of a group of shards, a row group at a time, with their rows within the group."""
     first = 0
     for batch, keep in judged_documents(stage, task, columns):

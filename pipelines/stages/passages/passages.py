@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from corpus import spans
 from corpus.errors import CorruptShard
 from corpus.io import table
+from corpus.kernels.types import I64, Bools
 from corpus.passages.cuts import KINDS, Limits, RepeatPositions, spans_to_cut
 from corpus.passages.in_memory import NO_REPEATS
 from pipelines.engine.shapes import ShardStage
@@ -104,7 +104,7 @@ class PassageStage(ShardStage[CutParameters]):
         numbers, positions, line = (column.to_numpy() for column in found.columns)
         order = np.lexsort((positions, numbers))
 
-        def chosen(of: npt.NDArray[np.int64]) -> RepeatPositions:
+        def chosen(of: I64) -> RepeatPositions:
             return RepeatPositions((numbers[of] - np.uint64(first)).astype(np.int64), positions[of].astype(np.int64))
 
         return chosen(order[~line[order]]), chosen(order[line[order]])
@@ -116,7 +116,7 @@ def _between(repeats: RepeatPositions, first: int, last: int) -> RepeatPositions
     return RepeatPositions(repeats.rows[start:end] - first, repeats.positions[start:end])
 
 
-def _count(documents: pa.Table, keep: npt.NDArray[np.bool_], found: spans.Spans) -> PassageCounts:
+def _count(documents: pa.Table, keep: Bools, found: spans.Spans) -> PassageCounts:
     """Kept documents and their bytes, in all and by language, with what is cut of them by kind of span."""
     sizes = pc.binary_length(documents["text"]).to_numpy()
     languages = documents["language"].to_numpy()

@@ -50,6 +50,7 @@ class RepeatPositionStage(GroupStage[ExchangeParameters]):
             for folder, line in zip(task.inputs, (False, True), strict=True):
                 paths = partition_paths(self.path(folder), self.parameters.partitions) if size else []
                 for rows in Exchange(paths, "number", first, first + max(size, 1) - 1).every():
+                    rows = rows.sort_by("position")  # neighbours compress
                     writer.add([*rows.columns, pa.array(np.full(len(rows), line))])
             counts: PositionCounts = {"documents": 0, "bytes": 0, "positions": writer.rows}
             writer.metadata = task.stamp(counts)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from corpus.io.range_shuffle import Exchange, Window
 from corpus.io.sorted_runs import RunWriter
+from corpus.kernels.types import U64
 from corpus.passages.site_lines import line_keys
 from corpus.passages.tally import KEY_BYTES, Tally
 from pipelines.engine.stage import Task
@@ -22,7 +23,6 @@ from pipelines.stages.passages.exchange import (
     KeyCounts,
     KeyStage,
     KeySubset,
-    Numbers,
     Positions,
     RepeatStage,
     Rows,
@@ -58,7 +58,7 @@ class SiteLineStage(KeyStage[ExchangeParameters]):
     def add_all(self, task: Task, writer: RunWriter) -> KeyCounts:
         """The lines of the kept documents."""
 
-        def keys(rows: Rows, documents: pa.Table) -> list[Numbers | Rows]:
+        def keys(rows: Rows, documents: pa.Table) -> list[U64 | Rows]:
             found = line_keys(documents["text"], documents["site"])
             return [found.sites, found.keys, rows[found.rows], found.lines]
 
@@ -74,7 +74,7 @@ class BoilerplateStage(RepeatStage[BoilerplateParameters]):
     reads = ("site_lines",)
     key: ClassVar[str] = "site"
 
-    def repeats(self, exchange: Exchange, firsts: Numbers) -> Iterator[tuple[Numbers, Positions]]:
+    def repeats(self, exchange: Exchange, firsts: U64) -> Iterator[tuple[U64, Positions]]:
         """Count the documents of each site and line; a line is boilerplate in all but the first document it is in."""
         for window in exchange.windows(self.parameters.count_budget, LINE_BYTES):
             waiting = [ALL_KEYS]
@@ -84,8 +84,8 @@ class BoilerplateStage(RepeatStage[BoilerplateParameters]):
                     waiting += subset.halves()
 
     def _boilerplate(
-        self, exchange: Exchange, window: Window, subset: KeySubset, firsts: Numbers
-    ) -> Generator[tuple[Numbers, Positions], None, bool]:
+        self, exchange: Exchange, window: Window, subset: KeySubset, firsts: U64
+    ) -> Generator[tuple[U64, Positions], None, bool]:
         """The boilerplate of a window of sites among a subset of its lines; where these do not fit in memory, none, and
         False is returned."""
         sites, lines = Tally(), Tally()

@@ -180,3 +180,16 @@ def test_numbers_of_buckets(values: list[int]) -> None:
     shared = [found[key].pop() for key in found if key and values.count(key) > 1]
     assert sorted(shared) == list(range(7, total))
     assert all(number == -1 for key, number in zip(values, numbers) if not key or values.count(key) == 1)
+
+
+def test_signatures_of_today() -> None:
+    """They are in tables on disk."""
+    text = pa.array(["The quick brown fox jumps over the lazy dog, and 中文分词也一样。", "naïve café", ""])
+    found = sign(text, Scheme(shingle=3, bands=2, rows=3))
+    assert found.bands.tolist() == [
+        [0x52C293BBA4E731DA, 0xFEF1E363EADF1C37],
+        [0x857ADD3412C4FBBD, 0x219F4C9D942AE5A5],
+        [0, 0],
+    ]
+    assert found.values[:3].tolist() == [0x1552981D, 0x273F76C6, 0x2D5D8969]
+    assert found.offsets.tolist() == [0, 15, 16, 16]

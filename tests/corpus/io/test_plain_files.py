@@ -1,8 +1,9 @@
-"""Plain sources: every row, or a reason with its place."""
+"""Plain files: every row, or a reason with its offset."""
 
 import gzip
 import json
 import random
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.errors import UsageError
-from corpus.io import plain_files
-from corpus.io.plain_files import BadRow, Row, read_rows
+from corpus.io import line_blocks
+from corpus.io.line_blocks import BadRow
+from corpus.io.plain_files import read_batches
+
+
+class Row(NamedTuple):
+    """A row as the tests write it."""
+
+    offset: int
+    text: str
+    id: str | None = None
+    url: str | None = None
+    date: str | None = None
+    language: str | None = None
+
+
+def read_rows(path, columns):
+    """The rows and bad rows of a file, in the order of their offsets."""
+    found = []
+    for number, batch in enumerate(read_batches(path, {"text": "text"} | columns)):
+        names = [name for name in Row._fields if name in batch.rows.column_names]
+        good = [Row(**row) for row in batch.rows.select(names).to_pylist()]
+        found += [(number, row._replace(text=row.text.decode("utf-8", "surrogatepass"))) for row in good]
+        found += [(number, bad) for bad in batch.bad]
+    return [row for _, row in sorted(found, key=lambda item: (item[0], item[1].offset))]
+
 
 COLUMNS = {"text": "body", "id": "key", "url": "address", "date": "day", "language": "lang"}
 VALUES = [
@@ -82,7 +107,7 @@ def test_malformed_lines_are_counted_and_passed_over(tmp_path, line, reason):
 
 
 def test_endless_lines_hit_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(plain_files, "MAX_LINE", 1000)
+    monkeypatch.setattr(line_blocks, "MAX_LINE", 1000)
     path = tmp_path / "x.jsonl"
     path.write_bytes(LINES + b'{"body": "' + b"a" * 50_000 + b'"}\n' + LINES)
     rows = list(read_rows(str(path), COLUMNS))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from corpus.kernels.hash_table import find, grown, has, map_of, set_of, slots_for
+from corpus.kernels.hash_table import doubled, find, has, map_of, set_of, slots_for
 from corpus.kernels.types import U64, Bools, Word
 
 KEYS = st.integers(1, (1 << 64) - 1) | st.integers(1, 20) | st.integers(1, 20).map(lambda key: key << 58)
@@ -39,7 +39,7 @@ def test_sets(keys: list[int], others: list[int]) -> None:
 @given(st.dictionaries(KEYS | st.just(0), st.integers(1, (1 << 64) - 1), max_size=60), st.lists(KEYS, max_size=20))
 def test_maps(entries: dict[int, int], others: list[int]) -> None:
     slots = map_of(np.array([*entries], np.uint64), np.array([*entries.values()], np.uint64))
-    for table in (slots, grown(slots), grown(grown(slots))):
+    for table in (slots, doubled(slots), doubled(doubled(slots))):
         for key, value in entries.items():
             assert look_up(table, np.uint64(key)) == (key, value)
         for key in set(others) - set(entries):
@@ -51,7 +51,7 @@ def test_a_value_may_be_0_and_negative() -> None:
     for key, value in ((5, 0), (1 << 40, -3)):
         at = find(slots, key)
         slots[at], slots[at + 1] = key, value
-    slots = grown(slots)
+    slots = doubled(slots)
     assert look_up(slots, 5) == (5, 0)
     assert look_up(slots, 1 << 40) == (1 << 40, -3)
     assert look_up(slots, 6) == (0, 0)

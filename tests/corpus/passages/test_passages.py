@@ -99,7 +99,7 @@ def test_what_goes_with_the_words(text: str, left: str) -> None:
     assert after_cutting(["a b c d e", text], Limits(5, 1, 0)) == ["a b c d e", left]
 
 
-def test_of_what_repeats_itself_one_window_stays() -> None:
+def test_of_what_repeats_itself_one_ngram_stays() -> None:
     assert after_cutting(["buy now " * 50], Limits(6, 1, 0)) == ["buy now " * 3]
     assert after_cutting(["buy now " * 3, "buy now " * 50], Limits(6, 1, 0)) == ["buy now " * 3, ""]
 
@@ -114,17 +114,17 @@ def test_where_too_little_would_stay_all_is_cut() -> None:
     assert after_cutting(["a b", "c d"], Limits(8, 1, 4)) == ["a b", "c d"]  # short, but nothing in it repeats
 
 
-def test_equal_windows_have_equal_anchors() -> None:
-    """Why anchors may decide which windows are looked at, and that they are few."""
+def test_equal_ngrams_have_equal_minimizers() -> None:
+    """Why minimizers may decide which n-grams are looked at, and that they are few."""
     chance = np.random.default_rng(0)
     passage = " ".join(f"w{i}" for i in chance.integers(0, 10**6, 50))
     texts = [" ".join(f"w{i}" for i in chance.integers(0, 10**6, 5000)) for _ in range(2)]
     keys = [set(minimizer_keys(pa.array([f"{text[:n]} {passage}"]), 50)) for n, text in enumerate(texts, 100)]
     assert len(keys[0] & keys[1]) >= 1
-    anchors = minimizer_keys(pa.array(texts), 50)
-    assert 0.9 < len(anchors) / (2 * 4951 * 2 / 27) < 1.1
-    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(anchors[:0])).keys) == 0
-    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(anchors)).keys) == 2 * 4951
+    minimizers = minimizer_keys(pa.array(texts), 50)
+    assert 0.9 < len(minimizers) / (2 * 4951 * 2 / 27) < 1.1
+    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(minimizers[:0])).keys) == 0
+    assert len(ngram_keys(pa.array(texts), 50, minimizer_set(minimizers)).keys) == 2 * 4951
 
 
 SITES = st.lists(
@@ -195,10 +195,10 @@ def test_a_key_on_every_page_costs_no_memory() -> None:
         again = first.repeated(keys, np.arange(1 << 16, dtype=np.uint64) + np.uint64(batch << 16), words)
         assert again.sum() == len(again) - (batch == 0)
     assert len(first.numbering) == len(first._documents) == 1
-    assert len(first.numbering._keys) == 1 << 10
+    assert len(first.numbering._slots) == 2 << 10
     many = np.arange(1, 5000, dtype=np.uint64)
     assert first.numbering.number(many).tolist() == [*range(1, 7), 0, *range(7, 4999)]
-    assert len(first.numbering._keys) == 1 << 14
+    assert len(first.numbering._slots) == 2 << 14
 
 
 def test_a_key_costs_what_it_is_said_to() -> None:
@@ -215,7 +215,22 @@ def test_a_key_costs_what_it_is_said_to() -> None:
     assert 0.9 * KEY_BYTES < worst < KEY_BYTES
 
 
-def test_grown_keeps_what_is_there() -> None:
-    column = tally.grown(np.arange(3, dtype=np.uint32), 4)
+def test_a_column_with_room_keeps_what_is_there() -> None:
+    column = tally._with_room(np.arange(3, dtype=np.uint32), 4)
     assert column.tolist() == [0, 1, 2, 0, 0, 0]
-    assert tally.grown(column, 6) is column
+    assert tally._with_room(column, 6) is column
+
+
+def test_keys_of_today() -> None:
+    """They are in tables on disk."""
+    text = pa.array(["The quick brown fox jumps over the lazy dog, and 中文分词也一样。", "naïve café", ""])
+    minimizers = minimizer_keys(text, 6)
+    assert minimizers.tolist() == [
+        *(0x2291AB5C9A82849D, 0x0C2A68CD0DE80024),
+        *(0x04E315301301C8E6, 0x1CAF4123EB8310A8),
+    ]
+    found = ngram_keys(text, 6, minimizer_set(minimizers[:1].copy()))
+    assert found.keys.tolist() == [0xDC7CA9274FEB1CC8, 0x1ABB5BE0CECB2EDC]
+    lines = line_keys(text, pa.array(["a.org", "b.org", None]))
+    assert lines.sites.tolist() == [0xBC7083F9ABEF795D, 0x59E1D2B550DE4774]
+    assert lines.keys.tolist() == [0x740D95A03C6855F6, 0xAD8991EB5F313940]

@@ -45,7 +45,8 @@ def test_policy_order_and_threshold(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_for_any_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.commands.inputs.BATCH_BYTES", 2000)
+    monkeypatch.setattr("corpus.io.line_blocks._BLOCK", 2000)
+    monkeypatch.setattr("corpus.io.plain_files._BATCH_BYTES", 2000)
     files = [
         write(tmp_path / f"{n}.jsonl", [(f"{n}-{i}", WORDS[i:] if i % 3 else NEAR) for i in range(20)]) for n in "ab"
     ]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.io.plain_files import Row, read_rows
+from corpus.io.plain_files import read_batches
 from pipelines.cli import main
 
 TEXTS = [" ".join(f"{topic}{i}" for i in range(30)) for topic in ("river", "stone", "cloud")]
@@ -174,9 +174,8 @@ def test_a_value_of_another_kind_is_named_with_its_file(
 def test_dates_of_a_plain_source_may_have_nanoseconds(tmp_path: Path) -> None:
     stamps = pa.array([1_600_000_000_123_456_789], pa.timestamp("ns", "UTC"))
     file = parquet(tmp_path / "1.parquet", {"text": ["x"], "at": stamps})
-    (row,) = read_rows(file, {"text": "text", "date": "at"})
-    assert isinstance(row, Row)
-    assert datetime.fromisoformat(row.date or "") == datetime(2020, 9, 13, 12, 26, 40, 123456, UTC)
+    (batch,) = read_batches(file, {"text": "text", "date": "at"})
+    assert datetime.fromisoformat(batch.rows["date"][0].as_py()) == datetime(2020, 9, 13, 12, 26, 40, 123456, UTC)
 
 
 def test_rows_that_python_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def test_other_columns_text_files_and_folders(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"key": ["k"], "body": ["b"]}), path)
     assert _read(path, text_column="body", id_column="key") == ([("k", "b")], [])
-    with pytest.raises(UsageError, match="no column 'text', it has key, body; use --text-column"):
+    with pytest.raises(UsageError, match="no column 'text'; it has key, body; use --text-column"):
         _read(path)
     text = tmp_path / "x.txt"
     text.write_text("whole file\n")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import free_port
 from rich.console import Console
 
 from pipelines.engine import pipeline
 from pipelines.stages import stages_of
+from tests.conftest import free_port
 from tests.pipelines.small_run import outputs, small_recipe, write_crawl
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1500)]  # a job compiles its kernels; a limit is for hangs
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _submit(recipe: Path, address: str, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     command = [sys.executable, "-m", "pipelines", "submit", str(recipe), "--address", address, *options]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1200)
 
 
 def test_a_job_runs_is_followed_and_gives_the_same_bytes(
@@ -89,7 +89,7 @@ def test_a_job_runs_is_followed_and_gives_the_same_bytes(
     recipe.write_text(yaml.safe_dump(small_recipe(crawl, root).model_dump(mode="json")))
     done = _submit(recipe, head, "--until", "dedup")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "extract: 6/6 shards" in done.stdout
+    assert "extract: 6 shards in" in done.stdout
     assert "SUCCEEDED" in done.stdout
     assert outputs(root) == expected
 

@@ -20,7 +20,7 @@ from tests.pipelines.small_run import small_recipe, write_crawl
 
 HOLDER = """
 import os, signal, sys
-from pipelines.engine.only import only_run
+from pipelines.engine.run_lock import only_run
 with only_run(sys.argv[1]):
     child = os.fork()  # as a run forks its workers: it outlives the run that is killed
     if child:

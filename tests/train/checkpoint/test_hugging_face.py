@@ -123,7 +123,7 @@ def test_transformers_own_models_are_read(tmp_path: Path) -> None:
         ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "unscaled"),
         ({"hidden_act": "gelu"}, "SiLU"),
         ({"num_hidden_layers": 4}, "lack"),
-        ({"num_hidden_layers": 2}, "no place"),
+        ({"num_hidden_layers": 2}, "is unknown"),
     ],
 )
 def test_other_architectures_are_refused(tmp_path: Path, change: dict, message: str) -> None:

@@ -65,3 +65,11 @@ def test_places_are_whole_numbers() -> None:
     """Through a float, places beyond 2^53 would be rounded."""
     assert {type(feistel(0, size, np.uint64(1))) for size in (1, 7)} == {int}
     assert type(shuffled(5, 1000, 7, 5, np.uint64(3))) is int
+
+
+def test_order_of_today() -> None:
+    """A run that is taken up again goes on in the same order."""
+    assert order(20, block=3, window=2, key=7).tolist() == [
+        *(6, 4, 8, 7, 3, 5, 15, 17, 16, 10, 9, 11, 13, 1, 0, 2, 12, 14, 18, 19),
+    ]
+    assert [feistel(i, 10, np.uint64(7)) for i in range(10)] == [8, 0, 4, 9, 7, 5, 1, 3, 6, 2]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from corpus.errors import CorruptShard, HeadwaterError, UsageError
-from corpus.io import storage
+from corpus.io import filesystems, storage
 from tests.token_folders import write_shards
 from tests.train.data.fault_proxy import FaultProxy
 from train.data import remote_shards
@@ -61,10 +61,10 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # the retries that are tested are ours
     monkeypatch.setattr(remote_shards, "FIRST_PAUSE", 0.01)
-    storage._s3.cache_clear()
+    filesystems._s3.cache_clear()
     yield proxy
     proxy.close()
-    storage._s3.cache_clear()
+    filesystems._s3.cache_clear()
 
 
 def remote(there: dict[str, str], folder: Path, **more: object) -> TokenStream:

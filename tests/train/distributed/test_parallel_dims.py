@@ -26,7 +26,7 @@ def test_the_papers_models_fit_the_meshes_of_their_size() -> None:
         ({"pp": 31}, {}, r"30 layers cannot be cut into 31 pipeline stages"),
         ({"dp": 5}, {}, r"batch of 2304 over dp 5 is 460.8 sequences per rank"),
         ({"dp": 2304}, {"micro_batch": 2}, r"is 1 sequences per rank, which is no multiple of the micro-batch of 2"),
-        ({"pp": 4, "dp": 4}, {"micro_batch": 288}, r"needs 4 micro-batches.*2304 / \(dp 4 x micro-batch 288\) is 2"),
+        ({"pp": 4, "dp": 4}, {"micro_batch": 288}, r"at least 4 micro-batches.*2304 / \(dp 4 x micro-batch 288\) is 2"),
     ],
 )
 def test_impossible_ones_are_refused_with_the_arithmetic(mesh: dict, batch: dict, said: str) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 from corpus import spans
 from corpus.document import SCHEMA
@@ -23,12 +22,13 @@ from corpus.passages.cuts import Limits
 from corpus.passages.in_memory import repeated_passages
 from corpus.passages.ngrams import minimizer_set
 from pipelines.config.passages import PassageParameters
-from pipelines.engine import cluster, pipeline, run_task
+from pipelines.engine import cluster, run_task
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Counts, NotPlanned, Stage, Task, Upstream
 from pipelines.stages.passages import ngrams, stages
 from pipelines.stages.passages.stages import passage_stages
+from tests.pipelines.run_stages import run_each
 
 KEEP = pa.schema([("id", pa.string()), ("keep", pa.bool_())])
 Row = dict[str, Any]
@@ -109,15 +109,8 @@ def write(root: Path, dumps: Dumps) -> Upstream:
 
 def run(root: Path, dumps: Dumps, **section: Any) -> dict[str, StageResult]:
     """Run the stages in this process; fail where a task fails."""
-    upstream = write(root, dumps)
-    results: dict[str, StageResult] = {}
-    for stage in passage_stages(str(root), PassageParameters(**{"words": 16, "least": 0} | section)):
-        results[stage.name], tasks, counts = pipeline._run_stage(
-            stage, stage.plan(upstream), Console(quiet=True), False, False, False
-        )
-        assert not results[stage.name].failed, results[stage.name].failed
-        upstream.add(stage.name, tasks, counts)
-    return results
+    parameters = PassageParameters(**{"words": 16, "least": 0} | section)
+    return run_each(passage_stages(str(root), parameters), write(root, dumps))
 
 
 def found(root: Path, dumps: Dumps) -> dict[str, list[tuple[int, int, str]]]:
@@ -260,6 +253,7 @@ def test_one_table_of_minimizers_at_a_time(tmp_path: Path, monkeypatch: pytest.M
 
 def test_positions_of_a_group_are_sorted_as_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group with far more positions than fit in memory, in row groups that other groups have rows in too."""
+    rows_per_group(monkeypatch, 2048)
     chance = random.Random(6)
     passage = words_of_chance(chance, 400)
     rows = [_row(number, passage, None) for number in range(200)]
@@ -288,10 +282,7 @@ def test_positions_are_by_number_in_the_corpus(tmp_path: Path, monkeypatch: pyte
     shards = [[_row(10 * shard + number, passage, None) for number in range(3)] for shard in range(4)]
     upstream = write(tmp_path, {"code": shards[:1], "A": shards[1:3], "B": shards[3:]})
     upstream.add("verdicts", [task for task in upstream["verdicts"] if task.shard != ShardRef("A", 0)])
-    for stage in passage_stages(str(tmp_path), PassageParameters(words=16, exclude=("code",))):
-        upstream.add(
-            stage.name, *pipeline._run_stage(stage, stage.plan(upstream), Console(quiet=True), False, False, False)[1:]
-        )
+    run_each(passage_stages(str(tmp_path), PassageParameters(words=16, exclude=("code",))), upstream)
     repeats = table.read_table(str(tmp_path / "dedup/repeated_ngrams/00000.parquet"))
     assert repeats.to_pydict() == {"number": [1, 2, 3, 4, 5], "position": [0] * 5}
     for dump, numbers in (("A", [1, 2]), ("B", [3, 4, 5])):

@@ -6,17 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 import xxhash
-from rich.console import Console
 
 from corpus.document import SCHEMA
 from corpus.io import storage, table
 from corpus.mixture.plan import make_plan
 from pipelines.config.recipe import Recipe, validate
-from pipelines.engine import pipeline
 from pipelines.engine.pipeline import StageResult
 from pipelines.engine.stage import Task, Upstream
 from pipelines.stages.domains import SCHEMA as DOMAIN_SCHEMA
 from pipelines.stages.tokens.stages import tokenizer_stages, tokens_stages
+from tests.pipelines.run_stages import run_each
 
 WORDS = [
     "the",
@@ -142,13 +141,5 @@ def upstream_of(done: dict[str, list[Task]]) -> Upstream:
 
 def run_stages(recipe: Recipe, done: dict[str, list[Task]], until: str = "token_mixture") -> dict[str, StageResult]:
     """Run the stages of both phases in this process; fail where a task fails."""
-    upstream, results = upstream_of(done), {}
-    for stage in [*tokenizer_stages(recipe.root, recipe), *tokens_stages(recipe.root, recipe)]:
-        tasks = stage.plan(upstream)
-        result, made, counts = pipeline._run_stage(stage, tasks, Console(quiet=True), False, False, False)
-        assert not result.failed, result.failed
-        upstream.add(stage.name, made, counts)
-        results[stage.name] = result
-        if stage.name == until:
-            break
-    return results
+    stages = [*tokenizer_stages(recipe.root, recipe), *tokens_stages(recipe.root, recipe)]
+    return run_each(stages, upstream_of(done), until)
