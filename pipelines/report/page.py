@@ -17,11 +17,11 @@ from corpus.io import storage
 from pipelines.config.recipe import Recipe
 from pipelines.engine.progress import human_bytes
 from pipelines.report.charts import TONES, compact
-from pipelines.report.collect import collect
 from pipelines.report.deduplication import deduplication_charts
 from pipelines.report.judges import judge_charts
 from pipelines.report.small_charts import histogram, spark
 from pipelines.report.training import overall_bits, training_charts
+from pipelines.results.collect import collect
 
 HERE = Path(__file__).parent
 LANGUAGES = {"en": "English", "zh": "Chinese", "und": "undetermined", "other": "other languages"}

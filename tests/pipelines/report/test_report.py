@@ -18,8 +18,8 @@ from corpus.site_stats import Bound, judge, sums
 from pipelines.config.recipe import validate
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.report.charts import Line, line_chart, nice_ticks
-from pipelines.report.collect import collect
 from pipelines.report.page import draw_report, render
+from pipelines.results.collect import collect
 from pipelines.results.differences import differences
 from pipelines.results.sections import waterfall
 from pipelines.results.shards import shards_in_order

@@ -10,8 +10,8 @@ from corpus.io import storage, table
 from corpus.mixture.plan import make_plan, with_languages
 from pipelines.config.recipe import validate
 from pipelines.engine import pipeline
-from pipelines.report.collect import collect
 from pipelines.report.page import draw_report, render
+from pipelines.results.collect import collect
 from pipelines.results.mixture import mixture
 from pipelines.stages import stages_of
 from tests.pipelines.report.report_tables import DUMPS, recipe_at, write_run

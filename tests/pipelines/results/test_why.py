@@ -11,7 +11,7 @@ import yaml
 from corpus.io import storage, table
 from corpus.spans import SCHEMA as SPAN_SCHEMA
 from pipelines.cli import main
-from pipelines.report.collect import collect
+from pipelines.results.collect import collect
 from pipelines.results.why import NotFound, why
 from pipelines.results.why_token import document_at
 from tests.pipelines.report.report_tables import DUMPS, HOSTILE, recipe_at, write_run

@@ -14,8 +14,8 @@ from pipelines.cli import main
 from pipelines.config.recipe import Recipe, validate
 from pipelines.engine.shard_ref import ShardRef
 from pipelines.engine.stage import Task
-from pipelines.report.collect import collect
 from pipelines.report.page import draw_report
+from pipelines.results.collect import collect
 from pipelines.results.distributions import distributions
 from pipelines.stages.filter.stages import filter_stages
 from tests.pipelines.stages.run_stages import run_stages

@@ -3,11 +3,11 @@
 from typing import Any
 
 from pipelines.config.recipe import Recipe
-from pipelines.report.passages import passages
 from pipelines.results import outcome, sections
 from pipelines.results.distributions import distributions
 from pipelines.results.judges import judges
 from pipelines.results.mixture import mixture
+from pipelines.results.passages import passages
 from pipelines.results.removal import removal
 from pipelines.results.runs import runs
 from pipelines.results.safety import safety

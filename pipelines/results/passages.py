@@ -57,17 +57,17 @@ def _examples(root: str, shards: Sequence[ShardRef]) -> dict[str, dict[str, list
             heapq.heappush(picked, (-key, RowRef(shard, row)))
             if len(picked) > CHOSEN:
                 heapq.heappop(picked)
-    places = {place for picked in chosen.values() for _, place in picked}
-    documents = read_rows(root, "documents", places, ["id", "url", "language", "text"])
-    rows = read_rows(root, "passages", places)
+    refs = {ref for picked in chosen.values() for _, ref in picked}
+    documents = read_rows(root, "documents", refs, ["id", "url", "language", "text"])
+    rows = read_rows(root, "passages", refs)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for kind in (kind for kind in KINDS if kind in chosen):
-        for _, place in sorted(chosen[kind], reverse=True):
-            document = documents[place]
+        for _, ref in sorted(chosen[kind], reverse=True):
+            document = documents[ref]
             shown = found.setdefault(kind, {}).setdefault(document["language"], [])
-            if len(shown) < SHOWN and document["id"] == rows[place]["id"]:
-                span = next(span for span in rows[place]["spans"] if span["kind"] == kind)
-                about = {"id": document["id"], "url": document["url"], "dump": place.dump}
+            if len(shown) < SHOWN and document["id"] == rows[ref]["id"]:
+                span = next(span for span in rows[ref]["spans"] if span["kind"] == kind)
+                about = {"id": document["id"], "url": document["url"], "dump": ref.dump}
                 shown.append(about | _excerpt(document["text"].encode(), span["start"], span["end"]))
     return found
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from corpus import spans
 from corpus.io import table
-from pipelines.report.collect import collect
 from pipelines.report.page import draw_report
+from pipelines.results.collect import collect
 from tests.pipelines.report.report_tables import DUMPS, HOSTILE, recipe_at, write_run
 
 
