@@ -63,7 +63,7 @@ def main() -> None:
     vocabulary = load_vocabulary(arguments.tokenizer)
     library = vocabulary.build_tokenizer()
     library.encode_special_tokens = True
-    Encoder(vocabulary).encode("compile é 中")
+    Encoder(vocabulary).encode_column(pa.array(["compile é 中"]))
     print(f"{'file':40} {'cold':>8} {'warm':>8} {'library':>8} {'ratio':>6}  equal")
     for file in arguments.files:
         texts = read(file, arguments.megabytes * 1_000_000)
