@@ -16,6 +16,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 from arguments import add_peers, new_parser
 from documents import string_column, tables_up_to
 from peer_process import left_out_if_missing, run_peer
@@ -46,7 +47,7 @@ def main() -> None:
     vocabulary = load_vocabulary(arguments.tokenizer)
     library = vocabulary.build_tokenizer()
     library.encode_special_tokens = True
-    Encoder(vocabulary).encode("compile é 中")
+    Encoder(vocabulary).encode_column(pa.array(["compile é 中"]))
     print(f"{'file':40} {'cold':>8} {'warm':>8} {'library':>8} {'ratio':>6}  equal")
     for file in arguments.files:
         texts = [text for rows in tables_up_to([file], arguments.megabytes) for text in rows["text"].to_pylist()]

@@ -13,7 +13,6 @@ Then runs inside and outside of the CJK range part (5). And each number characte
 
 # numba compiles a chain of comparisons, not a search in a tuple, to plain code:
 # ruff: noqa: SIM109
-from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -41,7 +40,6 @@ from tokenizer.characters import (
     SPACE_CJK,
     SPACE_PUNCT,
     TABLE_SIZE,
-    class_table,
 )
 
 # `[...\uac00-\ud7ff]` ends at the last code point before the surrogates.
@@ -57,17 +55,6 @@ def build_components() -> pre_tokenizers.PreTokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-
-
-def split(text: str) -> list[str]:
-    """The pretokens of a text, for people and tests; the kernels call `scan`."""
-    raw = text.encode()
-    data = np.zeros(len(raw) + 64, np.uint8)
-    data[: len(raw)] = np.frombuffer(raw, np.uint8)
-    ends = np.empty(len(raw), np.int64)
-    count, _ = scan(data, 0, len(raw), class_table(), ends, new_memo())
-    bounds = [0, *ends[:count].tolist()]
-    return [raw[first:last].decode() for first, last in pairwise(bounds)]
 
 
 def new_memo() -> I64:

@@ -36,7 +36,7 @@ SCHEMA = pa.schema([("id", pa.string()), (SIGNAL, pa.int32()), ("matches", pa.li
 
 
 class Matcher:
-    """An index made ready to scan documents with; holds 24 bytes per entry and up to 66 per distinct head."""
+    """An index made ready to scan documents with; holds 24 bytes per entry, and 34 to 68 per distinct head."""
 
     def __init__(self, index: Index, least_share: float) -> None:
         self.texts = index.texts
@@ -87,7 +87,7 @@ class _Lookup(NamedTuple):
 
 
 def _filter_of(heads: U64) -> U64:
-    bits = np.zeros(max(4, slots_for(len(heads)) * 4 // 64), np.uint64)
+    bits = np.zeros(max(1, slots_for(len(heads), 16) // 64), np.uint64)  # 16 to 32 per head
     _set_bits(heads, bits)
     return bits
 

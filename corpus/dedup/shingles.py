@@ -19,7 +19,6 @@ from corpus.kernels.types import I32, U32, U64, Word
 _I32, _U32, _U64 = np.int32, np.uint32, np.uint64
 _ONE = _U64(1)
 _TURN = 13  # bits a word hash is turned by at each step; coprime to 64, so 64 positions have distinct turns
-LONGEST_SHINGLE = 64
 
 
 @njit(nogil=True, cache=True)

@@ -106,7 +106,6 @@ TABLES: Mapping[str, Table] = {
     },
 }
 ALWAYS = "always"
-RULES = ("auto", *(name for name in TABLES if name != ALWAYS), "none")
 
 
 def table_for(language: str, tables: Mapping[str, Table] = TABLES) -> Table:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
+from tests.tokenizer.one_text import split
 from tests.tokenizer.real_texts import read_texts
 from tokenizer import characters
 from tokenizer.characters import class_table, members, numeric
-from tokenizer.pretokenizer import PATTERNS, build_components, new_memo, scan, split
+from tokenizer.pretokenizer import PATTERNS, build_components, new_memo, scan
 
 COMPONENTS = build_components()
 # Some of every class; whoever adds a class adds a member here (the first test says so).

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from corpus.io.buffers import utf8_buffers
 from corpus.kernels.bytes_table import FIELDS, HASH
+from tests.tokenizer.one_text import split
 from tests.tokenizer.real_texts import MIXED, read_texts
 from tokenizer.alphabet import ALPHABET, BYTES, NEVER_IN_UTF8, SYMBOLS, from_symbols, to_symbols
 from tokenizer.pretoken_counts import SCHEMA, PretokenCounter, hash_rows, merge_counts
-from tokenizer.pretokenizer import build_components, split
+from tokenizer.pretokenizer import build_components
 from tokenizer.train import _train, train
 
 

@@ -12,8 +12,8 @@ from corpus.errors import HeadwaterError
 from corpus.io import storage, table
 from pipelines.stages.tokens.pretoken_counts import sample_shares
 from tests.pipelines.stages.tokens.token_corpus import kept, run_stages, token_recipe, write_corpus
+from tests.tokenizer.one_text import split
 from tokenizer.pretoken_counts import SCHEMA, PretokenCounter
-from tokenizer.pretokenizer import split
 from tokenizer.train import train
 from tokenizer.vocabulary import Vocabulary, load_vocabulary
 
