@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from corpus.errors import CorruptShard
 from corpus.io import table
-from corpus.io.sorted_runs import row_groups as row_groups
 
 OPEN_FILES = 64  # held open between windows where there are no more; beyond, a file is opened anew for each window
 
@@ -29,12 +28,6 @@ class Window(NamedTuple):
     first: int
     last: int
     hot: bool
-
-
-def write_rows(writer: table.ShardWriter, rows: pa.Table, rows_a_group: int) -> None:
-    """Append rows that are sorted by the exchange's key, as row groups of at most `rows_a_group`."""
-    for at in range(0, len(rows), rows_a_group):
-        writer.write(rows.slice(at, rows_a_group))
 
 
 class Exchange:

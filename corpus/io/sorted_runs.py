@@ -115,12 +115,18 @@ class RunWriter(table.ShardWriter):
         parts.clear()
         if not len(rows):
             return
-        unsorted = rows.column(self._key).chunk(0).to_numpy().astype(np.uint64, copy=False)
-        keys, order = sort_keys(unsorted, np.arange(len(rows), dtype=np.uint32))
         size = self._group_size(rows)
+        unsorted = rows.column(self._key).chunk(0).to_numpy().astype(np.uint64, copy=False)
+        others = rows.remove_column(self._key)
+        alone = others.schema.types == [pa.uint32()]  # a single column is sorted with the keys, more are taken in order
+        carried = others.column(0).chunk(0).to_numpy() if alone else np.arange(len(rows), dtype=np.uint32)
+        keys, order = sort_keys(unsorted, carried)
         for first, end in pairwise([0, *np.searchsorted(keys, self._cuts).tolist(), len(rows)]):
             for start, stop in row_groups(keys[first:end], size):
-                self.write(rows.take(pa.array(order[first + start : first + stop])))
+                chosen = slice(first + start, first + stop)
+                columns = [pa.array(order[chosen])] if alone else others.take(pa.array(order[chosen])).columns
+                columns.insert(self._key, pa.array(keys[chosen]))
+                self.write(pa.table(columns, self.schema.names))
 
 
 def row_groups(keys: npt.NDArray[np.uint64], most: int) -> Iterator[tuple[int, int]]:

@@ -15,14 +15,13 @@ import pyarrow.compute as pc
 
 from corpus.io import storage, table
 from corpus.io.buffers import utf8_buffers
-from corpus.io.range_shuffle import write_rows
+from corpus.io.sorted_runs import RunWriter
 from pipelines.engine.stage import Counts, Task
 from pipelines.stages.tokens.texts import TextParameters, TextStage
 from tokenizer.order import document_hashes, sampled
 from tokenizer.pretoken_counts import SCHEMA, PretokenCounter, hash_rows
 
 _COUNT_SCHEMA = pa.schema([pa.field("hash", pa.uint64(), nullable=False), *SCHEMA])
-_ROW_GROUP_ROWS = 1 << 16  # what a range of hashes reads of a shard in vain is less than two of these
 
 
 class PretokenCounts(Counts, total=False):
@@ -85,6 +84,6 @@ def sample(domains: pa.Table, shares: Mapping[str, float], seed: int) -> npt.NDA
 def write_pretokens(path: str, pretokens: pa.Table, stamp: Mapping[str, Any]) -> None:
     """Write a table of counts, which is sorted by hash, in row groups from which a range of hashes can be read."""
     hashes = hash_rows(*utf8_buffers(pretokens.column(0)))
-    with table.ShardWriter(path, _COUNT_SCHEMA) as writer:
-        write_rows(writer, pretokens.add_column(0, _COUNT_SCHEMA.field("hash"), pa.array(hashes)), _ROW_GROUP_ROWS)
+    with RunWriter(path, _COUNT_SCHEMA, "hash", dictionary=True) as writer:
+        writer.append_sorted(pretokens.add_column(0, _COUNT_SCHEMA.field("hash"), pa.array(hashes)))
         writer.metadata = dict(stamp)

@@ -14,7 +14,8 @@ from corpus.dedup.minhash import Scheme, Signatures
 from corpus.dedup.out_of_core import elect_in_parts
 from corpus.errors import CorruptShard
 from corpus.io import table
-from corpus.io.range_shuffle import Exchange, Window, row_groups, write_rows
+from corpus.io.range_shuffle import Exchange, Window
+from corpus.io.sorted_runs import RunWriter, row_groups
 from tests.corpus.dedup.test_keepers import DOCUMENTS, members_of
 
 SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("row", pa.uint32(), nullable=False)])
@@ -22,12 +23,10 @@ TOP = 2**64 - 1
 KEYS = st.one_of(st.integers(0, TOP), st.sampled_from([0, 7, 2**63, TOP]))
 
 
-def write(path: Path, runs: list[list[int]], rows_a_group: int) -> None:
-    with table.ShardWriter(str(path), SCHEMA, packed=SCHEMA.names) as writer:
+def write(path: Path, runs: list[list[int]], rows_per_group: int) -> None:
+    with RunWriter(str(path), SCHEMA, "key", rows_per_group=rows_per_group, packed=SCHEMA.names) as writer:
         for run in runs:
-            keys = pa.array(sorted(run), pa.uint64())
-            rows = pa.array(range(len(run)), pa.uint32())
-            write_rows(writer, pa.table([keys, rows], SCHEMA), rows_a_group)
+            writer.append_sorted([np.array(sorted(run), np.uint64), np.arange(len(run), dtype=np.uint32)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,12 +41,12 @@ def test_windows_cover_the_range_once(
     files: list[list[list[int]]],
     ends: tuple[int, int],
     budget: int,
-    rows_a_group: int,
+    rows_per_group: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("exchange")
     paths = [folder / f"{number}.parquet" for number in range(len(files))]
     for path, runs in zip(paths, files):
-        write(path, runs, rows_a_group)
+        write(path, runs, rows_per_group)
     first, last = min(ends), max(ends)
     exchange = Exchange([str(path) for path in paths], "key", first, last)
     windows = list(exchange.windows(budget, 1))

@@ -123,3 +123,17 @@ def test_row_groups_cover_all_rows(keys: list[int], size: int) -> None:
     groups = list(row_groups(np.array(sorted(keys), np.uint64), size))
     assert [row for first, end in groups for row in range(first, end)] == list(range(len(keys)))
     assert all(end - first <= size for first, end in groups)
+
+
+def test_keys_alone_and_keys_with_more_columns(tmp_path: Path) -> None:
+    keys = np.random.default_rng(0).integers(0, 50, 1000, np.uint64)
+    path = str(tmp_path / "keys")
+    with RunWriter(path, pa.schema([("key", pa.uint64())]), "key", 1 << 20, rows_per_group=64) as writer:
+        writer.add([keys])
+    assert table.read_table(path)["key"].to_pylist() == sorted(keys.tolist())
+    schema = pa.schema([("name", pa.string()), ("key", pa.uint64()), ("half", pa.float64())])
+    with RunWriter(path, schema, "key", 1 << 20, rows_per_group=64) as writer:
+        writer.add([[str(key) for key in keys], keys, keys / 2])
+    rows = table.read_table(path)
+    assert rows["key"].to_pylist() == sorted(keys.tolist()) == [int(name) for name in rows["name"].to_pylist()]
+    assert rows["half"].to_pylist() == [key / 2 for key in sorted(keys.tolist())]

@@ -385,3 +385,10 @@ def test_a_stored_signature_loads_into_datasketch(tmp_path: Path) -> None:
 def test_bands_that_miss_the_recall_are_refused() -> None:
     with pytest.raises(ValidationError, match="bands: 20 with rows: 5 would do"):
         DedupParameters(bands=14, rows=8)
+
+
+def test_the_list_of_stages_is_that_of_the_stages() -> None:
+    """What the module says of its stages names each of them, in order."""
+    text = dedup_room.__doc__ or ""
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
+    assert listed == [stage.name for stage in dedup_stages("", DedupParameters())]
