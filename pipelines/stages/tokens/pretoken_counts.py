@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.io import storage, table
+from corpus.io import storage
 from corpus.io.buffers import utf8_buffers
 from corpus.io.sorted_runs import RunWriter
 from pipelines.engine.stage import Counts, Task
