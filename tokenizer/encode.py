@@ -79,6 +79,14 @@ class Encoder:
         tokens.resize(written, refcheck=False)
         return tokens, lengths
 
+    def encode(self, text: str) -> I32:
+        """The ids of one text, int32, without BOS and EOS."""
+        before, after, self._before, self._after = self._before, self._after, -1, -1
+        try:
+            return self.encode_column(pa.array([text], pa.large_string()))[0]
+        finally:
+            self._before, self._after = before, after
+
 
 @njit(nogil=True, cache=True)
 def _encode(

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from corpus.errors import HeadwaterError
-from tests.tokenizer.one_text import encode_one
 from tests.tokenizer.real_texts import MIXED, read_texts
 from tests.tokenizer.test_pretokenizer import ALPHABET as LETTERS
 from tokenizer import encode
@@ -47,14 +46,14 @@ def by_library(text: str) -> list[int]:
 
 def test_mixed_texts() -> None:
     for text in MIXED:
-        assert encode_one(ENCODER, text).tolist() == by_library(text), text
-        assert VOCABULARY.decode(encode_one(ENCODER, text)).decode() == text
+        assert ENCODER.encode(text).tolist() == by_library(text), text
+        assert VOCABULARY.decode(ENCODER.encode(text)).decode() == text
 
 
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(st.sampled_from([*LETTERS, *MIXED[0], *MIXED[1]]), max_size=80).map("".join) | st.text(max_size=60))
 def test_any_text(text: str) -> None:
-    assert encode_one(ENCODER, text).tolist() == by_library(text)
+    assert ENCODER.encode(text).tolist() == by_library(text)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_documents_end_with_eos_and_may_begin_with_bos() -> None:
 
 def test_no_text_makes_a_special_token() -> None:
     text = f"x{EOS}y{BOS}{EOS} øü÷À"
-    ids = encode_one(ENCODER, text)
+    ids = ENCODER.encode(text)
     assert ids.max() < VOCABULARY.bos
     assert VOCABULARY.decode(ids).decode() == text
 
@@ -89,9 +88,9 @@ def test_no_text_makes_a_special_token() -> None:
 @pytest.mark.parametrize("unit", ["a", "ab ", " ", "中", "-", "\u0627", "é", "=!", "\u3000"])
 def test_a_megabyte_without_a_cut_takes_no_quadratic_time(unit: str) -> None:
     text = unit * (1_000_000 // len(unit.encode()))
-    encode_one(ENCODER, unit * 300)
+    ENCODER.encode(unit * 300)
     start = time.process_time()
-    ids = encode_one(ENCODER, text)
+    ids = ENCODER.encode(text)
     assert time.process_time() - start < 10
     assert ids.tolist() == by_library(text)
 
@@ -100,7 +99,7 @@ def test_a_megabyte_without_a_cut_takes_no_quadratic_time(unit: str) -> None:
 @given(st.text(alphabet="ab中é", min_size=200, max_size=500))
 def test_long_pretokens(text: str) -> None:
     pretoken = text.replace("é", "e")
-    assert encode_one(ENCODER, pretoken).tolist() == by_library(pretoken)
+    assert ENCODER.encode(pretoken).tolist() == by_library(pretoken)
 
 
 @pytest.mark.parametrize("alphabet", ["ab", "中国人民", "\u0627\u0644 ", "=", "xyX"])
@@ -110,7 +109,7 @@ def test_pretokens_longer_than_a_window(alphabet: str, size: int) -> None:
     text = "".join(chance.choices(alphabet, k=size // len(alphabet[0].encode())))
     vocabulary = make_vocabulary([text[:5000]], 700)
     encoder, library = Encoder(vocabulary, eos=False), vocabulary.build_tokenizer()
-    assert encode_one(encoder, text).tolist() == library.encode(text, add_special_tokens=False).ids
+    assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
 
 
 def test_tokens_longer_than_a_window() -> None:
@@ -119,7 +118,7 @@ def test_tokens_longer_than_a_window() -> None:
     assert max(len(token) for token in vocabulary.tokens) == 1 << 17
     for length in (1 << 17, (1 << 18) + 3, len(text)):
         expected = vocabulary.build_tokenizer().encode(text[:length]).ids
-        assert encode_one(Encoder(vocabulary, eos=False), text[:length]).tolist() == expected
+        assert Encoder(vocabulary, eos=False).encode(text[:length]).tolist() == expected
 
 
 @pytest.mark.parametrize("megabytes", [10, pytest.param(100, marks=pytest.mark.soak)])
@@ -127,7 +126,7 @@ def test_memory_stays_bounded_on_a_document_without_a_cut(megabytes: int) -> Non
     """Beyond the text and 4 bytes a byte of it for ids there is no more than the encoder's own tables."""
     column = pa.array([b"ab" * (megabytes * 500_000)], pa.large_binary())
     encoder = Encoder(VOCABULARY, eos=False)
-    encode_one(encoder, "ab" * 100_000)
+    encoder.encode("ab" * 100_000)
     before = peak_memory()
     tokens, _ = encoder.encode_column(column)
     assert peak_memory() - before < 6 * column.nbytes + 64_000_000
@@ -152,7 +151,7 @@ def test_cutting_clauses_changes_nothing(training: list[str], size: int, texts: 
     vocabulary = make_vocabulary(training, size)
     library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
     for text in [*training, *texts]:
-        assert encode_one(encoder, text).tolist() == library.encode(text, add_special_tokens=False).ids
+        assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
 
 
 def test_clauses_are_cut_where_no_token_reaches_across() -> None:
@@ -172,7 +171,7 @@ def test_more_parts_than_are_cut_at_once() -> None:
     text = "".join(clause + chance.choice(["  a", "  ,", "   中", "  \n", " a", "  1", "，"]) for clause in clauses)
     vocabulary = make_vocabulary([" a  \n" * 9], 250)
     library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
-    assert encode_one(encoder, text).tolist() == library.encode(text, add_special_tokens=False).ids
+    assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
 
 
 @settings(max_examples=150, deadline=None)
@@ -181,7 +180,7 @@ def test_starting_from_characters_changes_nothing(training: list[str], size: int
     vocabulary = make_vocabulary(training, size)
     library, encoder = vocabulary.build_tokenizer(), Encoder(vocabulary, eos=False)
     for text in [*training, *texts]:
-        assert encode_one(encoder, text).tolist() == library.encode(text, add_special_tokens=False).ids
+        assert encoder.encode(text).tolist() == library.encode(text, add_special_tokens=False).ids
 
 
 def test_characters_are_started_from_only_where_nothing_interferes() -> None:
@@ -196,7 +195,7 @@ def test_characters_are_started_from_only_where_nothing_interferes() -> None:
     vocabulary = Vocabulary(tokens, pairs, made)
     library = vocabulary.build_tokenizer()
     for text in ("中", "中中", "中a", " 中"):
-        assert encode_one(Encoder(vocabulary, eos=False), text).tolist() == library.encode(text).ids
+        assert Encoder(vocabulary, eos=False).encode(text).tolist() == library.encode(text).ids
 
 
 @settings(max_examples=200, deadline=None)
@@ -241,7 +240,7 @@ def test_files_load_everywhere_with_equal_ids(tmp_path: Path) -> None:
     fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
     plain = Tokenizer.from_file(str(path))
     for text in MIXED[:3]:
-        expected = encode_one(ENCODER, text).tolist()
+        expected = ENCODER.encode(text).tolist()
         assert plain.encode(text).ids == expected
         assert auto(text)["input_ids"] == fast(text)["input_ids"] == expected
         assert auto.decode(expected) == text

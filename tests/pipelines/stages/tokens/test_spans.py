@@ -24,7 +24,6 @@ from tests.pipelines.stages.tokens.token_corpus import (
     upstream_of,
     write_corpus,
 )
-from tests.tokenizer.one_text import encode_one
 from tokenizer.encode import Encoder
 from tokenizer.pretoken_counts import SCHEMA
 from tokenizer.shards import open_shards
@@ -84,7 +83,7 @@ def test_tokens_are_those_of_the_text_that_is_left(corpus: tuple[Path, dict[str,
     for number, shard in enumerate(shards.shards):
         for origin in table.read_table(shard.path.removesuffix(".bin") + ".parquet").to_pylist():
             tokens = shards.tokens(number)[origin["offset"] : origin["offset"] + origin["tokens"]]
-            assert tokens.tolist() == [*encode_one(encoder, texts[origin["id"]]).tolist(), vocabulary.eos]
+            assert tokens.tolist() == [*encoder.encode(texts[origin["id"]]).tolist(), vocabulary.eos]
             seen.append(origin["id"])
     assert sorted(seen) == sorted(rows)
     assert shards.num_bytes == sum(len(text.encode()) for text in texts.values())

@@ -28,7 +28,6 @@ from tests.pipelines.stages.tokens.token_corpus import (
     upstream_of,
     write_corpus,
 )
-from tests.tokenizer.one_text import encode_one
 from tokenizer.encode import Encoder
 from tokenizer.order import document_hashes
 from tokenizer.shards import TokenShards, open_shards
@@ -72,7 +71,7 @@ def test_every_kept_document_is_there_once_with_its_tokens(
             row = rows[origin["id"]]
             assert (origin["url"], origin["dump"]) == (row["url"], row["dump"])
             tokens = shards.tokens(number)[origin["offset"] : origin["offset"] + origin["tokens"]]
-            assert tokens.tolist() == [*encode_one(encoder, row["text"]).tolist(), vocabulary.eos]
+            assert tokens.tolist() == [*encoder.encode(row["text"]).tolist(), vocabulary.eos]
             seen[origin["id"]] += 1
     assert seen == Counter(rows.keys())
     assert shards.num_bytes == sum(len(row["text"].encode()) for row in rows.values())
@@ -175,7 +174,7 @@ def test_the_report_says_bytes_per_token(corpus: tuple[Path, dict[str, list[Task
     encoder = Encoder(vocabulary)
     for language in ("en", "zh"):
         texts = [row["text"] for row in rows if row["language"] == language]
-        size, tokens = (sum(map(len, values)) for values in zip(*((t.encode(), encode_one(encoder, t)) for t in texts)))
+        size, tokens = (sum(map(len, values)) for values in zip(*((t.encode(), encoder.encode(t)) for t in texts)))
         measured = report["languages"][language]
         assert measured["bytes"] == size
         assert measured["tokens"] == tokens + len(texts)  # each document's end is a token of it
